@@ -1,0 +1,32 @@
+# make demo: from a fresh clone to a trained, tested SAC and a picture.   make test: every test.
+# Both make .venv from the pinned versions of constraints.txt; a second call installs nothing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint format clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m sac_lightning.train hydra.run.dir=outputs/demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'error: Python 3.11 to 3.13 is needed: make PYTHON=python3.12')"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,demo]'
+	touch $@
+
+clean:
+	rm -rf .venv outputs build dist src/*.egg-info

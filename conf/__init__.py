@@ -1,0 +1,1 @@
+"""The Hydra configuration, packaged as ``sac_lightning.conf``."""

@@ -1,0 +1,1 @@
+"""Images and instance maps: the official layouts, the canonical one, the splits, the transforms."""

@@ -1,0 +1,179 @@
+"""What all data modules share: three sets of samples and the loaders over them."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Sampler, default_collate
+from tqdm import tqdm
+
+from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
+from sac_lightning.data.split import split_hash
+from sac_lightning.errors import UserError
+from sac_lightning.view import View
+
+
+@dataclass
+class Splits:
+    """The samples of a data set by what they are for; no sample is in two of them."""
+
+    train: Sequence[Sample]
+    val: Sequence[Sample]
+    test: Sequence[Sample]
+
+
+class NucleiDataModule(LightningDataModule):
+    """Images with label maps, seen through a view. A data set says in ``splits`` which samples it has."""
+
+    def __init__(
+        self,
+        view: View,
+        experts: int,
+        seed: int,
+        batch_size: int,
+        workers: int,
+        crops_per_image: int,
+        in_memory: bool,
+    ) -> None:
+        """Says how samples are loaded.
+
+        Args:
+            view: How the model sees images.
+            experts: Expert points per view.
+            seed: Of crops, augmentation, order and expert points.
+            batch_size: Training windows per step and process.
+            workers: Loading processes. The numbers do not depend on it.
+            crops_per_image: Random windows of each image per epoch.
+            in_memory: Keep the decoded images.
+        """
+        super().__init__()
+        self.view = view
+        self.experts = experts
+        self.seed = seed
+        self.batch_size = batch_size
+        self.workers = workers
+        self.crops_per_image = crops_per_image
+        self.in_memory = in_memory
+        self._samples: Splits | None = None
+
+    @abstractmethod
+    def splits(self) -> Splits:
+        """The samples of the data set.
+
+        Raises:
+            UserError: Something is missing or does not fit; nothing has been trained yet.
+        """
+
+    @property
+    def samples(self) -> Splits:
+        """The splits, looked up once; in memory if asked for."""
+        if self._samples is None:
+            splits = self.splits()
+            for part in ("train", "val", "test"):
+                if not getattr(splits, part):
+                    raise UserError(f"the data set has no image for {part}: change its split so that each has one")
+            if self.in_memory:
+                splits = Splits(*(_loaded(getattr(splits, part), part) for part in ("train", "val", "test")))
+            self._samples = splits
+        return self._samples
+
+    @property
+    def split_hash(self) -> str:
+        """SHA-256 of who is in which split."""
+        return split_hash(self.assignment)
+
+    @property
+    def assignment(self) -> Mapping[str, str]:
+        """The split of each name."""
+        return {sample.name: part for part in ("train", "val", "test") for sample in getattr(self.samples, part)}
+
+    def setup(self, stage: str) -> None:
+        """Looks the samples up."""
+        _ = self.samples
+
+    def train_dataloader(self) -> DataLoader[dict[str, object]]:
+        """Batches of random windows."""
+        windows = TrainingWindows(self.samples.train, self.view, self.experts, self.crops_per_image, self.seed)
+        return DataLoader(
+            windows,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(windows), shuffle=True, seed=self.seed),
+            collate_fn=default_collate,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[WholeImage]:
+        """The validation images, one at a time."""
+        return self._whole_images(self.samples.val)
+
+    def test_dataloader(self) -> DataLoader[WholeImage]:
+        """The test images, one at a time."""
+        return self._whole_images(self.samples.test)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Moves a batch, or a whole image, which Lightning does not know."""
+        if isinstance(batch, WholeImage):
+            return batch.to(device)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def _whole_images(self, samples: Sequence[Sample]) -> DataLoader[WholeImage]:
+        images = WholeImages(samples, self.view, self.experts, self.seed)
+        return DataLoader(
+            images,
+            batch_size=None,
+            sampler=EpochSampler(len(images), shuffle=False, seed=self.seed),
+            num_workers=self.workers,
+        )
+
+
+def _loaded(samples: Sequence[Sample], part: str) -> list[Sample]:
+    progress = tqdm(samples, desc=f"reading {part} images", leave=False)
+    return [LoadedSample(sample.name, *sample.load()) for sample in progress]
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Indices with their epoch, shared out among the processes of a distributed run.
+
+    The epoch travels with the index, so that a worker knows it without being told. Shuffled sets are filled
+    up to equal parts per process by repeating a few windows; unshuffled ones are not, lest an image be tested
+    twice.
+    """
+
+    def __init__(self, length: int, shuffle: bool, seed: int) -> None:
+        """Args: length: of the data set; shuffle: a new order each epoch; seed: of the order."""
+        self.length = length
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self.epoch = epoch
+
+    def _indices(self) -> list[int]:
+        rank, processes = _rank_and_processes()
+        if not self.shuffle:
+            return list(range(rank, self.length, processes))
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        order = torch.randperm(self.length, generator=generator).tolist()
+        order += order[: -self.length % processes]
+        return order[rank::processes]
+
+    def __len__(self) -> int:
+        """Indices of this process."""
+        return len(self._indices())
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(epoch, index) pairs."""
+        return iter([(self.epoch, index) for index in self._indices()])
+
+
+def _rank_and_processes() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -1,0 +1,60 @@
+"""A data set in the canonical layout: a manifest, images and label maps (what ``prepare`` writes)."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.sample import FileSample
+from sac_lightning.errors import UserError
+
+
+def data_root(root: str | None) -> Path:
+    """The folder that holds the data sets: as given, else the environment's ``SAC_DATA``, else ``data``."""
+    return Path(root or os.environ.get("SAC_DATA") or "data")
+
+
+def canonical_names(folder: Path) -> list[str]:
+    """The names in a data set's manifest.
+
+    Args:
+        folder: ``<root>/<dataset>``.
+
+    Raises:
+        UserError: There is no such folder or manifest.
+    """
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise UserError(
+            f"{folder.resolve()} holds no manifest.csv: set SAC_DATA or data.root to the folder above it, or "
+            f"make it with python -m sac_lightning.prepare dataset={folder.name}"
+        )
+    with manifest.open(newline="", encoding="utf-8") as lines:
+        return [row["name"] for row in csv.DictReader(lines)]
+
+
+def canonical_samples(folder: Path, names: Sequence[str]) -> list[FileSample]:
+    """The samples of these names.
+
+    Raises:
+        UserError: An image or a label map is missing.
+    """
+    return [FileSample(name, _image(folder, name), _instances(folder, name)) for name in names]
+
+
+def _image(folder: Path, name: str) -> Path:
+    for ending in IMAGE_ENDINGS:
+        path = folder / "images" / f"{name}{ending}"
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{folder / 'images'} holds no image {name}, which the split names: prepare the data set again"
+    )
+
+
+def _instances(folder: Path, name: str) -> Path:
+    path = folder / "instances" / f"{name}.png"
+    if not path.is_file():
+        raise UserError(f"{path} is missing though its image is there: prepare the data set again")
+    return path

@@ -1,0 +1,125 @@
+"""A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without ending."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.data.base import NucleiDataModule, Splits
+from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.sample import FileSample, Sample
+from sac_lightning.errors import UserError
+from sac_lightning.instances import connected_components
+
+PARTS = ("train", "val", "test")
+
+
+class MaskSample(FileSample):
+    """An image whose truth is a mask: each connected region counts as a nucleus."""
+
+    def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Reads both and labels the mask."""
+        image, mask = super().load()
+        return image, connected_components(mask > 0)
+
+
+class Folder(NucleiDataModule):
+    """Images and their truth in one folder, split by ratio or by a CSV."""
+
+    def __init__(
+        self,
+        root: str | None,
+        split: str | None,
+        val_ratio: float,
+        test_ratio: float,
+        split_seed: int,
+        **loading: Any,
+    ) -> None:
+        """Says where the images are and how they are split.
+
+        Args:
+            root: The folder with ``images/`` and ``instances/`` (label maps) or ``masks/``.
+            split: A CSV with the columns ``name`` (file name without ending) and ``split`` (train, val or
+                test). Default: by ratio.
+            val_ratio: Part of the images for validation, at least one image.
+            test_ratio: Part of the images for the test, at least one image.
+            split_seed: Of the split by ratio.
+            loading: See NucleiDataModule.
+
+        Raises:
+            UserError: No folder is named.
+        """
+        super().__init__(**loading)
+        if root is None:
+            raise UserError("data.root is not set: name the folder that holds images/ and masks/ or instances/")
+        self.root = Path(root)
+        self.split = split
+        self.ratios = {"val": val_ratio, "test": test_ratio}
+        self.split_seed = split_seed
+
+    def splits(self) -> Splits:
+        """Pairs the files and splits them."""
+        samples = self._pairs()
+        assigned = self._split_by_ratio(sorted(samples)) if self.split is None else self._split_by_file(samples)
+        parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
+        for name, part in assigned.items():
+            parts[part].append(samples[name])
+        return Splits(**parts)
+
+    def _pairs(self) -> dict[str, FileSample]:
+        images = _files(self.root / "images")
+        instances = self.root / "instances"
+        kind, truth_folder = (FileSample, instances) if instances.is_dir() else (MaskSample, self.root / "masks")
+        truths = _files(truth_folder)
+        for name, path in images.items():
+            if name not in truths:
+                raise UserError(
+                    f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image"
+                )
+        return {name: kind(name, path, truths[name]) for name, path in images.items()}
+
+    def _split_by_ratio(self, names: list[str]) -> dict[str, str]:
+        counts = {part: max(1, round(ratio * len(names))) for part, ratio in self.ratios.items()}
+        if len(names) < sum(counts.values()) + 1:
+            raise UserError(
+                f"{self.root / 'images'} holds {len(names)} images: three are the least that can be split"
+            )
+        order = np.random.default_rng(self.split_seed).permutation(names).tolist()
+        parts = ["test"] * counts["test"] + ["val"] * counts["val"]
+        parts += ["train"] * (len(names) - len(parts))
+        return dict(zip(order, parts, strict=True))
+
+    def _split_by_file(self, samples: dict[str, FileSample]) -> dict[str, str]:
+        path = Path(str(self.split))
+        if not path.is_file():
+            raise UserError(
+                f"data.split names {path}, which does not exist: give a CSV with the columns name,split"
+            )
+        with path.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines)
+            if not {"name", "split"} <= set(reader.fieldnames or ()):
+                raise UserError(f"{path} lacks the columns name,split: add them as its first line")
+            assigned = {row["name"]: row["split"] for row in reader}
+        for name, part in assigned.items():
+            if part not in PARTS:
+                raise UserError(f"{path} gives {name} the split {part}: choose train, val or test")
+            if name not in samples:
+                raise UserError(f"{path} names {name}, which is not in {self.root / 'images'}: correct the name")
+        return assigned
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by stem."""
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder.resolve()} does not exist: data=folder needs images/ and masks/ or instances/ there"
+        )
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_ENDINGS:
+            if path.stem in files:
+                raise UserError(f"{path} and {files[path.stem].name} have the same name: rename one of them")
+            files[path.stem] = path
+    return files

@@ -1,0 +1,58 @@
+"""Image files: in as 8-bit RGB or as a label map, out whole or not at all."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from sac_lightning.errors import UserError
+
+IMAGE_ENDINGS = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """An image as 8-bit RGB (H, W, 3).
+
+    Grey becomes three equal channels, alpha is dropped, and 16-bit grey is scaled by its own range.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    with _opened(path) as image:
+        if image.mode.startswith("I") or image.mode == "F":
+            grey = np.asarray(image, dtype=np.float32)
+            span = max(float(grey.max() - grey.min()), 1e-6)
+            grey8 = np.round((grey - grey.min()) / span * 255).astype(np.uint8)
+            return np.repeat(grey8[:, :, None], 3, axis=2)
+        return np.array(image.convert("RGB"))
+
+
+def read_instances(path: Path) -> NDArray[np.int32]:
+    """A label map (H, W) from a grey file of 8 or 16 bits; 0 is background.
+
+    Raises:
+        UserError: The file cannot be read, or has colours.
+    """
+    with _opened(path) as image:
+        values = np.array(image)
+    if values.ndim != 2:
+        raise UserError(f"{path} is in colour: a label map or mask is a grey image, 0 where there is background")
+    return values.astype(np.int32)
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
+    return image
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Writes a PNG: (H, W, 3) RGB, or (H, W) with 8 or 16 bits; whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels).save(partial, format="PNG")
+    os.replace(partial, path)

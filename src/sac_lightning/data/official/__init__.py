@@ -1,0 +1,206 @@
+"""The layouts in which the owners publish their data sets, one file each, read into one form.
+
+A reader takes a folder, a parent of it, or a .zip of it; nothing in an archive is unpacked to disk.
+"""
+
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sac_lightning.errors import UserError
+
+EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
+
+
+@dataclass(frozen=True)
+class OfficialImage:
+    """One image with its instance map, as the owner gave it.
+
+    Attributes:
+        name: The image's name, without a folder or an ending.
+        split: The owner's split: ``train``, ``test``, ``test_a``, ``test_b`` or ``unsplit``.
+        modality: ``fluorescence``, ``histology``, ``histology_colour`` or ``brightfield_grey``.
+        image: (H, W, 3) uint8 RGB.
+        instances: (H, W) int32, 0 = background, instances 1 to n without a gap.
+        note: What else the owner says of the image, or where its instance map comes from.
+    """
+
+    name: str
+    split: str
+    modality: str
+    image: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.int32]
+    note: str
+
+
+@dataclass(frozen=True)
+class Reading(Iterator[OfficialImage]):
+    """An iterator over images that knows their number, for a progress bar.
+
+    Attributes:
+        number: How many images there are in all.
+        images: The images.
+    """
+
+    number: int
+    images: Iterator[OfficialImage]
+
+    def __len__(self) -> int:
+        """How many images there are in all."""
+        return self.number
+
+    def __next__(self) -> OfficialImage:
+        """The next image."""
+        return next(self.images)
+
+
+class Source:
+    """The files below a folder or inside a .zip, by their path relative to it.
+
+    Hidden files and what macOS adds to an archive are left out.
+
+    Args:
+        path: The folder or the .zip.
+
+    Attributes:
+        files: Relative paths, sorted.
+
+    Raises:
+        UserError: There is no such folder or .zip, it cannot be read, or an entry of the .zip is unsafe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Lists the files; see the class."""
+        self.path = path
+        self._archive: zipfile.ZipFile | None = None
+        if path.is_dir():
+            names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        elif path.exists():
+            self._archive = _opened(path)
+            names = [entry.filename for entry in self._archive.infolist() if not entry.is_dir()]
+        else:
+            raise UserError(f"source {path} does not exist: name the folder or the .zip of the data set.")
+        self._names = {PurePosixPath(name): name for name in names}
+        self.files = sorted(file for file in self._names if not _is_hidden(file))
+
+    def images(self, *suffixes: str) -> list[PurePosixPath]:
+        """The files with one of these endings, such as ``.tif``, in any case."""
+        return [file for file in self.files if file.suffix.lower() in suffixes]
+
+    def read(self, file: PurePosixPath) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        try:
+            if self._archive is not None:
+                return self._archive.read(self._names[file])
+            return (self.path / file).read_bytes()
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise self.unreadable(file) from error
+
+    def picture(self, file: PurePosixPath) -> Image.Image:
+        """A decoded picture of whatever mode.
+
+        Raises:
+            UserError: The file cannot be read or is no picture.
+        """
+        data = self.read(file)
+        try:
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+        except Exception as error:  # A damaged picture makes its decoder raise nearly anything.
+            raise self.unreadable(file) from error
+        return picture
+
+    def rgb(self, file: PurePosixPath) -> npt.NDArray[np.uint8]:
+        """A picture as (H, W, 3) uint8 RGB; an alpha channel is dropped, not blended.
+
+        Raises:
+            UserError: The file cannot be read, is no picture, or has more than 8 bits a channel.
+        """
+        picture = self.picture(file)
+        if picture.mode not in EIGHT_BIT_MODES:
+            raise UserError(f"{self.path / file} is no 8-bit image ({picture.mode}): get the file as published.")
+        return np.asarray(picture.convert("RGB"))
+
+    def unreadable(self, file: PurePosixPath) -> UserError:
+        """The error for a file that is damaged or not what its ending says."""
+        return UserError(f"{self.path / file} cannot be read: get the file again from the owner.")
+
+
+def unique_names(source: Source, files: list[PurePosixPath]) -> dict[str, PurePosixPath]:
+    """The image files of a layout by image name, sorted by name.
+
+    Raises:
+        UserError: There is none, or two have the same name.
+    """
+    if not files:
+        raise UserError(f"source {source.path} holds no image in the owner's layout: name the unpacked folder.")
+    by_name: dict[str, PurePosixPath] = {}
+    for file in files:
+        if file.stem in by_name:
+            both = f"{by_name[file.stem]} and {file}"
+            raise UserError(f"image {file.stem} is in {source.path} twice ({both}): name one of the folders.")
+        by_name[file.stem] = file
+    return dict(sorted(by_name.items()))
+
+
+def check_same_size(
+    image: npt.NDArray[np.uint8], mask: npt.NDArray[np.generic], image_file: Path, mask_file: Path
+) -> None:
+    """Refuses a mask that is not of its image's size.
+
+    Raises:
+        UserError: Height or width differ.
+    """
+    if image.shape[:2] != mask.shape:
+        sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask.shape, image.shape)]
+        raise UserError(
+            f"{mask_file} is {sizes[0]} pixels but its image {image_file} is {sizes[1]}: get both again."
+        )
+
+
+def consecutive(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """The same instances numbered 1 to n without a gap, in the order of their old numbers; 0 stays 0.
+
+    Args:
+        labels: (H, W), not negative.
+    """
+    present, inverse = np.unique(np.append(labels, 0), return_inverse=True)
+    assert present[0] == 0
+    return inverse[:-1].reshape(labels.shape).astype(np.int32)
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"source {path} is neither a folder nor a whole .zip: download it again.") from error
+    for entry in archive.infolist():
+        if _is_unsafe(entry):
+            archive.close()
+            raise UserError(
+                f"source {path} holds {entry.orig_filename!r}, a link or a path that leads out of it: "
+                "get the archive from the owner."
+            )
+    return archive
+
+
+def _is_unsafe(entry: zipfile.ZipInfo) -> bool:
+    name = entry.orig_filename.replace("\\", "/")
+    absolute = name.startswith("/") or name[1:2] == ":"
+    return absolute or ".." in name.split("/") or stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _is_hidden(file: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in file.parts)

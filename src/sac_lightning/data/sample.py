@@ -1,0 +1,170 @@
+"""One image with its truth, and the two forms in which models meet it: training windows and whole images."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sac_lightning.data.image_file import read_image, read_instances
+from sac_lightning.data.transforms import training_transform, transformed
+from sac_lightning.errors import UserError
+from sac_lightning.inference import Experts, cut
+from sac_lightning.model.experts import draw_expert_points
+from sac_lightning.view import View
+
+
+class Sample(Protocol):
+    """Something that has a name and can be loaded."""
+
+    @property
+    def name(self) -> str:
+        """Unique within a data set."""
+
+    def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """The image (H, W, 3) RGB and its label map (H, W), 0 = background."""
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """An image file and the file of its label map (or mask)."""
+
+    name: str
+    image: Path
+    instances: Path
+
+    def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Reads both.
+
+        Raises:
+            UserError: One cannot be read, or their sizes differ.
+        """
+        image, instances = read_image(self.image), read_instances(self.instances)
+        if image.shape[:2] != instances.shape:
+            raise UserError(
+                f"{self.image} is {image.shape[1]}x{image.shape[0]} pixels but {self.instances} is "
+                f"{instances.shape[1]}x{instances.shape[0]}: make the two agree"
+            )
+        return image, instances
+
+
+@dataclass(frozen=True)
+class LoadedSample:
+    """A sample that is kept in memory."""
+
+    name: str
+    image: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+
+    def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """What is in memory."""
+        return self.image, self.instances
+
+
+class TrainingBatch(TypedDict):
+    """A batch of training windows."""
+
+    images: Tensor  # (B, 3, S, S) RGB in 0..255
+    masks: Tensor  # (B, 1, S, S) in {0, 1}
+    expert_coords: Tensor  # (B, E, 2) xy in pixels of ``images``
+    expert_labels: Tensor  # (B, E)
+    seeds: Tensor  # (B,)
+    names: list[str]
+
+
+@dataclass
+class WholeImage:
+    """One image of a validation or test set, at its native resolution."""
+
+    name: str
+    image: Tensor  # (3, H, W) in 0..255, prepared by the view
+    instances: Tensor  # (H, W) label map
+    experts: Experts  # a set of points per window of the view
+    seed: int
+
+    def to(self, device: torch.device) -> "WholeImage":
+        """The same on another device."""
+        experts = Experts(self.experts.coords.to(device), self.experts.labels.to(device))
+        return replace(self, image=self.image.to(device), instances=self.instances.to(device), experts=experts)
+
+
+class TrainingWindows(Dataset[dict[str, object]]):
+    """Random windows of images; item (epoch, i) is the same in every process, for any number of workers."""
+
+    def __init__(
+        self, samples: Sequence[Sample], view: View, experts: int, crops_per_image: int, seed: int
+    ) -> None:
+        """Args: samples: the images; view, experts: as the model gets them; seed: of everything random."""
+        self.samples = samples
+        self.view = view
+        self.experts = experts
+        self.crops_per_image = crops_per_image
+        self.seed = seed
+        self.transform = training_transform(view)
+
+    def __len__(self) -> int:
+        """Windows per epoch."""
+        return len(self.samples) * self.crops_per_image
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> dict[str, object]:
+        """The window ``index`` of an epoch."""
+        epoch, index = epoch_and_index
+        generator = np.random.default_rng([self.seed, epoch, index])
+        sample = self.samples[index // self.crops_per_image]
+        image, instances = sample.load()
+        window, labels = transformed(
+            self.transform, self.view.prepared(image), instances, int(generator.integers(2**31))
+        )
+        expert_coords, expert_labels = draw_expert_points(labels, self.experts, generator)
+        return {
+            "images": torch.from_numpy(window).permute(2, 0, 1).float(),
+            "masks": torch.from_numpy(labels > 0)[None].float(),
+            "expert_coords": torch.from_numpy(expert_coords),
+            "expert_labels": torch.from_numpy(expert_labels),
+            "seeds": int(generator.integers(2**31)),
+            "names": sample.name,
+        }
+
+
+class WholeImages(Dataset[WholeImage]):
+    """The images of a validation or test set."""
+
+    def __init__(self, samples: Sequence[Sample], view: View, experts: int, seed: int) -> None:
+        """Args: samples: the images; view, experts: as the model gets them; seed: of the expert points."""
+        self.samples = samples
+        self.view = view
+        self.experts = experts
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.samples)
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> WholeImage:
+        """The image ``index``; the epoch makes no difference."""
+        _, index = epoch_and_index
+        sample = self.samples[index]
+        image, instances = sample.load()
+        seed = zlib.crc32(sample.name.encode())
+        label_map = torch.from_numpy(instances)
+        generator = np.random.default_rng([self.seed, seed])
+        drawn = [
+            draw_expert_points(cut(label_map[None], window)[0].numpy(), self.experts, generator)
+            for window in self.view.windows(*instances.shape)
+        ]
+        return WholeImage(
+            name=sample.name,
+            image=torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float(),
+            instances=label_map,
+            experts=Experts(
+                torch.from_numpy(np.stack([coords for coords, _ in drawn])),
+                torch.from_numpy(np.stack([labels for _, labels in drawn])),
+            ),
+            seed=seed,
+        )

@@ -1,0 +1,262 @@
+"""Synthetic microscopy scenes with their instance maps: what the embedded default data set consists of."""
+
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.data.scene_shapes import FloatMap, Nuclei, place_nuclei
+from sac_lightning.errors import UserError
+
+Stain = Literal["fluorescence", "histology"]
+
+SMALLEST_SIDE = 32
+"""Pixels; below this a scene holds no whole nucleus."""
+
+# Optical density of unit stain in R, G, B: directions of the kind that Macenko et al. (ISBI 2009) estimate.
+_HAEMATOXYLIN = np.array([0.57, 0.73, 0.38])
+_EOSIN = np.array([0.20, 0.85, 0.49])
+
+
+def render_scene(
+    rng: np.random.Generator, height: int, width: int, stain: Stain
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Draws one scene of nuclei under a fluorescence or a bright-field microscope (our choice of recipe).
+
+    The magnification is fixed (nuclei of about 6 to 22 pixels radius), so a larger scene holds more nuclei;
+    in scenes under 132 pixels the nuclei shrink to a sixth of the shorter side.
+
+    Args:
+        rng: The only source of randomness: the same state gives the same bytes.
+        height: Pixels, at least 32.
+        width: Pixels, at least 32.
+        stain: `fluorescence` (DAPI-like, grey on black) or `histology` (haematoxylin and eosin).
+
+    Returns:
+        The image, (H, W, 3) uint8 RGB, and the instances, (H, W) int32: 0 is background, the visible pixels
+        of the nuclei carry 1 to N (at least 1); each is one 8-connected region of at least 20 pixels.
+
+    Raises:
+        UserError: The stain is unknown, or a side is under 32 pixels.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise UserError(
+            f"a scene of {height} x {width} pixels is too small: set height and width to at least {SMALLEST_SIDE}"
+        )
+    if stain == "fluorescence":
+        return render_fluorescence(rng, height, width)
+    if stain == "histology":
+        return render_histology(rng, height, width)
+    raise UserError(f"the stain {stain!r} is unknown: use {' or '.join(get_args(Stain))}")
+
+
+def render_fluorescence(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """A DAPI-like scene: bright nuclei of varying intensity on black, blurred, unevenly lit and noisy."""
+    shape = (height, width)
+    clustering = rng.uniform(0.0, 1.8)
+    nuclei = place_nuclei(
+        rng,
+        density=np.exp(clustering * smooth_noise(rng, shape, 40.0)),
+        coverage=float(np.exp(rng.uniform(np.log(0.03), np.log(0.32)))),
+        radius=_draw_radius(rng, shape),
+        aspect=np.full(shape, rng.uniform(1.15, 1.6), np.float32),
+        direction=rng.uniform(0.0, np.pi, shape).astype(np.float32),
+    )
+    light = _glow(rng, nuclei)
+    light *= _illumination(rng, shape)
+    light += _dust(rng, shape)
+    return _expose(rng, light), nuclei.instances
+
+
+def _glow(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+    """Light of the nuclei, about 1 for a typical one: some in focus, some not, and the haze around them."""
+    count, radius = len(nuclei.radii), float(np.median(nuclei.radii))
+    brightness = np.exp(rng.normal(0.0, rng.uniform(0.2, 0.6), count))
+    brightness = np.maximum(brightness, 0.3)
+    brightness[rng.random(count) < 0.06] *= 2.0  # condensed chromatin: dividing or dying cells
+    light = nuclei.per_pixel(brightness) * _dome(nuclei) * _chromatin(rng, nuclei)
+    defocus = nuclei.per_pixel(rng.beta(0.6, 1.8, count))
+    blurred = blur(light * defocus, radius * rng.uniform(0.15, 0.35))
+    light = blur(light * (1.0 - defocus), rng.uniform(0.6, 1.3)) + blurred
+    haze = rng.uniform(0.05, 0.25) * blur(light, 1.5 * radius)
+    return np.asarray(light + haze, np.float32)
+
+
+def _dome(nuclei: Nuclei) -> FloatMap:
+    """Thickness of the nuclei, 0.5 at the edge to 1 inside: a nucleus is a flattened ball."""
+    depth = edge_distance(nuclei.instances) / np.maximum(nuclei.per_pixel(nuclei.radii), 1.0)
+    return np.asarray(0.5 + 0.5 * np.sqrt(np.minimum(depth / 0.6, 1.0)), np.float32)
+
+
+def _chromatin(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+    """Texture around 1: fine clumps, and nucleoli that DAPI leaves dark."""
+    shape, radius = nuclei.instances.shape, float(np.median(nuclei.radii))
+    clumps = grain(rng, shape, max(0.8, radius / 9.0))
+    nucleoli = np.clip(grain(rng, shape, radius / 5.0) - 1.0, 0.0, 1.0)
+    texture = 1.0 + rng.uniform(0.05, 0.22) * clumps - rng.uniform(0.1, 0.5) * nucleoli
+    return np.asarray(np.clip(texture, 0.2, None), np.float32)
+
+
+def _illumination(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
+    """Field of light, 1 at its brightest: falls off away from a point that need not be the centre."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    y, x = rng.uniform(0.2, 0.8, 2)
+    squared = (rows / shape[0] - y) ** 2 + (columns / shape[1] - x) ** 2
+    return np.asarray(1.0 - rng.uniform(0.0, 0.7) * squared, np.float32)
+
+
+def _dust(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
+    """No, one or a few bright specks of debris."""
+    light = np.zeros(shape, np.float32)
+    count = rng.poisson(0.8 * shape[0] * shape[1] / 256**2)
+    rows, columns = rng.integers(shape[0], size=count), rng.integers(shape[1], size=count)
+    light[rows, columns] = rng.uniform(4.0, 14.0, count)
+    return blur(light, rng.uniform(0.8, 1.4))
+
+
+def _expose(rng: np.random.Generator, light: FloatMap) -> NDArray[np.uint8]:
+    """What the camera makes of the light: exposure, Poisson and read noise; three equal channels."""
+    level = np.exp(rng.uniform(np.log(22.0), np.log(150.0)))  # grey level of a typical nucleus
+    background = rng.uniform(2.0, 14.0) + rng.uniform(0.0, 0.1) * level
+    photons = np.exp(rng.uniform(np.log(1.5), np.log(12.0)))  # per grey level
+    counts = rng.poisson(photons * (level * light + background))
+    signal = counts / photons + rng.normal(0.0, rng.uniform(0.4, 1.5), light.shape)
+    grey = np.clip(np.round(signal), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def render_histology(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """An H&E-like scene: purple nuclei in pink tissue, stroma with fibres beside epithelium, white gaps."""
+    shape = (height, width)
+    tissue = _tissue(rng, shape)
+    stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
+    fibres, direction = _fibres(rng, shape)
+    nuclei = place_nuclei(
+        rng,
+        density=_cellularity(rng, tissue, stroma),
+        coverage=rng.uniform(0.08, 0.38),
+        radius=_draw_radius(rng, shape),
+        aspect=1.3 + 1.7 * stroma,
+        direction=direction,
+    )
+    inside = blur((nuclei.instances > 0).astype(np.float32), 0.7)
+    tissue *= 1.0 - rng.uniform(0.0, 0.6) * (1.0 - inside) * blur(inside, 2.0)  # the cleft around a nucleus
+    eosin = _eosin(rng, tissue, stroma, fibres) * (1.0 - 0.4 * inside)
+    tint = _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
+    haematoxylin = tint + inside * blur(_nuclear_stain(rng, nuclei), 0.6)
+    return _transmit(rng, haematoxylin, eosin), nuclei.instances
+
+
+def _tissue(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
+    """Where there is tissue, 1, and where there are tears, lumens and vacuoles, 0, with ragged soft edges."""
+    ragged = 0.4 * smooth_noise(rng, shape, 14.0) + 0.12 * grain(rng, shape, 1.5)
+    gaps = ramp(smooth_noise(rng, shape, 50.0) + ragged - rng.uniform(0.9, 3.0), rng.uniform(0.15, 0.5))
+    vacuoles = ramp(smooth_noise(rng, shape, 9.0) + ragged - rng.uniform(2.0, 4.0), 0.4)
+    return np.asarray((1.0 - gaps) * (1.0 - 0.8 * vacuoles), np.float32)
+
+
+def _cellularity(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap) -> FloatMap:
+    """How likely a nucleus lies at a pixel: crowded patches, lined lumens, sparse stroma, empty gaps."""
+    crowding = np.exp(rng.uniform(0.3, 1.2) * smooth_noise(rng, tissue.shape, 40.0))
+    lining = 1.0 + rng.uniform(0.0, 8.0) * blur(1.0 - tissue, 10.0)
+    return np.asarray((tissue > 0.7) * crowding * lining * (1.0 - 0.7 * stroma), np.float32)
+
+
+def _fibres(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[FloatMap, FloatMap]:
+    """Wavy fibres around 0 with about unit spread, and their direction in radians, both (H, W)."""
+    height, width = shape
+    angle = rng.uniform(0.0, np.pi)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    wave = rng.uniform(4.0, 14.0) * smooth_noise(rng, shape, 70.0) + 1.0 * smooth_noise(rng, shape, 12.0)
+    across = columns * np.float32(-np.sin(angle)) + rows * np.float32(np.cos(angle)) + wave
+    along = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
+    strands = grain(rng, (256, 256), 0.8)
+    fibres = cv2.remap(strands, along / 14.0, across / 1.2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    down, right = np.gradient(across)
+    return np.asarray(fibres, np.float32), np.arctan2(-right, down).astype(np.float32)
+
+
+def _eosin(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap, fibres: FloatMap) -> FloatMap:
+    """Amount of eosin: granular cytoplasm, denser fibrous stroma, next to nothing in the gaps."""
+    shape = tissue.shape
+    cytoplasm = rng.uniform(0.1, 0.35) * grain(rng, shape, 1.1) + 0.2 * smooth_noise(rng, shape, 14.0)
+    texture = stroma * rng.uniform(0.1, 0.3) * fibres + (1.0 - 0.6 * stroma) * cytoplasm
+    level = rng.uniform(0.3, 0.75) * (1.0 + rng.uniform(0.0, 0.6) * stroma)
+    return np.asarray(level * tissue * np.clip(1.0 + texture, 0.1, None), np.float32)
+
+
+def _cytoplasm_tint(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap) -> FloatMap:
+    """Amount of haematoxylin outside the nuclei: patchy and granular, more of it in the epithelium."""
+    patches = np.clip(1.0 + 0.5 * smooth_noise(rng, tissue.shape, 22.0), 0.0, None)
+    granules = np.clip(1.0 + rng.uniform(0.15, 0.5) * grain(rng, tissue.shape, 1.3), 0.0, None)
+    level = rng.uniform(0.1, 0.5) * (1.0 - 0.6 * stroma)
+    return np.asarray(level * tissue * patches * granules, np.float32)
+
+
+def _nuclear_stain(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+    """Haematoxylin inside the nuclei: from dark and even to pale with a dark rim, clumps and nucleoli."""
+    shape, count = nuclei.instances.shape, len(nuclei.radii)
+    darkness = rng.uniform(1.0, 2.2) * np.exp(rng.normal(0.0, 0.25, count))
+    openness = np.clip(rng.uniform(0.1, 1.0) + rng.normal(0.0, 0.2, count), 0.0, 1.0)
+    openness *= np.clip(2.2 - nuclei.aspects * 0.6, 0.2, 1.0)  # spindle nuclei are dense
+    pale = nuclei.per_pixel(openness)
+    rim = np.clip(2.2 - edge_distance(nuclei.instances), 0.0, 1.0)
+    clumps = np.clip(grain(rng, shape, 1.3), -1.0, 2.0)
+    nucleoli = np.clip(grain(rng, shape, 2.2) - 1.6, 0.0, 0.8)
+    texture = 1.0 - 0.6 * pale + pale * (0.35 * rim + 0.25 * clumps + 0.6 * nucleoli) + 0.1 * clumps
+    return np.asarray(nuclei.per_pixel(darkness) * np.clip(texture, 0.1, None), np.float32)
+
+
+def _transmit(rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap) -> NDArray[np.uint8]:
+    """Beer-Lambert: white light through the two stains, a slight blur, and the noise of the scanner."""
+    vectors = np.stack([_HAEMATOXYLIN, _EOSIN]) * rng.normal(1.0, 0.06, (2, 3)) * np.exp(rng.normal(0.0, 0.2))
+    density = np.stack([haematoxylin, eosin], -1) @ vectors.astype(np.float32)
+    light = cv2.GaussianBlur(rng.uniform(232.0, 250.0) * np.exp(-density), (0, 0), rng.uniform(0.5, 1.1))
+    noisy = light + rng.normal(0.0, rng.uniform(1.0, 3.5), light.shape)
+    return np.asarray(np.clip(np.round(noisy), 0, 255), np.uint8)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> FloatMap:
+    """(H, W) float32 of about zero mean and unit spread that varies over `scale` pixels."""
+    height, width = shape
+    margin = 2
+    rows, columns = (int(side / scale) + 2 + 2 * margin for side in shape)
+    coarse = rng.normal(0.0, 1.2, (rows, columns)).astype(np.float32)
+    y, x = rng.uniform(margin, margin + 1, 2)
+    matrix = np.array([[1.0 / scale, 0.0, x], [0.0, 1.0 / scale, y]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(coarse, matrix, (width, height), flags=flags), np.float32)
+
+
+def grain(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> FloatMap:
+    """(H, W) float32 of about zero mean and unit spread: white noise under a Gaussian of `sigma` pixels."""
+    white = rng.standard_normal(shape, np.float32)
+    return np.asarray(blur(white, sigma) * np.float32(2.0 * np.sqrt(np.pi) * sigma), np.float32)
+
+
+def blur(image: FloatMap, sigma: float) -> FloatMap:
+    """(H, W) float32 under a Gaussian of `sigma` pixels."""
+    return np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma), np.float32)
+
+
+def ramp(values: FloatMap, softness: float) -> FloatMap:
+    """0 well below zero, 1 well above it, over about `softness` on either side."""
+    return np.asarray(np.clip(0.5 + values / (2.0 * softness), 0.0, 1.0), np.float32)
+
+
+def edge_distance(instances: NDArray[np.int32]) -> FloatMap:
+    """(H, W) float32 pixels from each nuclear pixel to the edge of its own nucleus, 0 on the background."""
+    inside = (instances > 0).astype(np.uint8)
+    inside[:, 1:] &= (instances[:, 1:] == instances[:, :-1]).astype(np.uint8)
+    inside[1:] &= (instances[1:] == instances[:-1]).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), np.float32)
+
+
+def _draw_radius(rng: np.random.Generator, shape: tuple[int, int]) -> float:
+    """Median nuclear radius of a scene in pixels."""
+    return min(float(rng.triangular(7.0, 9.5, 19.0)), min(shape) / 6.0)

@@ -1,0 +1,51 @@
+"""From an image of any size to a training sample: a random window, mirrored, turned, its colours jittered."""
+
+import os
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Its import would otherwise ask the network.
+
+import albumentations as A
+
+from sac_lightning.view import View
+
+
+def training_transform(view: View) -> A.Compose:
+    """The augmentation: random window (or the whole image) at the input size, symmetries, mild colour jitter.
+
+    Our choice, the paper is silent: nuclei have no preferred direction, so all eight symmetries are used; the
+    jitter stands for stain and exposure.
+    """
+    size = view.image_size
+    steps: list[A.BasicTransform] = []
+    if view.crop is not None:
+        steps.append(A.PadIfNeeded(view.crop, view.crop, border_mode=cv2.BORDER_REFLECT_101))
+        steps.append(A.RandomCrop(view.crop, view.crop))
+    if size is not None and size != view.crop:
+        steps.append(A.Resize(size, size, interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST))
+    steps.append(A.SquareSymmetry() if size is not None or view.crop is not None else A.HorizontalFlip())
+    steps.append(A.ColorJitter(brightness=0.15, contrast=0.15, saturation=0.15, hue=0.03, p=0.8))
+    return A.Compose(steps)
+
+
+def transformed(
+    transform: A.Compose, image: NDArray[np.uint8], instances: NDArray[np.int32], seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """A training sample; the same seed gives the same one, in whichever worker it is made.
+
+    Args:
+        transform: Of training_transform.
+        image: (H, W, 3).
+        instances: (H, W) label map.
+        seed: Of all random choices.
+
+    Returns:
+        image (S, S, 3) and label map (S, S).
+    """
+    transform.set_random_seed(seed)
+    # OpenCV resizes and pads 16-bit label maps, and the canonical layout holds no larger labels.
+    sample = transform(image=image, mask=instances.astype(np.uint16))
+    return sample["image"], sample["mask"].astype(np.int32)

@@ -1,0 +1,48 @@
+"""``python -m sac_lightning.evaluate checkpoint=F``: test a checkpoint under any prompt setting."""
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig
+
+from sac_lightning.checkpoint import load_checkpoint
+from sac_lightning.command import command
+from sac_lightning.results import config_hash
+from sac_lightning.task import SegmentationTask
+from sac_lightning.testing import tested_and_recorded
+from sac_lightning.train import make_data, plain
+from sac_lightning.view import View
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Tests a checkpoint; what the configuration leaves open (null) is as in training."""
+    config = plain(cfg)
+    path = Path(cfg.checkpoint)
+    prompts = {key: value for key, value in config["prompts"].items() if value is not None}
+    loaded = load_checkpoint(path, prompts, cfg.weights)
+    settings = loaded.settings
+    settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
+    if config["data"] is not None:
+        settings["data"] = config["data"]
+    if cfg.seed is not None:
+        settings["seed"] = cfg.seed
+    seed_everything(settings["seed"], workers=True, verbose=False)
+    data = make_data(settings)
+    task = SegmentationTask(
+        model=loaded.model,
+        view=View(**settings["view"]),
+        settings=settings,
+        base=loaded.base,
+        batch_size=settings["data"]["batch_size"],
+    )
+    trainer = instantiate(cfg.trainer, logger=list(instantiate(cfg.logger).values()))
+    evaluated = settings | {"trainer": config["trainer"]}
+    about = {"checkpoint": str(path), "config": evaluated, "config_hash": config_hash(evaluated)}
+    tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)
+
+
+main = command("evaluate")(evaluate)
+
+if __name__ == "__main__":
+    main()

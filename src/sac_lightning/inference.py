@@ -1,0 +1,185 @@
+"""A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.model.point_selection import PADDING
+from sac_lightning.model.sac import SAC, Segmentation
+from sac_lightning.view import View, Window
+
+
+@dataclass
+class Prediction:
+    """What a model says of one image, in the image's own pixels.
+
+    Attributes:
+        probability: (H, W) in [0, 1], of nucleus.
+        generator_probability: (H, W), the prompt generator's own, or None without one.
+        point_coords: (N, 2) xy in image pixels, every prompt that the decoder got, without padding.
+        point_labels: (N,), 1 nucleus, 0 background.
+    """
+
+    probability: Tensor
+    generator_probability: Tensor | None
+    point_coords: Tensor
+    point_labels: Tensor
+
+
+@dataclass
+class Experts:
+    """Expert points of one image, a set per window.
+
+    Attributes:
+        coords: (T, E, 2) xy in pixels of the window.
+        labels: (T, E), 1 nucleus, 0 background, -1 padding.
+    """
+
+    coords: Tensor
+    labels: Tensor
+
+
+def run_model(
+    model: nn.Module, images: Tensor, experts: Experts | None = None, seeds: Tensor | None = None
+) -> Segmentation:
+    """One forward pass: SAC's with its prompts, or a plain network's logits in the same form.
+
+    Args:
+        model: SAC, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
+        images: (B, 3, H, W) RGB in 0..255.
+        experts: Points in pixels of ``images``; a plain network does not see them.
+        seeds: (B,), for the random selection of points.
+    """
+    if isinstance(model, SAC):
+        if experts is None:
+            return model(images, seeds=seeds)  # type: ignore[no-any-return]
+        return model(images, experts.coords, experts.labels, seeds)  # type: ignore[no-any-return]
+    no_coords = images.new_zeros(len(images), 0, 2)
+    return Segmentation(model(images), None, None, no_coords, no_coords.new_zeros(len(images), 0))
+
+
+@torch.no_grad()
+def segment(
+    model: nn.Module,
+    image: Tensor,
+    view: View,
+    experts: Experts | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> Prediction:
+    """Segments an image of any size.
+
+    Args:
+        model: See run_model; in eval mode.
+        image: (3, H, W) RGB in 0..255, prepared by the view.
+        view: Size of the input and the windows.
+        experts: One set of points per window of the view. Default: none.
+        seed: Of the random selection; window t gets seed + t.
+        batch_size: Windows per forward pass.
+    """
+    height, width = image.shape[-2:]
+    windows = view.windows(height, width)
+    blend = _Blend(height, width, image.device)
+    generator_blend = _Blend(height, width, image.device)
+    coords, labels = [], []
+    for start in range(0, len(windows), batch_size):
+        batch = windows[start : start + batch_size]
+        output, scale = _segment_windows(
+            model, image, batch, view, _part(experts, start, batch_size), seed + start
+        )
+        for i, window in enumerate(batch):
+            blend.add(output.logits[i], window)
+            if output.generator_logits is not None:
+                generator_blend.add(output.generator_logits[i], window)
+            real = output.point_labels[i] != PADDING
+            coords.append((output.point_coords[i][real] + 0.5) / scale - 0.5 + _corner(window, image.device))
+            labels.append(output.point_labels[i][real])
+    has_generator = output.generator_logits is not None
+    return Prediction(
+        probability=blend.result(),
+        generator_probability=generator_blend.result() if has_generator else None,
+        point_coords=torch.cat(coords),
+        point_labels=torch.cat(labels),
+    )
+
+
+def _part(experts: Experts | None, start: int, count: int) -> Experts | None:
+    if experts is None:
+        return None
+    return Experts(experts.coords[start : start + count], experts.labels[start : start + count])
+
+
+def _corner(window: Window, device: torch.device) -> Tensor:
+    return torch.tensor([window.left, window.top], device=device)
+
+
+def _segment_windows(
+    model: nn.Module, image: Tensor, windows: Sequence[Window], view: View, experts: Experts | None, seed: int
+) -> tuple[Segmentation, Tensor]:
+    """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
+    pixels = torch.stack([cut(image, window) for window in windows])
+    window_size = pixels.shape[-2:]
+    size = window_size if view.image_size is None else (view.image_size, view.image_size)
+    if size != window_size:
+        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+    scale = torch.tensor([size[1] / window_size[1], size[0] / window_size[0]], device=image.device)
+    if experts is not None:
+        experts = Experts(in_input_pixels(experts.coords, experts.labels, scale), experts.labels)
+    seeds = torch.arange(seed, seed + len(windows))
+    return run_model(model, pixels, experts, seeds), scale
+
+
+def in_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Points (..., 2) of a window in the pixels of the resized input; padding stays at (0, 0)."""
+    return ((coords + 0.5) * scale - 0.5).masked_fill((labels == PADDING).unsqueeze(-1), 0)
+
+
+def cut(image: Tensor, window: Window) -> Tensor:
+    """The window of an image (C, H, W), mirrored where it reaches beyond the image."""
+    rows = _mirrored(window.top, window.height, image.shape[-2])
+    columns = _mirrored(window.left, window.width, image.shape[-1])
+    return image[:, rows][:, :, columns]
+
+
+def _mirrored(start: int, length: int, size: int) -> Tensor:
+    """Indices ``start .. start + length`` folded back into ``0 .. size - 1``, edge pixels not repeated."""
+    period = max(2 * (size - 1), 1)
+    index = np.abs(np.arange(start, start + length)) % period
+    return torch.from_numpy(np.minimum(index, period - index) % size)
+
+
+class _Blend:
+    """Weighted mean of overlapping windows; the weight falls linearly towards a window's edge."""
+
+    def __init__(self, height: int, width: int, device: torch.device) -> None:
+        self.sum = torch.zeros(height, width, device=device)
+        self.weight = torch.zeros(height, width, device=device)
+
+    def add(self, logits: Tensor, window: Window) -> None:
+        """Adds the probabilities of a window, from logits (1, h, w) of any resolution."""
+        size = (window.height, window.width)
+        logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
+        ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
+        top, left = max(window.top, 0), max(window.left, 0)
+        bottom = min(window.top + window.height, self.sum.shape[0])
+        right = min(window.left + window.width, self.sum.shape[1])
+        inner = (
+            slice(top - window.top, bottom - window.top),
+            slice(left - window.left, right - window.left),
+        )
+        self.sum[top:bottom, left:right] += (torch.sigmoid(logits[0, 0]) * ramp)[inner]
+        self.weight[top:bottom, left:right] += ramp[inner]
+
+    def result(self) -> Tensor:
+        """(H, W)."""
+        return self.sum / self.weight
+
+
+def _ramp(length: int, device: torch.device) -> Tensor:
+    """1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
+    position = torch.arange(length, device=device)
+    return torch.minimum(position + 1, length - position).float()

@@ -1,0 +1,1 @@
+"""Figure 2 of the paper, left to right, in pure torch."""

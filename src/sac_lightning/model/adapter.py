@@ -1,0 +1,54 @@
+"""The adapters of Medical SAM Adapter (MSA; Wu et al. 2023), two per transformer block.
+
+One sits after attention and keeps a skip connection; one sits beside the MLP, its output scaled by 0.5.
+Each is dim -> dim / 4 -> dim with biases and GELU, which reproduces Table 6.
+"""
+
+from torch import Tensor, nn
+
+from sac_lightning.model.image_encoder import Block, ImageEncoder
+
+MLP_ADAPTER_SCALE = 0.5
+
+
+class Adapter(nn.Module):
+    """A bottleneck: dim -> dim / 4 -> dim."""
+
+    def __init__(self, dim: int, skip: bool) -> None:
+        """Args: dim: token channels; skip: whether the input is added to the output."""
+        super().__init__()
+        self.down = nn.Linear(dim, dim // 4)
+        self.up = nn.Linear(dim // 4, dim)
+        self.activation = nn.GELU()
+        self.skip = skip
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (..., dim) to tokens of the same shape."""
+        out = self.up(self.activation(self.down(tokens)))
+        return tokens + out if self.skip else out  # type: ignore[no-any-return]
+
+
+class AdaptedBlock(nn.Module):
+    """A transformer block of SAM with MSA's two adapters."""
+
+    def __init__(self, block: Block, dim: int) -> None:
+        """Args: block: the block to adapt; dim: its token channels."""
+        super().__init__()
+        self.base = block
+        self.attention_adapter = Adapter(dim, skip=True)
+        self.mlp_adapter = Adapter(dim, skip=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, H, W, dim) to tokens of the same shape."""
+        base = self.base
+        tokens = tokens + self.attention_adapter(base.attend(base.norm1(tokens)))
+        normed = base.norm2(tokens)
+        return tokens + base.mlp(normed) + MLP_ADAPTER_SCALE * self.mlp_adapter(normed)  # type: ignore[no-any-return]
+
+
+def add_adapters(encoder: ImageEncoder) -> None:
+    """Wraps every block of an image encoder in place."""
+    dim = encoder.pos_embed.shape[-1]
+    for index, block in enumerate(encoder.blocks):
+        assert isinstance(block, Block)
+        encoder.blocks[index] = AdaptedBlock(block, dim)

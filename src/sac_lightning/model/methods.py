@@ -1,0 +1,133 @@
+"""The methods that the paper ran itself, over the same parts: SAM, SAM-FT, MSA, LoRA and SAC.
+
+They differ in what is added to SAM's image encoder and in what trains; any of them takes automatic points and
+expert points. Weights are loaded afterwards (``sac_lightning.build``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from segment_anything.modeling import PromptEncoder
+from torch import nn
+
+from sac_lightning.model.adapter import Adapter, add_adapters
+from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
+from sac_lightning.model.lora import add_lora, lora_layers
+from sac_lightning.model.mask_decoder import MaskDecoder
+from sac_lightning.model.point_selection import PointSelection, Selection
+from sac_lightning.model.prompt_generator import UNet
+from sac_lightning.model.sac import SAC
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The sizes of the prompt generator, see UNet."""
+
+    init_features: int = 32
+    depth: int = 4
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Which points a method gets.
+
+    Attributes:
+        points: Automatic points n: n positive and n negative ones. 0: no prompt generator.
+        selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
+        experts: Expert points per image.
+        map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
+            masks, is our choice: the paper is silent.
+        generator: Sizes of the generator.
+    """
+
+    points: int = 1
+    selection: Selection = "O"
+    threshold: float = 0.5
+    fill_with_random: bool = False
+    keep_raw_centroid: bool = False
+    experts: int = 0
+    map_size: int = 256
+    generator: Generator = field(default_factory=Generator)
+
+
+def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
+    """SAM as it is: zero-shot. Only a prompt generator trains, if there are automatic points."""
+    selection = PointSelection(
+        prompts.points,
+        prompts.selection,
+        prompts.threshold,
+        prompts.fill_with_random,
+        prompts.keep_raw_centroid,
+    )
+    grid = image_size // backbone.patch
+    model = SAC(
+        image_encoder=ImageEncoder(backbone),
+        prompt_generator=UNet(prompts.generator.init_features, prompts.generator.depth)
+        if prompts.points
+        else None,
+        point_selection=selection,
+        prompt_encoder=PromptEncoder(
+            embed_dim=NECK_CHANNELS,
+            image_embedding_size=(grid, grid),
+            input_image_size=(image_size, image_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(),
+        map_size=prompts.map_size,
+    )
+    for part in (model.image_encoder, model.prompt_encoder, model.mask_decoder):
+        part.requires_grad_(False)
+    return model
+
+
+def sam_ft(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
+    """SAM-FT: the encoder's neck and the mask decoder train (Table 6's 12,746,129 with the UNet)."""
+    model = sam(backbone, prompts, image_size)
+    return _training(model, backbone, [model.image_encoder.neck])
+
+
+def msa(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
+    """Medical SAM Adapter: two adapters per block and the mask decoder train."""
+    model = sam(backbone, prompts, image_size)
+    add_adapters(model.image_encoder)
+    return _training(model, backbone, [m for m in model.image_encoder.modules() if isinstance(m, Adapter)])
+
+
+def sac(
+    backbone: Backbone,
+    prompts: Prompts,
+    image_size: int,
+    rank: int | None = None,
+    alpha: float | None = None,
+    dropout: float = 0.0,
+    blocks: Sequence[int] | None = None,
+) -> SAC:
+    """SAC, or "LoRA" where there are no automatic points: LoRA on q and v and the mask decoder train.
+
+    Args:
+        backbone: Sizes of the image encoder.
+        prompts: Which points.
+        image_size: Side of the input in pixels.
+        rank: LoRA's rank. Default: dim / 4, which Table 6's count requires.
+        alpha: Default: the rank.
+        dropout: On the input of LoRA.
+        blocks: The blocks that get LoRA. Default: all.
+    """
+    model = sam(backbone, prompts, image_size)
+    add_lora(model.image_encoder, backbone.dim // 4 if rank is None else rank, alpha, dropout, blocks)
+    layers = list(lora_layers(model.image_encoder))
+    model = _training(model, backbone, layers)
+    if backbone.weights is not None:
+        for layer in layers:
+            layer.base.requires_grad_(False)
+    return model
+
+
+def _training(model: SAC, backbone: Backbone, parts: Sequence[nn.Module]) -> SAC:
+    """Lets the mask decoder and the given parts train, and the whole encoder where it has no weights."""
+    for part in parts:
+        part.requires_grad_(True)
+    model.mask_decoder.requires_grad_(True)
+    if backbone.weights is None:
+        model.image_encoder.requires_grad_(True)
+    return model

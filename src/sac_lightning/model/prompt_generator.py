@@ -1,0 +1,75 @@
+"""The auto-prompt generator F of Eq. 2: a UNet that marks nucleus and background.
+
+"A 4-layer UNet" (section 4.1.3). Table 6's count fixes the rest: levels 32-64-128-256-512, at each two 3x3
+convolutions without bias, BatchNorm and ReLU, transposed convolutions upwards, a 1x1 convolution at the end:
+7,763,041 parameters.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from sac_lightning.errors import UserError
+
+
+class DoubleConvolution(nn.Sequential):
+    """Two times: 3x3 convolution without bias, BatchNorm, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        """Args: channels_in: of the input; channels_out: of the output."""
+        layers: list[nn.Module] = []
+        for channels in (channels_in, channels_out):
+            layers += [
+                nn.Conv2d(channels, channels_out, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """UNet (Ronneberger et al. 2015): image to logits of the same size, M = F(theta_u, I)."""
+
+    def __init__(self, init_features: int = 32, depth: int = 4) -> None:
+        """Builds the network.
+
+        Args:
+            init_features: Channels at full resolution; they double at each level.
+            depth: Number of times the resolution is halved.
+        """
+        super().__init__()
+        self.factor = 2**depth
+        channels = [init_features * 2**level for level in range(depth + 1)]
+        self.encoders = nn.ModuleList(
+            DoubleConvolution(below, above)
+            for below, above in zip([3, *channels[: depth - 1]], channels[:depth], strict=True)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.bottleneck = DoubleConvolution(channels[depth - 1], channels[depth])
+        self.upsamplings = nn.ModuleList(
+            nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in reversed(channels[:depth])
+        )
+        self.decoders = nn.ModuleList(DoubleConvolution(2 * c, c) for c in reversed(channels[:depth]))
+        self.head = nn.Conv2d(init_features, 1, kernel_size=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W), normalised, to logits (B, 1, H, W).
+
+        Raises:
+            UserError: H or W is no multiple of 2 ** depth.
+        """
+        height, width = images.shape[-2:]
+        if height % self.factor or width % self.factor:
+            raise UserError(
+                f"the UNet cannot take {height}x{width} pixels: choose prompts.map_size (or, for "
+                f"model=u_net, view.image_size) as a multiple of {self.factor}"
+            )
+        features = images
+        skips = []
+        for encoder in self.encoders:
+            features = encoder(features)
+            skips.append(features)
+            features = self.pool(features)
+        features = self.bottleneck(features)
+        for upsampling, decoder in zip(self.upsamplings, self.decoders, strict=True):
+            features = decoder(torch.cat([upsampling(features), skips.pop()], dim=1))
+        return self.head(features)  # type: ignore[no-any-return]

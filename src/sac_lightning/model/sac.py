@@ -1,0 +1,142 @@
+"""Segment Any Cell: the assembly of Figure 2."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import PromptEncoder
+from torch import Tensor, nn
+
+from sac_lightning.model.image_encoder import ImageEncoder
+from sac_lightning.model.mask_decoder import MaskDecoder
+from sac_lightning.model.point_selection import PointSelection, scaled
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass
+class Segmentation:
+    """What a model says of a batch of images.
+
+    Attributes:
+        logits: (B, 1, H, W), the mask, in the pixels of the input.
+        iou: (B,), the model's own estimate of its mask's IoU, or None where it makes none.
+        generator_logits: (B, 1, m, m), the prompt generator's output M (Eq. 2), or None without one.
+        point_coords: (B, N, 2) xy in input pixels, the prompts given to the decoder: automatic points first,
+            expert points after them. N may be 0.
+        point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+    """
+
+    logits: Tensor
+    iou: Tensor | None
+    generator_logits: Tensor | None
+    point_coords: Tensor
+    point_labels: Tensor
+
+
+class SAC(nn.Module):
+    """SAM that prompts itself.
+
+    What does not train is in eval mode whatever the mode of the whole is.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        prompt_generator: nn.Module | None,
+        point_selection: PointSelection,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        map_size: int,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            image_encoder: SAM's, plain or adapted.
+            prompt_generator: Image to logits of nucleus against background; None for no automatic points.
+            point_selection: Probabilities to points.
+            prompt_encoder: SAM's, built for the size of the images.
+            mask_decoder: SAM's.
+            map_size: Side in pixels at which the generator sees the image.
+        """
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_generator = prompt_generator
+        self.point_selection = point_selection
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.map_size = map_size
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+
+    def forward(
+        self,
+        images: Tensor,
+        expert_coords: Tensor | None = None,
+        expert_labels: Tensor | None = None,
+        seeds: Tensor | None = None,
+    ) -> Segmentation:
+        """Segments images.
+
+        Args:
+            images: (B, 3, S, S) RGB in 0..255, S the size that the prompt encoder was built for.
+            expert_coords: (B, E, 2) xy in input pixels. Default: none.
+            expert_labels: (B, E), 1 nucleus, 0 background, -1 padding.
+            seeds: (B,), one seed per image for the random selection R. Default: zeros.
+        """
+        images = (images - self.pixel_mean) / self.pixel_std
+        image_embeddings = self.image_encoder(images)
+        generator_logits, point_coords, point_labels = self._generate_prompts(images, seeds)
+        if expert_coords is not None and expert_labels is not None:
+            point_coords = torch.cat([point_coords, expert_coords], dim=1)
+            point_labels = torch.cat([point_labels, expert_labels], dim=1)
+        image_pe, sparse_embeddings, dense_embeddings = self._encode_prompts(point_coords, point_labels)
+        low_res_logits, iou = self.mask_decoder(
+            image_embeddings,
+            image_pe,
+            sparse_embeddings,
+            dense_embeddings,
+            multimask_output=False,
+        )
+        logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+        return Segmentation(logits, iou[:, 0], generator_logits, point_coords, point_labels)
+
+    def _generate_prompts(self, images: Tensor, seeds: Tensor | None) -> tuple[Tensor | None, Tensor, Tensor]:
+        """The generator's logits and its points, (B, N, 2) in input pixels with labels (B, N)."""
+        batch, _, size, _ = images.shape
+        if self.prompt_generator is None:
+            none = images.new_zeros(batch, 0, 2)
+            return None, none, none.new_zeros(batch, 0, dtype=torch.long)
+        small = F.interpolate(images, (self.map_size, self.map_size), mode="bilinear", antialias=True)
+        logits = self.prompt_generator(small)
+        if seeds is None:
+            seeds = torch.zeros(batch, dtype=torch.long)
+        coords, labels = self.point_selection(logits, seeds)
+        padding = (labels == -1).unsqueeze(-1)
+        return logits, scaled(coords, size / self.map_size).masked_fill(padding, 0), labels
+
+    def _encode_prompts(self, point_coords: Tensor, point_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """SAM's prompt encoder on points, in full precision: a position in bfloat16 would be off by pixels.
+
+        Returns the positions of the grid (1, 256, h, w), the embeddings of the points (B, N + 1, 256; N = 0
+        gives none) and the dense ones (B, 256, h, w).
+        """
+        with torch.autocast(point_coords.device.type, enabled=False):
+            points = (point_coords, point_labels) if point_coords.shape[1] else None
+            sparse, dense = self.prompt_encoder(points=points, boxes=None, masks=None)
+            image_pe = self.prompt_encoder.get_dense_pe()
+        batch = point_coords.shape[0]
+        return image_pe, sparse.expand(batch, -1, -1), dense.expand(batch, -1, -1, -1)
+
+    def train(self, mode: bool = True) -> "SAC":
+        """Sets the mode of what trains; what is frozen stays in eval mode."""
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                nn.Module.train(module, False)  # Not eval: it would recurse where nothing at all trains.
+        return self

@@ -1,0 +1,59 @@
+"""Pictures of predictions: image, truth, prediction, and the points that prompted it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
+
+from sac_lightning.data.sample import WholeImage
+from sac_lightning.inference import Prediction
+from sac_lightning.scores import THRESHOLD
+
+MASK_COLOUR = (255, 210, 0)
+POSITIVE, NEGATIVE = "#1f77ff", "#ff4fa3"  # the blue and pink of the paper's Figure 1
+OPACITY = 0.35
+
+mpl.use("Agg")
+
+
+def overlaid(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) with a mask (H, W) over it: a tint inside, an outline around."""
+    picture = image.astype(np.float32)
+    picture[mask] = (1 - OPACITY) * picture[mask] + OPACITY * np.array(MASK_COLOUR)
+    picture[find_boundaries(mask, mode="inner")] = MASK_COLOUR
+    return picture.astype(np.uint8)
+
+
+def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]) -> None:
+    """Writes a picture with a row per example: image, truth, prediction, prediction with points.
+
+    Args:
+        path: Of the PNG.
+        examples: At least one image with its prediction.
+    """
+    figure = Figure(figsize=(12, 3.2 * len(examples)), layout="constrained")
+    axes = figure.subplots(len(examples), 4, squeeze=False)
+    for row, (image, prediction) in zip(axes, examples, strict=True):
+        pixels = image.image.permute(1, 2, 0).byte().cpu().numpy()
+        truth = (image.instances > 0).cpu().numpy()
+        mask = (prediction.probability > THRESHOLD).cpu().numpy()
+        points = prediction.point_coords.cpu().numpy()
+        positive = prediction.point_labels.cpu().numpy() == 1
+        for axis, panel in zip(
+            row, (pixels, overlaid(pixels, truth), overlaid(pixels, mask), pixels), strict=True
+        ):
+            axis.imshow(panel)
+            axis.set_axis_off()
+        row[0].set_title(image.name[:32], fontsize=8)
+        for chosen, colour in ((positive, POSITIVE), (~positive, NEGATIVE)):
+            row[3].scatter(*points[chosen].T, s=30, c=colour, edgecolors="white", linewidths=0.8)
+    for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
+        axis.set_title(title, fontsize=8)
+    partial = path.with_name(f".{path.name}.part")
+    figure.savefig(partial, dpi=100, format="png")
+    os.replace(partial, path)

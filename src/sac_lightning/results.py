@@ -1,0 +1,92 @@
+"""The record of a run: ``results.json``, the truth of which W&B and TensorBoard are views."""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+RECORDED_PACKAGES = (
+    "sac-lightning",
+    "torch",
+    "lightning",
+    "hydra-core",
+    "segment-anything",
+    "albumentations",
+)
+# What changes where or how fast a run goes, or what it shows, but not what it computes.
+NOT_HASHED = ("output_dir", "logger")
+NOT_HASHED_DATA = ("root", "workers", "in_memory")
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Number of trainable, frozen and all parameters."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    return {"trainable": trainable, "frozen": total - trainable, "total": total}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a resolved configuration, but for what does not change the numbers."""
+    hashed = {key: value for key, value in config.items() if key not in NOT_HASHED}
+    if "data" in hashed:
+        hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Where a run took place: device, versions, commit, peak memory so far."""
+    return {
+        "device": _device_name(device),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_PACKAGES},
+        "git_commit": git_commit(),
+        "peak_memory_bytes": peak_memory_bytes(device),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with ``+changes`` where it is not clean; None outside a checkout."""
+    this_file = Path(__file__)
+    try:
+        # An installed copy may lie inside somebody else's checkout.
+        _git("ls-files", "--error-unmatch", this_file.name, folder=this_file.parent)
+        return _git(
+            "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*", folder=this_file.parent
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    answer = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Most memory in use so far: the allocator's on a GPU, the process's resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {os.cpu_count()} cores, {platform.machine()}"
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record as JSON, whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)

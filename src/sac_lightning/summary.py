@@ -1,0 +1,37 @@
+"""What is trained and what is frozen, module by module, as a table on the console."""
+
+from collections import defaultdict
+
+from rich.table import Table
+from torch import nn
+
+ADDED = {"q_a": "LoRA", "q_b": "LoRA", "v_a": "LoRA", "v_b": "LoRA"}
+
+
+def training_table(model: nn.Module) -> Table:
+    """A row per part of the model with its numbers of trained and frozen parameters."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for name, parameter in model.named_parameters():
+        counts[_part(name)][0 if parameter.requires_grad else 1] += parameter.numel()
+    table = Table(title="What trains")
+    table.add_column("part")
+    for column in ("trained", "frozen"):
+        table.add_column(column, justify="right")
+    for part, (trained, frozen) in counts.items():
+        table.add_row(part, f"{trained:,}", f"{frozen:,}")
+    total = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0]
+    table.add_section()
+    table.add_row("all", f"{total[0]:,}", f"{total[1]:,}")
+    return table
+
+
+def _part(name: str) -> str:
+    """The part of the model that a parameter belongs to: two levels deep in the image encoder, else one."""
+    components = name.split(".")
+    if components[0] != "image_encoder":
+        return components[0].replace("_", " ")
+    if components[-1] in ADDED:
+        return "image encoder: LoRA"
+    if any(component.endswith("_adapter") for component in components):
+        return "image encoder: adapters"
+    return f"image encoder: {components[1].replace('_', ' ')}"

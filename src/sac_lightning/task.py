@@ -1,0 +1,120 @@
+"""The LightningModule: steps, optimiser, logging, checkpoints. The one training shell of every method."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sac_lightning.checkpoint import KEY, PREFIX, trained_state
+from sac_lightning.data.sample import TrainingBatch, WholeImage
+from sac_lightning.inference import Experts, Prediction, run_model, segment
+from sac_lightning.losses import segmentation_losses
+from sac_lightning.model.sac import SAC
+from sac_lightning.scores import Scores
+from sac_lightning.view import View
+
+PICTURES = 4
+
+
+class SegmentationTask(LightningModule):
+    """Trains and tests a model: SAC and its relatives, or any network from images to logits."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        view: View,
+        settings: Mapping[str, Any],
+        base: Mapping[str, str] | None,
+        batch_size: int,
+        mask_loss: nn.Module | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+    ) -> None:
+        """Puts together what a training or, without loss and optimiser, a test needs.
+
+        Args:
+            model: See inference.run_model.
+            view: How the model sees images.
+            settings: Written into the checkpoints, see checkpoint.Loaded.
+            base: Of build.load_base, likewise.
+            batch_size: Windows per forward pass in validation and test.
+            mask_loss: Logits and target to a scalar.
+            optimizer: Parameters to an optimiser.
+            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch; None: constant.
+        """
+        super().__init__()
+        self.strict_loading = False  # A checkpoint holds only what trained.
+        self.model = model
+        self.view = view
+        self.mask_loss = mask_loss
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.settings = settings
+        self.base = base
+        self.batch_size = batch_size
+        has_generator = isinstance(model, SAC) and model.prompt_generator is not None
+        self.val_scores = Scores(has_generator, instances=False)
+        self.test_scores = Scores(has_generator, instances=True)
+        self.pictures: list[tuple[WholeImage, Prediction]] = []
+
+    def training_step(self, batch: TrainingBatch) -> Tensor:
+        """The sum of the losses of a batch."""
+        assert self.mask_loss is not None, "this task was made for testing"
+        experts = Experts(batch["expert_coords"], batch["expert_labels"])
+        output = run_model(self.model, batch["images"], experts, batch["seeds"])
+        losses = segmentation_losses(output, batch["masks"], self.mask_loss)
+        total = torch.stack(list(losses.values())).sum()
+        logged = {f"train/{name}_loss": loss.detach() for name, loss in losses.items()}
+        logged["train/loss"] = total.detach()
+        self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["names"]))
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
+        return total
+
+    def validation_step(self, image: WholeImage) -> None:
+        """Scores one validation image."""
+        self.val_scores.update(self.predicted(image), image)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validation scores."""
+        self._log_scores("val", self.val_scores)
+
+    def test_step(self, image: WholeImage) -> None:
+        """Scores one test image and keeps the first few for the picture."""
+        prediction = self.predicted(image)
+        self.test_scores.update(prediction, image)
+        if len(self.pictures) < PICTURES:
+            self.pictures.append((image, prediction))
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the test scores."""
+        self._log_scores("test", self.test_scores)
+
+    def predicted(self, image: WholeImage) -> Prediction:
+        """The model's word on one image."""
+        return segment(self.model, image.image, self.view, image.experts, image.seed, self.batch_size)
+
+    def _log_scores(self, stage: str, scores: Scores) -> None:
+        values = {f"{stage}/{name}": value for name, value in scores.compute().items()}
+        self.log_dict(values, prog_bar=False)
+        self.log(f"{stage}_dice", values[f"{stage}/dice"], prog_bar=True, logger=False)
+        scores.reset()
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over what trains, and its scheduler."""
+        assert self.make_optimizer is not None, "this task was made for testing"
+        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what trained, and what is needed to build the model again."""
+        state = trained_state(self.model, self.base)
+        checkpoint["state_dict"] = {f"{PREFIX}{name}": tensor for name, tensor in state.items()}
+        base = None if self.base is None else dict(self.base)
+        checkpoint[KEY] = {"settings": dict(self.settings), "base": base}

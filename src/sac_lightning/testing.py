@@ -1,0 +1,79 @@
+"""A model on the test set of a data module, and the record of it: the same for train and evaluate."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from rich.console import Console
+from rich.table import Table
+
+from sac_lightning.data.base import NucleiDataModule
+from sac_lightning.picture import write_examples
+from sac_lightning.results import environment, parameter_counts, write_record
+from sac_lightning.task import SegmentationTask
+
+
+def tested_and_recorded(
+    trainer: Trainer,
+    task: SegmentationTask,
+    data: NucleiDataModule,
+    output_dir: Path,
+    about: Mapping[str, Any],
+) -> None:
+    """Tests, then writes ``results.json`` and ``examples.png`` and prints what came out.
+
+    Args:
+        trainer: Runs the test.
+        task: With the model to test.
+        data: With the test set.
+        output_dir: Where to write.
+        about: What the record says besides: configuration, history, checkpoint.
+    """
+    trainer.test(task, datamodule=data, verbose=False)
+    metrics = {
+        name.removeprefix("test/"): float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith("test/")
+    }
+    if not trainer.is_global_zero:
+        return
+    settings = task.settings
+    model_settings = settings["model"]
+    prompts = model_settings.get("prompts", {})
+    record = {
+        "method": model_settings["name"],
+        "dataset": settings["data"]["name"],
+        "backbone": model_settings.get("backbone", {}).get("name"),
+        "points": prompts.get("points"),
+        "experts": prompts.get("experts"),
+        "selection": prompts.get("selection"),
+        "seed": settings["seed"],
+        "metrics": metrics,
+        "test_images": len(data.samples.test),
+        "parameters": parameter_counts(task.model),
+        **environment(task.device),
+        "split_hash": data.split_hash,
+        "base_weights": task.base,
+        **about,
+    }
+    write_examples(output_dir / "examples.png", task.pictures)
+    write_record(output_dir / "results.json", record)
+    _print_summary(metrics, output_dir, about.get("checkpoint"))
+
+
+def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: str | None) -> None:
+    console = Console()
+    table = Table(title="Test")
+    for column in ("metric", "value"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console.print(table)
+    for what, path in (
+        ("record", output_dir / "results.json"),
+        ("picture", output_dir / "examples.png"),
+        ("checkpoint", checkpoint),
+    ):
+        if path:
+            console.print(f"{what:10} {path}", soft_wrap=True)

@@ -1,0 +1,133 @@
+"""Expert points drawn from true instance maps: inside their nuclei, one each, the same for the same seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+from skimage.draw import disk
+
+from sac_lightning.model.experts import draw_expert_points
+
+Instances = NDArray[np.int32]
+
+
+def draw(instances: Instances, count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    return draw_expert_points(instances, count, np.random.default_rng(seed))
+
+
+def hit(instances: Instances, coords: NDArray[np.float32]) -> list[int]:
+    return [int(instances[int(y), int(x)]) for x, y in coords]
+
+
+def three_nuclei() -> Instances:
+    """Nuclei 2, 5 and 9, each 3 x 3: the numbers in between are missing."""
+    instances = np.zeros((20, 24), dtype=np.int32)
+    instances[1:4, 1:4] = 2
+    instances[8:11, 15:18] = 5
+    instances[15:18, 4:7] = 9
+    return instances
+
+
+def test_points_are_the_centres_of_different_nuclei_whatever_their_numbers() -> None:
+    coords, labels = draw(three_nuclei(), 3)
+    assert coords.dtype == np.float32
+    assert labels.tolist() == [1, 1, 1]
+    assert sorted(coords.tolist()) == [[2, 2], [5, 16], [16, 9]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    instances=arrays(
+        np.int32, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 6)
+    ),
+    count=st.integers(0, 8),
+    seed=st.integers(0, 2**32),
+)
+def test_each_point_is_inside_a_nucleus_of_its_own(instances: Instances, count: int, seed: int) -> None:
+    coords, labels = draw(instances, count, seed)
+    assert coords.shape == (count, 2)
+    assert labels.shape == (count,)
+    nuclei = len(np.unique(instances[instances > 0]))
+    found = min(count, nuclei)
+    assert labels.tolist() == [1] * found + [-1] * (count - found)
+    assert not coords[found:].any(), "padding is not at (0, 0)"
+    numbers = hit(instances, coords[:found])
+    assert 0 not in numbers, "an expert point lies on the background"
+    assert len(set(numbers)) == found, "a nucleus got two expert points"
+
+
+def bent_nucleus() -> Instances:
+    instances = np.zeros((25, 25), dtype=np.int32)
+    instances[disk((12, 12), 10)] = 1
+    instances[disk((12, 15), 8)] = 0
+    return instances
+
+
+def test_the_centre_of_a_bent_nucleus_is_inside_it() -> None:
+    instances = bent_nucleus()
+    rows, columns = np.nonzero(instances)
+    assert instances[round(rows.mean()), round(columns.mean())] == 0, "a crescent has its centroid outside"
+    coords, _ = draw(instances, 1)
+    assert hit(instances, coords) == [1]
+
+
+def test_the_centre_is_the_pixel_farthest_from_the_outline() -> None:
+    instances = np.zeros((20, 20), dtype=np.int32)
+    instances[disk((9, 6), 5)] = 3  # a disc with a long tail: its centroid would be in the tail's direction
+    instances[9, 10:19] = 3
+    coords, _ = draw(instances, 1)
+    assert coords.tolist() == [[6, 9]]
+
+
+def test_the_border_of_the_image_is_an_outline() -> None:
+    instances = np.zeros((9, 20), dtype=np.int32)
+    instances[:5, :5] = 1  # cut by two borders
+    instances[2:9, 13:] = 2
+    coords, _ = draw(instances, 2)
+    assert sorted(coords.tolist()) == [[2, 2], [16, 5]]
+
+
+def test_a_nucleus_that_fills_the_image_has_its_centre_in_the_middle() -> None:
+    coords, labels = draw(np.ones((5, 7), dtype=np.int32), 1)
+    assert labels.tolist() == [1]
+    assert coords[0, 1] == 2
+    assert 2 <= coords[0, 0] <= 4
+
+
+def test_neighbours_that_touch_keep_their_own_centres() -> None:
+    instances = np.zeros((7, 14), dtype=np.int32)
+    instances[1:6, 1:6] = 1
+    instances[1:6, 6:11] = 2
+    coords, _ = draw(instances, 2)
+    assert sorted(coords.tolist()) == [[3, 3], [8, 3]]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_no_nucleus_gives_padding_only(count: int) -> None:
+    coords, labels = draw(np.zeros((6, 6), dtype=np.int32), count)
+    assert coords.tolist() == [[0, 0]] * count
+    assert labels.tolist() == [-1] * count
+
+
+def test_a_seed_fixes_the_choice_and_seeds_differ() -> None:
+    instances = np.repeat(np.repeat(np.arange(1, 101, dtype=np.int32).reshape(10, 10), 3, 0), 3, 1)
+    first, again, other = (hit(instances, draw(instances, 10, seed)[0]) for seed in (1, 1, 2))
+    assert first == again, "the same seed draws other nuclei"
+    assert first != other, "another seed draws the same nuclei"
+
+
+def test_every_nucleus_is_drawn_alike() -> None:
+    instances = three_nuclei()
+    instances[5:19, 19:24] = 5  # a nucleus is not drawn more often for being large
+    drawn = [hit(instances, draw(instances, 1, seed)[0])[0] for seed in range(900)]
+    counts = [drawn.count(number) for number in (2, 5, 9)]
+    assert all(240 < count < 360 for count in counts), f"300 each expected on average, got {counts}"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])
+def test_any_integer_label_map_will_do(kind: type[np.integer]) -> None:
+    coords, labels = draw_expert_points(three_nuclei().astype(kind), 3, np.random.default_rng(0))
+    assert labels.tolist() == [1, 1, 1]
+    assert sorted(coords.tolist()) == [[2, 2], [5, 16], [16, 9]]

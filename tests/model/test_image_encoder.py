@@ -1,0 +1,145 @@
+"""The image encoder against segment-anything's own, with positions that are not zero."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import ImageEncoderViT
+from torch import Tensor, nn
+
+from sac_lightning.errors import UserError
+from sac_lightning.model.image_encoder import Backbone, ImageEncoder, relative_positions
+
+# Grid 8, windows of 3 (which do not divide it), window and global blocks in turn.
+TINY = Backbone("tiny", dim=32, depth=4, heads=2, global_blocks=(1, 3), patch=8, window=3, native_size=64)
+VIT_B = Backbone("vit_b", dim=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11))
+
+
+def random_encoder(backbone: Backbone, seed: int = 0) -> ImageEncoder:
+    """An encoder whose relative and absolute positions matter: they start at zero, which would hide them."""
+    torch.manual_seed(seed)
+    encoder = ImageEncoder(backbone)
+    for name, parameter in encoder.named_parameters():
+        if "pos" in name:
+            nn.init.normal_(parameter, std=0.2)
+    return encoder.eval()
+
+
+def official_encoder(backbone: Backbone, state: dict[str, Tensor]) -> nn.Module:
+    official = ImageEncoderViT(
+        img_size=backbone.native_size,
+        patch_size=backbone.patch,
+        embed_dim=backbone.dim,
+        depth=backbone.depth,
+        num_heads=backbone.heads,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=backbone.window,
+        global_attn_indexes=backbone.global_blocks,
+    )
+    official.load_state_dict(state, strict=True)
+    official.eval()
+    return official  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def largest_difference(backbone: Backbone, height: int, width: int) -> float:
+    """Largest difference of the two encoders on a random image."""
+    encoder = random_encoder(backbone)
+    official = official_encoder(backbone, encoder.state_dict())
+    # The official encoder adds its absolute positions only at the native size.
+    grid = F.interpolate(
+        encoder.pos_embed.permute(0, 3, 1, 2),
+        (height // backbone.patch, width // backbone.patch),
+        mode="bicubic",
+    )
+    if (height, width) != (backbone.native_size, backbone.native_size):
+        official.pos_embed = nn.Parameter(grid.permute(0, 2, 3, 1))
+    images = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    ours, theirs = encoder(images), official(images)
+    assert ours.shape == theirs.shape == (1, 256, height // backbone.patch, width // backbone.patch)
+    assert theirs.std() > 0.5, "an output that is nearly constant compares nothing"
+    return (ours - theirs).abs().max().item()
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(64, 64), (128, 128), (32, 32), (8, 8), (64, 96), (136, 40)],
+    ids=lambda side: str(side),
+)
+def test_equals_segment_anything_at_any_size(height: int, width: int) -> None:
+    assert largest_difference(TINY, height, width) <= 1e-5
+
+
+@pytest.mark.parametrize("global_blocks", [(), (0, 1, 2, 3)], ids=["windows only", "global only"])
+@pytest.mark.parametrize("size", [64, 96, 40])
+def test_equals_segment_anything_with_one_kind_of_attention(
+    global_blocks: tuple[int, ...], size: int
+) -> None:
+    assert largest_difference(replace(TINY, global_blocks=global_blocks), size, size) <= 1e-5
+
+
+def test_vit_b_equals_segment_anything_at_1024_pixels() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert largest_difference(VIT_B, 1024, 1024) <= 1e-4
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "name", ["pos_embed", *(f"blocks.{i}.attn.rel_pos_{axis}" for i in range(4) for axis in "hw")]
+)
+def test_the_comparison_would_notice_wrong_positions(name: str) -> None:
+    encoder = random_encoder(TINY)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before = encoder(images)
+        positions = encoder.get_parameter(name)
+        positions.copy_(positions.flip(0) if name != "pos_embed" else positions.flip(1))
+        change = (encoder(images) - before).abs().max().item()
+    assert change > 1e-3, f"{name} is not used: turning it round changes the output by {change} only"
+
+
+def test_state_dict_has_the_official_names_and_shapes() -> None:
+    ours = {name: tensor.shape for name, tensor in ImageEncoder(TINY).state_dict().items()}
+    official = official_encoder(TINY, ImageEncoder(TINY).state_dict()).state_dict()
+    assert ours == {name: tensor.shape for name, tensor in official.items()}
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    encoder = random_encoder(TINY)
+    images = torch.randn(3, 3, 40, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        together = encoder(images)
+        alone = torch.cat([encoder(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 64), (64, 60)])
+def test_a_size_that_the_patch_does_not_divide_is_refused(height: int, width: int) -> None:
+    with pytest.raises(UserError, match=rf"{height}x{width} pixels.*view\.image_size.*multiple of its patch, 8"):
+        ImageEncoder(TINY)(torch.zeros(1, 3, height, width))
+
+
+def test_relative_positions_are_indexed_by_query_minus_key() -> None:
+    table = torch.arange(5.0)[:, None]  # offsets -2 to 2 of a grid of 3
+    expected = torch.tensor([[2.0, 1.0, 0.0], [3.0, 2.0, 1.0], [4.0, 3.0, 2.0]])
+    assert torch.equal(relative_positions(table, 3)[..., 0], expected)
+
+
+def test_relative_positions_are_interpolated_to_other_sizes() -> None:
+    table = torch.arange(9.0)[:, None]  # offsets -4 to 4 of a grid of 5
+    # 9 entries to 3: their centres lie at entries 1, 4 and 7.
+    expected = torch.tensor([[4.0, 1.0], [7.0, 4.0]])
+    assert torch.allclose(relative_positions(table, 2)[..., 0], expected)
+
+
+def test_gradients_reach_the_positions() -> None:
+    encoder = random_encoder(TINY).train()
+    encoder(torch.randn(1, 3, 64, 64)).square().mean().backward()
+    without = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
+    assert not without, f"these parameters get no gradient: {without}"

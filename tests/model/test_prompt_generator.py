@@ -1,0 +1,77 @@
+"""The UNet: its size, its sizes of images, and that it sees the whole of them."""
+
+import pytest
+import torch
+from torch import nn
+
+from sac_lightning.errors import UserError
+from sac_lightning.model.prompt_generator import UNet
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_has_the_parameters_of_table_6() -> None:
+    assert count(UNet()) == 7_763_041
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48), (64, 32)])
+def test_logits_have_the_size_of_the_image(height: int, width: int) -> None:
+    logits = UNet(init_features=4)(torch.randn(2, 3, height, width))
+    assert logits.shape == (2, 1, height, width)
+    assert logits.isfinite().all()
+
+
+def test_logits_are_not_squashed() -> None:
+    net = UNet(init_features=4, depth=2)
+    nn.init.constant_(net.head.bias, -50.0)
+    assert net(torch.randn(2, 3, 16, 16)).max() < -10, "the output is a probability, not a logit"
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "depth", "factor"), [(24, 32, 4, 16), (32, 40, 4, 16), (6, 8, 2, 4)]
+)
+def test_a_size_that_cannot_be_halved_is_refused(height: int, width: int, depth: int, factor: int) -> None:
+    message = rf"{height}x{width} pixels.*prompts\.map_size.*view\.image_size.*multiple of {factor}$"
+    with pytest.raises(UserError, match=message):
+        UNet(init_features=2, depth=depth)(torch.zeros(1, 3, height, width))
+
+
+def test_widths_double_at_each_level() -> None:
+    net = UNet(init_features=3, depth=2)
+    shapes = [tuple(m.weight.shape[:2]) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert shapes == [
+        *((3, 3), (3, 3), (6, 3), (6, 6)),  # down
+        *((12, 6), (12, 12)),  # bottleneck
+        *((6, 12), (6, 6), (3, 6), (3, 3)),  # up, beside the skip connection
+        (1, 3),
+    ]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_depth_is_the_number_of_halvings(depth: int) -> None:
+    net = UNet(init_features=2, depth=depth)
+    sizes: list[int] = []
+    net.bottleneck.register_forward_hook(lambda module, args, out: sizes.append(out.shape[-1]))
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 32, 32)
+    assert sizes == [32 // 2**depth]
+
+
+def test_skip_connections_carry_single_pixels() -> None:
+    torch.manual_seed(0)
+    net = UNet(init_features=4, depth=2).eval()
+    image = torch.zeros(1, 3, 32, 32)
+    dot = image.clone()
+    dot[..., 16, 16] = 10.0
+    with torch.no_grad():
+        change = (net(dot) - net(image)).abs()[0, 0]
+    assert change[16, 16] > 1e-3, "the pixel itself is not affected"
+    assert change[0, 0] < 1e-5, "a pixel far beyond the receptive field is affected"
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    net = UNet(init_features=2)
+    net(torch.randn(2, 3, 32, 32)).square().mean().backward()
+    without = [name for name, parameter in net.named_parameters() if parameter.grad is None]
+    assert not without, f"these parameters get no gradient: {without}"
