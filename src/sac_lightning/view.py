@@ -67,7 +67,7 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     """First pixels of the fewest evenly spread windows that cover ``length`` with the wanted overlap."""
     if length <= window:
         return [(length - window) // 2]
-    step = max(1, round(window * (1 - overlap)))
+    step = max(1, int(window * (1 - overlap) + 1e-6))  # 100 * (1 - 0.29) is 70.99999...
     count = 1 + -(-(length - window) // step)
     return [round(i * (length - window) / (count - 1)) for i in range(count)]
 
@@ -79,5 +79,5 @@ def stretched(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     low, high = np.percentile(image, STRETCH_PERCENTILES)
     scale = 255 / max(high - low, 1)
-    result: NDArray[np.uint8] = np.clip((image.astype(np.float32) - low) * scale, 0, 255).astype(np.uint8)
+    result: NDArray[np.uint8] = np.clip((image.astype(np.float32) - low) * scale, 0, 255).round().astype(np.uint8)
     return result
