@@ -23,3 +23,46 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def data_root() -> Path:
     """The folder that ``SAC_DATA`` names."""
     return Path(os.environ["SAC_DATA"]).resolve()
+
+
+# A SAM of a few thousand parameters on scenes of 64 pixels.
+TINY = [
+    "backbone.dim=32",
+    "backbone.depth=2",
+    "backbone.heads=2",
+    "backbone.global_blocks=[1]",
+    "backbone.window=3",
+    "backbone.native_size=64",
+    "view.image_size=64",
+    "prompts.map_size=32",
+    "prompts.generator.init_features=4",
+    "prompts.generator.depth=2",
+    "data.side=64",
+    "data.train=4",
+    "data.val=2",
+    "data.test=2",
+    "data.batch_size=2",
+    "trainer.max_epochs=2",
+    "trainer.precision=32-true",
+    "+trainer.enable_progress_bar=false",
+]
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Overrides that make a training take seconds."""
+    return list(TINY)
+
+
+@pytest.fixture
+def tiny_weights(tmp_path: Path) -> Path:
+    """Base weights for the tiny SAM, in segment-anything's format."""
+    from sac_lightning.build import build_model
+    from sac_lightning.configuration import composed
+    from sac_lightning.train import plain
+
+    torch.manual_seed(0)
+    model = build_model(plain(composed("train", [*TINY, "model=sam", "prompts=none", "output_dir=x"]))["model"])
+    path = tmp_path / "tiny_sam.pth"
+    torch.save(model.state_dict(), path)
+    return path

@@ -72,10 +72,10 @@ def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, bac
             continue
         given = state.get(official[name])
         if given is None or given.shape != tensor.shape:
-            raise UserError(_mismatch(state, path, backbone))
+            raise UserError(_mismatch(state, path, backbone, official[name]))
     depth = sum(name.endswith("attn.rel_pos_h") for name in state)
     if depth != len(model.image_encoder.blocks):
-        raise UserError(_mismatch(state, path, backbone))
+        raise UserError(_mismatch(state, path, backbone, "image_encoder.blocks"))
     with torch.no_grad():
         for name, tensor in own.items():
             if not _is_added(name):
@@ -88,10 +88,12 @@ def _is_added(name: str) -> bool:
     return name.startswith("prompt_generator.") or "_adapter." in name or name.endswith(added)
 
 
-def _mismatch(state: Mapping[str, Tensor], path: Path, backbone: str) -> str:
+def _mismatch(state: Mapping[str, Tensor], path: Path, backbone: str, misfit: str) -> str:
     positions = state.get("image_encoder.pos_embed")
     if positions is None:
         return f"{path} holds no SAM weights: give a state dict in segment-anything's format"
+    if not misfit.startswith("image_encoder."):
+        return f"{path} holds no {misfit}, or one of another shape: give the weights of a whole SAM"
     dim, grid = positions.shape[-1], positions.shape[1]
     depth = sum(name.endswith("attn.rel_pos_h") for name in state)
     return (

@@ -50,25 +50,37 @@ def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str,
     state = model.state_dict()
     if base is None:
         return dict(state)
+    kept = _trained_names(model)
+    return {name: tensor for name, tensor in state.items() if name in kept}
+
+
+def _trained_names(model: nn.Module) -> set[str]:
+    """The trained parameters and the buffers beside them."""
     kept = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for prefix, module in model.named_modules():
         if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
             kept |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False)}
-    return {name: tensor for name, tensor in state.items() if name in kept}
+    return kept & model.state_dict().keys()
 
 
-def load_trained_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def load_trained_state(model: nn.Module, state: Mapping[str, Tensor], path: Path, whole: bool = False) -> None:
     """Puts a checkpoint's tensors into a model.
+
+    Args:
+        model: The model.
+        state: The tensors by name.
+        path: Of the checkpoint, for the error.
+        whole: The state must hold what is frozen too, as there are no base weights to take it from.
 
     Raises:
         UserError: A tensor is missing or of another shape, or there is one that the model has no place for.
     """
     own = model.state_dict()
-    expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    expected = own.keys() if whole else _trained_names(model)
     for name in sorted(expected | state.keys()):
         if name not in state:
             raise UserError(
-                f"{path} lacks {name}, which this model trains: load it with the settings it was trained with"
+                f"{path} lacks {name}, which this model needs: load it with the settings it was trained with"
             )
         if name not in own or own[name].shape != state[name].shape:
             raise UserError(
@@ -128,7 +140,7 @@ def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weight
                 f"{path} belongs to the base weights {base['name']} (SHA-256 {base['sha256'][:12]}...), not to "
                 f"{found['name']} ({found['sha256'][:12]}...): give the file with the first hash as weights="
             )
-    load_trained_state(model, state, path)
+    load_trained_state(model, state, path, whole=base is None)
     return Loaded(model.eval(), settings, base)
 
 
@@ -152,10 +164,22 @@ def _replace_prompts(
 
 
 def refuse_foreign_targets(settings: Any, path: Path) -> None:
-    """Raises UserError where settings name something to call that this package's configuration does not."""
-    for target in _targets(settings):
-        if target not in packaged_targets():
+    """Raises UserError where settings name something to call that this package's configuration does not.
+
+    They are dicts, lists and plain values, as train writes them: in a tuple or an interpolation, which OmegaConf
+    takes too, a call could hide.
+    """
+    if isinstance(settings, dict):
+        target = settings.get("_target_")
+        if "_target_" in settings and not (isinstance(target, str) and target in packaged_targets()):
             raise UserError(f"{path} asks to call {target}, which this package does not: it was refused")
+        for value in settings.values():
+            refuse_foreign_targets(value, path)
+    elif isinstance(settings, list):
+        for item in settings:
+            refuse_foreign_targets(item, path)
+    elif not isinstance(settings, str | int | float | None) or "${" in str(settings):
+        raise UserError(f"{path} holds {settings!r} among its settings, which may hide a call: it was refused")
 
 
 @cache

@@ -23,12 +23,13 @@ def evaluate(cfg: DictConfig) -> None:
     loaded = load_checkpoint(path, prompts, cfg.weights)
     settings = loaded.settings
     settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
-    if config["data"] is not None:
+    if "data" in config:
         settings["data"] = config["data"]
     if cfg.seed is not None:
         settings["seed"] = cfg.seed
     seed_everything(settings["seed"], workers=True, verbose=False)
     data = make_data(settings)
+    data.read("test")
     task = SegmentationTask(
         model=loaded.model,
         view=View(**settings["view"]),
@@ -36,7 +37,10 @@ def evaluate(cfg: DictConfig) -> None:
         base=loaded.base,
         batch_size=settings["data"]["batch_size"],
     )
-    trainer = instantiate(cfg.trainer, logger=list(instantiate(cfg.logger).values()))
+    settings["precision"] = cfg.trainer.precision or settings["precision"]
+    trainer = instantiate(
+        cfg.trainer, precision=settings["precision"], logger=list(instantiate(cfg.logger).values())
+    )
     evaluated = settings | {"trainer": config["trainer"]}
     about = {"checkpoint": str(path), "config": evaluated, "config_hash": config_hash(evaluated)}
     tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)

@@ -59,7 +59,8 @@ def run_model(
             return model(images, seeds=seeds)  # type: ignore[no-any-return]
         return model(images, experts.coords, experts.labels, seeds)  # type: ignore[no-any-return]
     no_coords = images.new_zeros(len(images), 0, 2)
-    return Segmentation(model(images), None, None, no_coords, no_coords.new_zeros(len(images), 0))
+    no_labels = no_coords.new_zeros(len(images), 0, dtype=torch.long)
+    return Segmentation(model(images), None, None, no_coords, no_labels)
 
 
 @torch.no_grad()

@@ -15,7 +15,8 @@ from sac_lightning.inference import Prediction
 from sac_lightning.scores import THRESHOLD
 
 MASK_COLOUR = (255, 210, 0)
-POSITIVE, NEGATIVE = "#1f77ff", "#ff4fa3"  # the blue and pink of the paper's Figure 1
+# The blue and pink of the paper's Figure 1.
+POSITIVE_RGB, NEGATIVE_RGB = (31, 119, 255), (255, 79, 163)
 OPACITY = 0.35
 
 mpl.use("Agg")
@@ -50,8 +51,10 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
             axis.imshow(panel)
             axis.set_axis_off()
         row[0].set_title(image.name[:32], fontsize=8)
-        for chosen, colour in ((positive, POSITIVE), (~positive, NEGATIVE)):
-            row[3].scatter(*points[chosen].T, s=30, c=colour, edgecolors="white", linewidths=0.8)
+        for chosen, colour in ((positive, POSITIVE_RGB), (~positive, NEGATIVE_RGB)):
+            row[3].scatter(
+                *points[chosen].T, s=30, color=np.array(colour) / 255, edgecolors="white", linewidths=0.8
+            )
     for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
         axis.set_title(title, fontsize=8)
     partial = path.with_name(f".{path.name}.part")

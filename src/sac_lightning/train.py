@@ -35,10 +35,11 @@ def train(cfg: DictConfig) -> None:
     seed_everything(cfg.seed, workers=True, verbose=False)
     callbacks = make_callbacks(cfg)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
+    settings["precision"] = config["trainer"]["precision"]
     if cfg.resume is not None:
         refuse_other_settings(Path(cfg.resume), settings)
     data = make_data(settings)
-    _ = data.samples  # Missing or unreadable data shows here, before the weights are fetched.
+    data.read("train", "val", "test")  # Bad data shows here, before the weights are fetched.
     model = build_model(settings["model"])
     base = (
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
@@ -150,8 +151,10 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
     """
     if any(parameter.requires_grad for parameter in task.model.parameters()):
         with warnings.catch_warnings():
-            # Our loaders are short of workers on purpose, and a short epoch is logged as often as a long one.
+            # Our loaders are short of workers on purpose, and a run goes on in the folder that it began in.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            if cfg.resume is not None:
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
         best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
         state = read_checkpoint(best)["state_dict"]

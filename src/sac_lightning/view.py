@@ -67,7 +67,7 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     """First pixels of the fewest evenly spread windows that cover ``length`` with the wanted overlap."""
     if length <= window:
         return [(length - window) // 2]
-    step = max(1, int(window * (1 - overlap) + 1e-6))  # 100 * (1 - 0.29) is 70.99999...
+    step = max(1, int(window * (1 - overlap) + 1e-6))  # 100 * (1 - 0.9) is 9.99999...
     count = 1 + -(-(length - window) // step)
     return [round(i * (length - window) / (count - 1)) for i in range(count)]
 

@@ -75,9 +75,7 @@ def test_equals_segment_anything_at_any_size(height: int, width: int) -> None:
 
 @pytest.mark.parametrize("global_blocks", [(), (0, 1, 2, 3)], ids=["windows only", "global only"])
 @pytest.mark.parametrize("size", [64, 96, 40])
-def test_equals_segment_anything_with_one_kind_of_attention(
-    global_blocks: tuple[int, ...], size: int
-) -> None:
+def test_equals_segment_anything_with_one_kind_of_attention(global_blocks: tuple[int, ...], size: int) -> None:
     assert largest_difference(replace(TINY, global_blocks=global_blocks), size, size) <= 1e-5
 
 

@@ -23,9 +23,7 @@ def official_decoder(state: dict[str, Tensor]) -> nn.Module:
 
 def prompt_encoder() -> PromptEncoder:
     torch.manual_seed(1)
-    encoder = PromptEncoder(
-        embed_dim=256, image_embedding_size=GRID, input_image_size=SIZE, mask_in_chans=16
-    )
+    encoder = PromptEncoder(embed_dim=256, image_embedding_size=GRID, input_image_size=SIZE, mask_in_chans=16)
     return encoder.eval()
 
 

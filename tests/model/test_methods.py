@@ -21,9 +21,7 @@ TINY = Backbone(
     "tiny", dim=16, depth=2, heads=2, global_blocks=(1,), window=2, native_size=SIZE, weights="no_such_file.pth"
 )
 BARE = Backbone("tiny", dim=16, depth=2, heads=2, global_blocks=(1,), window=2, native_size=SIZE)
-VIT_H = Backbone(
-    "vit_h", dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31), weights="no_such_file.pth"
-)
+VIT_H = Backbone("vit_h", dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31), weights="no_such_file.pth")
 Method = Callable[[Backbone, Prompts, int], SAC]
 METHODS: dict[str, Method] = {"sam": sam, "sam_ft": sam_ft, "msa": msa, "sac": partial(sac, rank=2)}
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -176,7 +174,9 @@ def test_starts_as_sam(method: str) -> None:
     model = built(METHODS[method], 1).eval()
     reference = built(sam, 1).eval()
     state = model.state_dict()
-    names = {name: name.replace(".qkv.", ".qkv.base.") if method == "sac" else name for name in reference.state_dict()}
+    names = {
+        name: name.replace(".qkv.", ".qkv.base.") if method == "sac" else name for name in reference.state_dict()
+    }
     reference.load_state_dict({name: state[names[name]] for name in names})
     images, _, coords, labels = batch(1)
     with torch.no_grad():

@@ -120,6 +120,16 @@ def test_a_bent_region_is_pointed_at_from_inside(mask: Mask) -> None:
 
 
 @BENT
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_nearest_pixel_of_a_bent_region_stands_for_it(mask: Mask, turned: bool) -> None:
+    mask = np.pad(mask.T if turned else mask, ((3, 0), (5, 0)))  # away from the corner
+    rows, columns = np.nonzero(mask)
+    x, y = columns.mean(), rows.mean()
+    ((px, py),) = region_centroids(mask, 1)
+    assert np.hypot(px - x, py - y) == pytest.approx(np.hypot(columns - x, rows - y).min(), abs=1e-4)
+
+
+@BENT
 def test_the_negative_point_of_a_bent_background_is_upon_background(mask: Mask) -> None:
     _, (x, y) = select(map_of(~mask), points=1)[0]
     assert inside(mask, x.item(), y.item()), f"the negative point ({x}, {y}) lies on a nucleus"

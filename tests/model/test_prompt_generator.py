@@ -29,9 +29,7 @@ def test_logits_are_not_squashed() -> None:
     assert net(torch.randn(2, 3, 16, 16)).max() < -10, "the output is a probability, not a logit"
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "depth", "factor"), [(24, 32, 4, 16), (32, 40, 4, 16), (6, 8, 2, 4)]
-)
+@pytest.mark.parametrize(("height", "width", "depth", "factor"), [(24, 32, 4, 16), (32, 40, 4, 16), (6, 8, 2, 4)])
 def test_a_size_that_cannot_be_halved_is_refused(height: int, width: int, depth: int, factor: int) -> None:
     message = rf"{height}x{width} pixels.*prompts\.map_size.*view\.image_size.*multiple of {factor}$"
     with pytest.raises(UserError, match=message):

@@ -1,7 +1,7 @@
 """What all data modules share: three sets of samples and the loaders over them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, Who
 from sac_lightning.data.split import split_hash
 from sac_lightning.errors import UserError
 from sac_lightning.view import View
+
+PARTS = ("train", "val", "test")
 
 
 @dataclass
@@ -58,7 +60,8 @@ class NucleiDataModule(LightningDataModule):
         self.workers = workers
         self.crops_per_image = crops_per_image
         self.in_memory = in_memory
-        self._samples: Splits | None = None
+        self._found: Splits | None = None
+        self._ready: dict[str, Sequence[Sample]] = {}
 
     @abstractmethod
     def splits(self) -> Splits:
@@ -70,34 +73,47 @@ class NucleiDataModule(LightningDataModule):
 
     @property
     def samples(self) -> Splits:
-        """The splits, looked up once; in memory if asked for."""
-        if self._samples is None:
+        """The splits, looked up once; nothing has been read yet."""
+        if self._found is None:
             splits = self.splits()
-            for part in ("train", "val", "test"):
+            for part in PARTS:
                 if not getattr(splits, part):
                     raise UserError(f"the data set has no image for {part}: change its split so that each has one")
-            if self.in_memory:
-                splits = Splits(*(_loaded(getattr(splits, part), part) for part in ("train", "val", "test")))
-            self._samples = splits
-        return self._samples
+            self._found = splits
+        return self._found
+
+    def read(self, *parts: str) -> None:
+        """Reads every image of these parts once, so that a bad one shows now and not after hours of training.
+
+        Raises:
+            UserError: One cannot be read, or does not fit its label map.
+        """
+        for part in parts:
+            self._ready_samples(part)
+
+    def _ready_samples(self, part: str) -> Sequence[Sample]:
+        """The samples of a part after all of them have been read, from memory if asked for."""
+        if part not in self._ready:
+            samples = getattr(self.samples, part)
+            progress = tqdm(samples, desc=f"reading {part} images", leave=False, disable=None)
+            loaded = [self._read_sample(sample) for sample in progress]
+            self._ready[part] = loaded if self.in_memory else samples
+        return self._ready[part]
+
+    def _read_sample(self, sample: Sample) -> Sample:
+        image, instances = sample.load()
+        return LoadedSample(sample.name, image, instances) if self.in_memory else sample
 
     @property
     def split_hash(self) -> str:
         """SHA-256 of who is in which split."""
-        return split_hash(self.assignment)
-
-    @property
-    def assignment(self) -> Mapping[str, str]:
-        """The split of each name."""
-        return {sample.name: part for part in ("train", "val", "test") for sample in getattr(self.samples, part)}
-
-    def setup(self, stage: str) -> None:
-        """Looks the samples up."""
-        _ = self.samples
+        return split_hash({sample.name: part for part in PARTS for sample in getattr(self.samples, part)})
 
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
         """Batches of random windows."""
-        windows = TrainingWindows(self.samples.train, self.view, self.experts, self.crops_per_image, self.seed)
+        windows = TrainingWindows(
+            self._ready_samples("train"), self.view, self.experts, self.crops_per_image, self.seed
+        )
         return DataLoader(
             windows,
             batch_size=self.batch_size,
@@ -109,11 +125,11 @@ class NucleiDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[WholeImage]:
         """The validation images, one at a time."""
-        return self._whole_images(self.samples.val)
+        return self._whole_images("val")
 
     def test_dataloader(self) -> DataLoader[WholeImage]:
         """The test images, one at a time."""
-        return self._whole_images(self.samples.test)
+        return self._whole_images("test")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Moves a batch, or a whole image, which Lightning does not know."""
@@ -121,19 +137,14 @@ class NucleiDataModule(LightningDataModule):
             return batch.to(device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def _whole_images(self, samples: Sequence[Sample]) -> DataLoader[WholeImage]:
-        images = WholeImages(samples, self.view, self.experts, self.seed)
+    def _whole_images(self, part: str) -> DataLoader[WholeImage]:
+        images = WholeImages(self._ready_samples(part), self.view, self.experts, self.seed)
         return DataLoader(
             images,
             batch_size=None,
             sampler=EpochSampler(len(images), shuffle=False, seed=self.seed),
             num_workers=self.workers,
         )
-
-
-def _loaded(samples: Sequence[Sample], part: str) -> list[Sample]:
-    progress = tqdm(samples, desc=f"reading {part} images", leave=False)
-    return [LoadedSample(sample.name, *sample.load()) for sample in progress]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -161,8 +172,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
             return list(range(rank, self.length, processes))
         generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator).tolist()
-        order += order[: -self.length % processes]
-        return order[rank::processes]
+        share = -(-self.length // processes)
+        return (order * processes)[: share * processes][rank::processes]
 
     def __len__(self) -> int:
         """Indices of this process."""

@@ -25,7 +25,9 @@ def training_transform(view: View) -> A.Compose:
         steps.append(A.PadIfNeeded(view.crop, view.crop, border_mode=cv2.BORDER_REFLECT_101))
         steps.append(A.RandomCrop(view.crop, view.crop))
     if size is not None and size != view.crop:
-        steps.append(A.Resize(size, size, interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST))
+        steps.append(
+            A.Resize(size, size, interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST_EXACT)
+        )
     steps.append(A.SquareSymmetry() if size is not None or view.crop is not None else A.HorizontalFlip())
     steps.append(A.ColorJitter(brightness=0.15, contrast=0.15, saturation=0.15, hue=0.03, p=0.8))
     return A.Compose(steps)

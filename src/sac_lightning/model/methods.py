@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from segment_anything.modeling import PromptEncoder
 from torch import nn
 
+from sac_lightning.errors import UserError
 from sac_lightning.model.adapter import Adapter, add_adapters
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.lora import add_lora, lora_layers
@@ -49,6 +50,15 @@ class Prompts:
     map_size: int = 256
     generator: Generator = field(default_factory=Generator)
 
+    def __post_init__(self) -> None:
+        """Refuses a map that the generator cannot take."""
+        factor = 2**self.generator.depth
+        if self.map_size % factor:
+            raise UserError(
+                f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, as the generator halves it "
+                f"{self.generator.depth} times"
+            )
+
 
 def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
     """SAM as it is: zero-shot. Only a prompt generator trains, if there are automatic points."""
@@ -59,6 +69,10 @@ def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
         prompts.fill_with_random,
         prompts.keep_raw_centroid,
     )
+    if image_size % backbone.patch:
+        raise UserError(
+            f"view.image_size is {image_size}: choose a multiple of the patch of {backbone.name}, {backbone.patch}"
+        )
     grid = image_size // backbone.patch
     model = SAC(
         image_encoder=ImageEncoder(backbone),

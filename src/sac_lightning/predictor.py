@@ -1,0 +1,126 @@
+"""A trained model for people with images: ``sac_lightning.load(checkpoint).segment(image)``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from sac_lightning.checkpoint import load_checkpoint
+from sac_lightning.errors import UserError
+from sac_lightning.inference import Experts, segment
+from sac_lightning.model.point_selection import PADDING
+from sac_lightning.scores import THRESHOLD
+from sac_lightning.view import View, Window
+
+
+@dataclass
+class Nuclei:
+    """What the predictor found in an image.
+
+    Attributes:
+        mask: (H, W) bool, True on nuclei.
+        probability: (H, W) float32 in [0, 1].
+        points: (N, 2) xy in image pixels, every prompt that was used, automatic and given ones.
+        labels: (N,) 1 nucleus, 0 background.
+    """
+
+    mask: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class Predictor:
+    """A model with its view of images. It never sees a true mask."""
+
+    def __init__(self, model: nn.Module, view: View, device: str = "cpu") -> None:
+        """Args: model: of a checkpoint; view: as it was trained; device: such as ``cpu`` or ``cuda``."""
+        self.model = model.eval().to(device)
+        self.view = view
+        self.device = torch.device(device)
+
+    def segment(
+        self,
+        image: NDArray[np.uint8],
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> Nuclei:
+        """Segments an image of any size.
+
+        Args:
+            image: (H, W, 3) RGB.
+            points: (N, 2) xy in image pixels: expert points beside the automatic ones. Default: none.
+            labels: (N,), 1 nucleus, 0 background. Default: all 1.
+            seed: Of the random selection of points.
+
+        Raises:
+            UserError: The image or the points are of another form, or a point lies outside the image.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(
+                f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)"
+            )
+        height, width = image.shape[:2]
+        windows = self.view.windows(height, width)
+        experts = _experts(points, labels, (width, height), windows)
+        pixels = torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float().to(self.device)
+        if experts is not None:
+            experts = Experts(experts.coords.to(self.device), experts.labels.to(self.device))
+        prediction = segment(self.model, pixels, self.view, experts, seed)
+        probability = prediction.probability.cpu().numpy()
+        return Nuclei(
+            mask=probability > THRESHOLD,
+            probability=probability,
+            points=prediction.point_coords.cpu().numpy(),
+            labels=prediction.point_labels.cpu().numpy(),
+        )
+
+
+def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu") -> Predictor:
+    """A predictor from a checkpoint alone.
+
+    Args:
+        checkpoint: Path of a ``.ckpt`` that the train command wrote.
+        weights: Name or path of SAM's weights, where they are not where they were in training.
+        device: Such as ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: See checkpoint.load_checkpoint.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
+    loaded = load_checkpoint(Path(checkpoint), weights=weights)
+    return Predictor(loaded.model, View(**loaded.settings["view"]), device)
+
+
+def _experts(
+    points: ArrayLike | None, labels: ArrayLike | None, size: tuple[int, int], windows: Sequence[Window]
+) -> Experts | None:
+    """Given points, each in every window that holds it; None where there are none."""
+    if points is None:
+        if labels is not None:
+            raise UserError("labels were given without points: give both, or neither")
+        return None
+    coords = np.asarray(points, dtype=np.float32).reshape(-1, 2)
+    signs = np.ones(len(coords), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+    if signs.shape != (len(coords),) or not np.isin(signs, (0, 1)).all():
+        raise UserError(f"{len(coords)} points need as many labels, each 1 (nucleus) or 0 (background)")
+    outside = (coords < -0.5) | (coords > np.array(size) - 0.5)
+    if outside.any():
+        x, y = coords[outside.any(axis=1)][0]
+        raise UserError(
+            f"the point ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels: move it inside"
+        )
+    window_coords = np.zeros((len(windows), len(coords), 2), dtype=np.float32)
+    window_labels = np.full((len(windows), len(coords)), PADDING, dtype=np.int64)
+    for t, window in enumerate(windows):
+        local = coords - (window.left, window.top)
+        inside = ((local >= -0.5) & (local < np.array([window.width, window.height]) - 0.5)).all(axis=1)
+        window_coords[t, inside] = local[inside]
+        window_labels[t, inside] = signs[inside]
+    return Experts(torch.from_numpy(window_coords), torch.from_numpy(window_labels))

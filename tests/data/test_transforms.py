@@ -1,0 +1,138 @@
+"""Training samples: image and labels turn together, the same for the same seed, at the size of the input."""
+
+import albumentations as A
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sac_lightning.data.transforms import training_transform, transformed
+from sac_lightning.view import View
+
+Image = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+
+
+def coded(labels: Labels) -> Image:
+    """An image whose three channels spell the label of each pixel: red units, green 256s, blue a mark."""
+    return np.stack([labels % 256, labels // 256, np.full_like(labels, 9)], axis=-1).astype(np.uint8)
+
+
+def numbered(height: int, width: int) -> Labels:
+    """A label of its own for every pixel."""
+    return np.arange(1, height * width + 1, dtype=np.int32).reshape(height, width)
+
+
+def geometric(view: View) -> A.Compose:
+    """The augmentation without its last step, the jitter of colours."""
+    *steps, jitter = training_transform(view).transforms
+    assert isinstance(jitter, A.ColorJitter)
+    return A.Compose(steps)
+
+
+def random_image(height: int, width: int) -> Image:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+CROPS = pytest.mark.parametrize(
+    ("height", "width"), [(32, 32), (60, 45), (20, 50), (50, 20), (11, 13), (3, 70), (1, 1)]
+)
+
+
+@CROPS
+@pytest.mark.parametrize("seed", range(4))
+def test_image_and_labels_stay_together(height: int, width: int, seed: int) -> None:
+    labels = numbered(height, width)
+    image, cut = transformed(geometric(View(32, crop=32)), coded(labels), labels, seed)
+    assert image.shape == (32, 32, 3)
+    assert cut.shape == (32, 32)
+    np.testing.assert_array_equal(image, coded(cut), err_msg="image and labels show different pixels")
+    assert set(np.unique(cut)) <= set(np.unique(labels)), "labels appear that were not there"
+
+
+@CROPS
+def test_sizes_and_kinds(height: int, width: int) -> None:
+    labels = numbered(height, width)
+    for view in (View(32, crop=32), View(32, crop=16), View(16, crop=32), View(32), View(None, crop=32)):
+        side = view.image_size or 32
+        image, cut = transformed(training_transform(view), random_image(height, width), labels, 1)
+        assert image.shape == (side, side, 3), f"{view}"
+        assert cut.shape == (side, side), f"{view}"
+        assert image.dtype == np.uint8
+        assert cut.dtype == np.int32
+
+
+def test_without_any_size_the_image_keeps_its_own() -> None:
+    labels = numbered(20, 30)
+    image, cut = transformed(geometric(View(None)), coded(labels), labels, 0)
+    assert image.shape == (20, 30, 3)
+    np.testing.assert_array_equal(image, coded(cut))
+
+
+@pytest.mark.parametrize("view", [View(32, crop=32), View(48), View(None)], ids=str)
+def test_a_seed_fixes_image_and_labels(view: View) -> None:
+    labels = numbered(60, 60)
+    image = random_image(60, 60)
+    transform = training_transform(view)
+    first = transformed(transform, image, labels, 7)
+    transformed(transform, image, labels, 8)
+    again = transformed(transform, image, labels, 7)
+    fresh = transformed(training_transform(view), image, labels, 7)
+    for other in (again, fresh):
+        np.testing.assert_array_equal(first[0], other[0], err_msg="the same seed gives another image")
+        np.testing.assert_array_equal(first[1], other[1], err_msg="the same seed gives other labels")
+
+
+def test_seeds_reach_all_windows_symmetries_and_colours() -> None:
+    labels = numbered(40, 40)
+    image = random_image(40, 40)
+    transform = training_transform(View(32, crop=32))
+    samples = [transformed(transform, image, labels, seed) for seed in range(200)]
+    corners = {(int(cut.min()), int(cut[0, 0]), int(cut[0, -1])) for _, cut in samples}
+    assert len({smallest for smallest, _, _ in corners}) > 60, "of 81 windows, only a few are ever drawn"
+    turned = {tuple(np.argsort([cut[0, 0], cut[0, -1], cut[-1, 0], cut[-1, -1]]).tolist()) for _, cut in samples}
+    assert len(turned) == 8, f"{len(turned)} of the eight symmetries are drawn"
+    repainted = [not np.array_equal(picture, image.reshape(-1, 3)[cut - 1]) for picture, cut in samples]
+    assert 120 < sum(repainted) < 190, f"colours jittered in {sum(repainted)} of 200, 160 expected"
+
+
+def test_the_jitter_is_mild() -> None:
+    image = np.full((32, 32, 3), (200, 120, 180), dtype=np.uint8)
+    labels = np.ones((32, 32), dtype=np.int32)
+    transform = training_transform(View(32, crop=32))
+    means = np.stack([transformed(transform, image, labels, s)[0].mean((0, 1)) for s in range(60)])
+    assert np.abs(means - (200, 120, 180)).max() < 80
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 32), (128, 32), (100, 32), (32, 48), (16, 64)])
+def test_labels_are_resized_without_mixing_or_shift(side: int, size: int) -> None:
+    columns = np.tile(np.arange(side, dtype=np.int32), (side, 1))
+    ramp = np.stack([columns, columns.T, columns], axis=-1).astype(np.uint8)
+    image, labels = transformed(geometric(View(size)), ramp, columns, 0)
+    assert labels.shape == (size, size)
+    channel = min((0, 1), key=lambda c: np.abs(image[..., c].astype(int) - labels).mean())
+    shift = float((labels - image[..., channel].astype(float)).mean())
+    assert abs(shift) <= 0.51, f"labels lie {shift:.2f} pixels of the original beside their image"
+
+
+def test_labels_of_a_resized_image_are_never_interpolated() -> None:
+    labels = np.zeros((50, 50), dtype=np.int32)
+    labels[10:30, 10:30], labels[10:30, 30:45] = 1, 1000
+    for size in (16, 32, 64, 90):
+        _, resized = transformed(training_transform(View(size)), random_image(50, 50), labels, 3)
+        assert set(np.unique(resized)) == {0, 1, 1000}, f"at {size} px there are labels {np.unique(resized)}"
+
+
+def test_all_labels_of_a_16_bit_map_survive() -> None:
+    labels = np.full((40, 40), 65535, dtype=np.int32)
+    labels[:20] = 300
+    _, cut = transformed(training_transform(View(40)), random_image(40, 40), labels, 0)
+    assert set(np.unique(cut)) == {300, 65535}
+
+
+def test_the_originals_are_not_touched() -> None:
+    image, labels = random_image(40, 40), numbered(40, 40)
+    image_before, labels_before = image.copy(), labels.copy()
+    for seed in range(5):
+        transformed(training_transform(View(40)), image, labels, seed)
+    np.testing.assert_array_equal(image, image_before)
+    np.testing.assert_array_equal(labels, labels_before)

@@ -1,0 +1,431 @@
+"""Checkpoints: back bit for bit, tied to their base weights, and nothing in one is ever run."""
+
+import copy
+import io
+import os
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sac_lightning.build import base_weights, build_model, load_base
+from sac_lightning.checkpoint import KEY, Loaded, load_checkpoint, packaged_targets, read_checkpoint
+from sac_lightning.configuration import composed
+from sac_lightning.errors import UserError
+from sac_lightning.model.sac import SAC
+from sac_lightning.task import SegmentationTask
+from sac_lightning.train import plain
+from sac_lightning.view import View
+
+SIZE = 64
+METHODS = ("sam", "sam_ft", "msa", "lora", "sac")
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@cache
+def composed_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
+    config = plain(composed("train", [*overrides, "output_dir=x"]))
+    return {key: config[key] for key in ("model", "view", "data", "seed")}
+
+
+def make_settings(tiny: list[str], method: str, *overrides: str, weights: Path | None = None) -> dict[str, Any]:
+    """What train keeps of a configuration."""
+    settings = copy.deepcopy(composed_settings((*tiny, f"model={method}", *overrides)))
+    if weights is not None:
+        settings["model"]["backbone"]["weights"] = str(weights)
+    return settings
+
+
+def as_if_trained(settings: dict[str, Any]) -> SegmentationTask:
+    """A task whose trained parameters and running statistics are like nothing that building would give."""
+    torch.manual_seed(0)
+    model = build_model(settings["model"])
+    base = None
+    if base_weights(settings["model"]) is not None:
+        assert isinstance(model, SAC)
+        base = load_base(model, settings["model"])
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.1)
+    for name, buffer in model.named_buffers():
+        if name.endswith(RUNNING):
+            buffer.copy_(torch.rand(buffer.shape) * 5 + 1)
+    return SegmentationTask(model.eval(), View(**settings["view"]), settings, base, batch_size=2)
+
+
+def content_of(task: SegmentationTask) -> dict[str, Any]:
+    """What Lightning writes into a file."""
+    content: dict[str, Any] = {"epoch": 1, "state_dict": task.state_dict()}
+    task.on_save_checkpoint(content)
+    return content
+
+
+def save(task: SegmentationTask, path: Path) -> Path:
+    torch.save(content_of(task), path)
+    return path
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes a checkpoint file by hand."""
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+def changed_base(path: Path, by: float = 1.0) -> None:
+    """Makes a file of base weights another one."""
+    state = torch.load(path, weights_only=True)
+    torch.save({name: tensor + by for name, tensor in state.items()}, path)
+
+
+def answer(model: nn.Module) -> Tensor:
+    """Logits for a picture of noise and one expert point."""
+    images = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 255
+    with torch.no_grad():
+        logits: Tensor = model(images, torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]])).logits
+    return logits
+
+
+def assert_same(model: nn.Module, other: nn.Module) -> None:
+    ours, theirs = model.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), f"{name} is not what was saved"
+    assert torch.equal(answer(model), answer(other))
+
+
+def refusal(path: Path, **arguments: Any) -> str:
+    """The one sentence that loading ends with."""
+    with pytest.raises(UserError) as refused:
+        load_checkpoint(path, **arguments)
+    sentence = str(refused.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+# What comes back
+
+
+@every_method
+def test_a_round_trip_is_bit_exact(method: str, tiny: list[str], tmp_path: Path) -> None:
+    settings = make_settings(tiny, method)
+    task = as_if_trained(settings)
+    loaded = load_checkpoint(save(task, tmp_path / "best.ckpt"))
+    assert_same(task.model, loaded.model)
+    assert loaded.settings == settings
+    assert loaded.base is None
+    assert not any(module.training for module in loaded.model.modules())
+
+
+@every_method
+def test_a_round_trip_with_base_weights_is_bit_exact(
+    method: str, tiny: list[str], tiny_weights: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(tiny, method, weights=tiny_weights)
+    task = as_if_trained(settings)
+    loaded = load_checkpoint(save(task, tmp_path / "best.ckpt"))
+    assert_same(task.model, loaded.model)
+    assert loaded.settings == settings
+    assert loaded.base == task.base
+    assert loaded.base is not None
+    assert loaded.base["name"] == str(tiny_weights)
+
+
+def test_a_plain_network_comes_back_too(tiny: list[str], tmp_path: Path) -> None:
+    settings = make_settings(tiny, "otsu")
+    loaded = load_checkpoint(save(as_if_trained(settings), tmp_path / "otsu.ckpt"))
+    assert type(loaded.model).__name__ == "Otsu"
+    assert loaded.settings == settings
+
+
+def trained_part(method: str, name: str) -> bool:
+    """Whether a tensor of a method's model belongs into its checkpoint beside base weights."""
+    if method == "sam":
+        return False
+    own = {
+        "sam_ft": name.startswith("image_encoder.neck."),
+        "msa": "_adapter." in name,
+        "lora": name.endswith(("q_a", "q_b", "v_a", "v_b")),
+        "sac": name.endswith(("q_a", "q_b", "v_a", "v_b")),
+    }
+    return own[method] or name.startswith(("mask_decoder.", "prompt_generator."))
+
+
+@every_method
+def test_holds_what_trained_and_not_the_frozen_encoder(
+    method: str, tiny: list[str], tiny_weights: Path, tmp_path: Path
+) -> None:
+    task = as_if_trained(make_settings(tiny, method, weights=tiny_weights))
+    state = read_checkpoint(save(task, tmp_path / "best.ckpt"))["state_dict"]
+    expected = {f"model.{name}" for name in task.model.state_dict() if trained_part(method, name)}
+    assert state.keys() == expected
+    if method == "sac":
+        assert sum(name.endswith(RUNNING) for name in state) == 3 * 10  # two BatchNorms at each of five levels
+
+
+def test_holds_everything_where_there_is_no_base(tiny: list[str], tmp_path: Path) -> None:
+    task = as_if_trained(make_settings(tiny, "sam"))
+    state = read_checkpoint(save(task, tmp_path / "best.ckpt"))["state_dict"]
+    assert state.keys() == {f"model.{name}" for name in task.model.state_dict()}
+
+
+def test_needs_nothing_beside_the_file(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = as_if_trained(make_settings(tiny, "lora"))
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    save(task, tmp_path / "best.ckpt").rename(moved / "mine.ckpt")
+    monkeypatch.chdir(moved)
+    assert_same(task.model, load_checkpoint(Path("mine.ckpt")).model)
+
+
+# Base weights
+
+
+def test_other_base_weights_are_refused_by_name(tiny: list[str], tiny_weights: Path, tmp_path: Path) -> None:
+    task = as_if_trained(make_settings(tiny, "lora", weights=tiny_weights))
+    path = save(task, tmp_path / "best.ckpt")
+    changed_base(tiny_weights)
+    sentence = refusal(path)
+    assert task.base is not None
+    assert task.base["sha256"][:12] in sentence
+    assert str(tiny_weights) in sentence
+
+
+def test_base_weights_may_lie_elsewhere(tiny: list[str], tiny_weights: Path, tmp_path: Path) -> None:
+    task = as_if_trained(make_settings(tiny, "sac", weights=tiny_weights))
+    path = save(task, tmp_path / "best.ckpt")
+    moved = tiny_weights.rename(tmp_path / "moved.pth")
+    with pytest.raises(UserError, match="tiny_sam.pth"):
+        load_checkpoint(path)
+    assert_same(task.model, load_checkpoint(path, weights=str(moved)).model)
+
+
+# Tensors that do not fit
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.image_encoder.blocks.0.attn.qkv.q_a",
+        "model.mask_decoder.iou_token.weight",
+        "model.prompt_generator.encoders.0.0.weight",
+        "model.prompt_generator.encoders.0.1.running_mean",
+    ],
+)
+def test_a_missing_tensor_is_named(name: str, tiny: list[str], tiny_weights: Path, tmp_path: Path) -> None:
+    path = save(as_if_trained(make_settings(tiny, "sac", weights=tiny_weights)), tmp_path / "best.ckpt")
+    rewrite(path, lambda content: content["state_dict"].pop(name))
+    assert name.removeprefix("model.") in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["model.image_encoder.pos_embed", "model.prompt_encoder.no_mask_embed.weight"])
+def test_without_base_weights_a_missing_frozen_tensor_is_named_too(
+    name: str, tiny: list[str], tmp_path: Path
+) -> None:
+    path = save(as_if_trained(make_settings(tiny, "sam")), tmp_path / "best.ckpt")
+    rewrite(path, lambda content: content["state_dict"].pop(name))
+    assert name.removeprefix("model.") in refusal(path), "it would be left at random"
+
+
+def test_a_tensor_too_many_is_named(tiny: list[str], tmp_path: Path) -> None:
+    path = save(as_if_trained(make_settings(tiny, "lora")), tmp_path / "best.ckpt")
+    rewrite(path, lambda content: content["state_dict"].update({"model.surplus": torch.zeros(1)}))
+    assert "surplus" in refusal(path)
+
+
+def test_a_tensor_of_another_shape_is_named(tiny: list[str], tmp_path: Path) -> None:
+    name = "model.mask_decoder.iou_token.weight"
+    path = save(as_if_trained(make_settings(tiny, "lora")), tmp_path / "best.ckpt")
+    rewrite(path, lambda content: content["state_dict"].update({name: torch.zeros(1)}))
+    assert name.removeprefix("model.") in refusal(path), "it must not be broadcast"
+
+
+# Other prompts than in training
+
+
+@pytest.fixture
+def sac_file(tiny: list[str], tmp_path: Path) -> Path:
+    """A checkpoint of SAC: one automatic pair of points."""
+    return save(as_if_trained(make_settings(tiny, "sac")), tmp_path / "sac.ckpt")
+
+
+@pytest.fixture
+def lora_file(tiny: list[str], tmp_path: Path) -> Path:
+    """A checkpoint without a prompt generator."""
+    return save(as_if_trained(make_settings(tiny, "lora")), tmp_path / "lora.ckpt")
+
+
+def points_of(loaded: Loaded) -> int:
+    """How many points the model prompts itself with."""
+    with torch.no_grad():
+        output = loaded.model(torch.rand(1, 3, SIZE, SIZE) * 255)
+    return int(output.point_coords.shape[1])
+
+
+def test_prompts_are_those_of_the_training_by_default(sac_file: Path) -> None:
+    loaded = load_checkpoint(sac_file)
+    assert points_of(loaded) == 2
+    assert loaded.settings["model"]["prompts"]["selection"] == "O"
+
+
+def test_points_selection_and_experts_can_be_replaced(sac_file: Path) -> None:
+    loaded = load_checkpoint(sac_file, prompts={"points": 3, "selection": "R", "experts": 2})
+    assert points_of(loaded) == 6
+    prompts = loaded.settings["model"]["prompts"]
+    assert (prompts["points"], prompts["selection"], prompts["experts"]) == (3, "R", 2)
+    assert prompts["map_size"] == load_checkpoint(sac_file).settings["model"]["prompts"]["map_size"]
+
+
+def test_points_can_be_left_out(sac_file: Path) -> None:
+    loaded = load_checkpoint(sac_file, prompts={"points": 0})
+    assert points_of(loaded) == 0
+    assert loaded.model.prompt_generator is None
+    plain_state, state = load_checkpoint(sac_file).model.state_dict(), loaded.model.state_dict()
+    assert all(torch.equal(tensor, plain_state[name]) for name, tensor in state.items())
+
+
+def test_experts_need_no_generator(lora_file: Path) -> None:
+    loaded = load_checkpoint(lora_file, prompts={"experts": 5})
+    assert loaded.settings["model"]["prompts"]["experts"] == 5
+    assert points_of(loaded) == 0
+
+
+def test_automatic_points_need_a_generator(lora_file: Path) -> None:
+    assert "prompts.points=0" in refusal(lora_file, prompts={"points": 1})
+
+
+def test_a_plain_network_takes_no_prompts(tiny: list[str], tmp_path: Path) -> None:
+    path = save(as_if_trained(make_settings(tiny, "otsu")), tmp_path / "otsu.ckpt")
+    assert "otsu" in refusal(path, prompts={"experts": 1}).removeprefix(str(path))
+
+
+# Files that mean harm
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(sac_file: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    content = torch.load(sac_file, weights_only=True)
+    torch.save(content | {"hyper_parameters": Harm(trace)}, tmp_path / "zip.ckpt")
+    (tmp_path / "raw.ckpt").write_bytes(pickle.dumps(content[KEY] | {"x": Harm(trace)}))
+    for name in ("zip.ckpt", "raw.ckpt"):
+        assert "would run code" in refusal(tmp_path / name)
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Harm(trace)))
+    assert trace.exists(), "the trap of this test is no trap"
+
+
+# Each puts a call somewhere into the settings; os.mkdir is harmless, and nobody blocks it for us.
+PLACES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
+    "as the model": lambda settings, call: settings.update(model=settings["model"] | call),
+    "as the backbone": lambda settings, call: settings["model"].update(backbone=call),
+    "as a number": lambda settings, call: settings["model"].update(rank=call),
+    "in a list": lambda settings, call: settings["model"].update(blocks=[call]),
+    "in a tuple": lambda settings, call: settings["model"].update(blocks=(call,)),
+    "deep down": lambda settings, call: settings["model"]["prompts"]["generator"].update(
+        depth={"a": [{"b": ({"c": [call]},)}]}
+    ),
+    "as an interpolation": lambda settings, call: settings["model"].update(
+        rank=f"${{oc.create:{{_target_: {call['_target_']}, _args_: ['{call['_args_'][0]}']}}}}"
+    ),
+    "in the view": lambda settings, call: settings["view"].update(call),
+    "as the data": lambda settings, call: settings.update(data=call),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_call_hidden_in_the_settings_is_refused_and_not_made(
+    place: Callable[[dict[str, Any], dict[str, Any]], object], sac_file: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    call = {"_target_": "os.mkdir", "_args_": [str(trace)]}
+    rewrite(sac_file, lambda content: place(content[KEY]["settings"], call))
+    assert "refused" in refusal(sac_file)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "torch.hub.load",
+        "hydra.utils.instantiate",
+        "lightning.Trainer",
+        "sac_lightning.results.write_record",
+        "sac_lightning.model.sac.SAC",
+        "sac_lightning.model.methods.sac ",
+        "",
+        None,
+        7,
+        ["os.system"],
+        {"_target_": "os.system"},
+    ],
+)
+def test_only_what_the_packaged_configuration_names_may_be_called(target: Any, sac_file: Path) -> None:
+    hidden = {"_target_": target, "_partial_": True}
+    rewrite(sac_file, lambda content: content[KEY]["settings"]["model"].update(alpha=hidden))
+    assert "refused" in refusal(sac_file)
+
+
+def test_the_environment_does_not_leak_into_settings(sac_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "do-not-tell")
+    rewrite(
+        sac_file, lambda content: content[KEY]["settings"]["model"]["backbone"].update(name="${oc.env:SECRET}")
+    )
+    assert "do-not-tell" not in refusal(sac_file)
+
+
+def test_the_packaged_configuration_names_only_this_package() -> None:
+    assert {"sac_lightning.model.methods.sac", "sac_lightning.data.folder.Folder"} <= packaged_targets()
+    foreign = [target for target in packaged_targets() if not target.startswith("sac_lightning.")]
+    assert not foreign
+
+
+# Files that are something else
+
+
+def other_files() -> dict[str, bytes]:
+    def torch_file(content: object) -> bytes:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        return buffer.getvalue()
+
+    whole = torch_file({"state_dict": {"a": torch.zeros(100)}})
+    return {
+        "another project's checkpoint": whole,
+        "half a file": whole[: len(whole) // 2],
+        "a tensor": torch_file(torch.zeros(3)),
+        "a list": torch_file([1, 2]),
+        "a text": b"name,split\n",
+        "nothing": b"",
+        "a picture": b"\x89PNG\r\n\x1a\n" + bytes(50),
+    }
+
+
+@pytest.mark.parametrize("content", other_files().values(), ids=other_files())
+def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(content)
+    assert "give" in refusal(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "none.ckpt")
+    assert "does not exist" in refusal(tmp_path), "a folder is no checkpoint either"

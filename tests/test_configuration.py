@@ -1,0 +1,136 @@
+"""Every configuration composes; every command answers from a foreign directory, from any kind of installation."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from sac_lightning.configuration import composed, config_dir
+
+REPOSITORY = Path(__file__).parents[1]
+COMMANDS = ("train", "evaluate", "predict", "prepare", "parameters")
+GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss")
+CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_of_every_group_composes_and_resolves(group: str, choice: str) -> None:
+    cfg = composed("train", [f"{group}={choice}", "output_dir=somewhere"])
+    assert OmegaConf.to_container(cfg, resolve=True)
+
+
+def test_the_command_line_wins_over_the_scale_and_the_model() -> None:
+    cfg = composed("train", ["scale=paper", "backbone=vit_b", "model=lora", "prompts.points=3"])
+    assert (cfg.backbone.name, cfg.prompts.points, cfg.view.image_size) == ("vit_b", 3, 1024)
+
+
+def test_the_scale_of_the_paper_is_the_papers() -> None:
+    cfg = composed("train", ["scale=paper", "data=monuseg"])
+    assert cfg.backbone.name == "vit_h"
+    assert cfg.trainer.min_epochs == 30
+    assert cfg.callbacks.early_stopping.patience == 10
+    assert cfg.optimizer.lr == 1e-4
+    assert cfg.prompts.generator.init_features == 32
+    assert (cfg.view.image_size, cfg.view.crop) == (1024, None)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path: Path) -> None:
+    finished = call([sys.executable, "-m", f"sac_lightning.{command}", "--help"], tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert f"python -m sac_lightning.{command}" in finished.stdout
+    assert not list(tmp_path.iterdir()), "asking for help must not leave files"
+
+
+def test_an_unknown_choice_ends_with_what_there_is(tmp_path: Path) -> None:
+    finished = call([sys.executable, "-m", "sac_lightning.train", "model=nonsense"], tmp_path)
+    assert finished.returncode != 0
+    assert "nonsense" in finished.stderr
+    assert "sam_ft" in finished.stderr
+
+
+def test_bad_input_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> None:
+    finished = call([sys.executable, "-m", "sac_lightning.train", "data=dsb2018", "data.root=nowhere"], tmp_path)
+    assert finished.returncode == 1
+    assert "error: " in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_weights_that_cannot_be_downloaded_say_which_file_to_put_where(tmp_path: Path) -> None:
+    environment = {"SAC_WEIGHTS": str(tmp_path / "cache"), "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "sac_lightning.train", "backbone=vit_b", "data.train=1", "data.val=1"]
+    finished = call([*command, "data.test=1"], tmp_path, **environment)
+    assert finished.returncode == 1
+    sentence = finished.stderr.splitlines()[-1]
+    assert "sam_vit_b_01ec64.pth" in sentence
+    assert str(tmp_path / "cache") in sentence
+
+
+def test_a_source_checkout_finds_its_configuration(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f)];"
+        "from sac_lightning.configuration import composed; print(composed('train').model.name)"
+    )
+    finished = call([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(REPOSITORY / "src"))
+    assert finished.stdout.strip() == "sac", finished.stderr
+
+
+def test_a_wheel_finds_its_configuration_and_splits(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    copy_sources(source)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    built = call(build, tmp_path)
+    assert built.returncode == 0, built.stderr
+    site = tmp_path / "site"
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    # A clean environment that sees the dependencies of this one, but not this one's editable install.
+    venv.create(tmp_path / "clean", with_pip=False)
+    clean = next((tmp_path / "clean").glob("[bS]*/python*"))
+    dependencies = next(path for path in sys.path if path.endswith("site-packages"))
+    code = (
+        "import sac_lightning; from sac_lightning.configuration import composed, config_dir;"
+        "from sac_lightning.data.split import load_split;"
+        "print(composed('train').model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
+    )
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    finished = call([str(clean), "-c", code], foreign, PYTHONPATH=os.pathsep.join([str(site), dependencies]))
+    assert finished.returncode == 0, finished.stderr
+    name, count, configuration, package = finished.stdout.split()
+    assert (name, count) == ("sac", "670")
+    assert configuration.startswith(str(site))
+    assert package.startswith(str(site))
+    help_of_train = call(
+        [str(clean), "-m", "sac_lightning.train", "--help"],
+        foreign,
+        PYTHONPATH=f"{site}{os.pathsep}{dependencies}",
+    )
+    assert "scale: cpu, paper" in help_of_train.stdout, help_of_train.stderr
+
+
+def copy_sources(target: Path) -> None:
+    """The files that git tracks or would, as a clean checkout has them."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src", "conf", "pyproject.toml"]
+    files = subprocess.run(
+        [*listed, "README.md", "LICENSE"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    archive = target.with_suffix(".tar")
+    with tarfile.open(archive, "w") as tar:
+        for name in files.stdout.splitlines():
+            if (REPOSITORY / name).exists():
+                tar.add(REPOSITORY / name, name)
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+
+
+def call(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ | environment, check=False
+    )
