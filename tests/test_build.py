@@ -13,7 +13,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from sac_lightning.baselines.otsu import Otsu
-from sac_lightning.build import base_weights, build_model, load_base
+from sac_lightning.build import base_weights, build_model, load_base, load_official_state
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.model.adapter import Adapter
@@ -153,14 +153,13 @@ WRONG: dict[str, Any] = {
 }
 
 
-def refusal(method: str, tiny: list[str], path: Path) -> str:
+def refusal(method: str, tiny: list[str], state: dict[str, Tensor]) -> str:
     """The sentence that loading a file ends with; the model is asserted to be as it was before."""
-    settings = model_settings(tiny, method, path)
-    model = build_model(settings)
+    model, path = build_model(model_settings(tiny, method, "other.pth")), Path("folder") / "other.pth"
     assert isinstance(model, SAC)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(UserError) as refused:
-        load_base(model, settings)
+        load_official_state(model, state, path, "vit_t")
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
     assert not changed, f"refused, but already copied: {changed}"
     sentence = str(refused.value)
@@ -170,37 +169,36 @@ def refusal(method: str, tiny: list[str], path: Path) -> str:
 
 
 @pytest.mark.parametrize("sizes", WRONG.values(), ids=WRONG)
-def test_weights_of_another_backbone_are_refused_whole(
-    sizes: dict[str, Any], tiny: list[str], tmp_path: Path
-) -> None:
-    path = saved(tmp_path / "other.pth", official_sam(**sizes).state_dict())
-    assert "vit_t" in refusal("lora", tiny, path)
+def test_weights_of_another_backbone_are_refused_whole(sizes: dict[str, Any], tiny: list[str]) -> None:
+    assert "vit_t" in refusal("lora", tiny, official_sam(**sizes).state_dict())
 
 
 @pytest.mark.parametrize("method", ["sam", "msa"])
-def test_other_methods_refuse_them_too(method: str, tiny: list[str], tmp_path: Path) -> None:
-    path = saved(tmp_path / "other.pth", official_sam(depth=3).state_dict())
-    assert "vit_t" in refusal(method, tiny, path)
+def test_other_methods_refuse_them_too(method: str, tiny: list[str]) -> None:
+    assert "vit_t" in refusal(method, tiny, official_sam(depth=3).state_dict())
 
 
-def test_the_sentence_says_what_the_file_holds(tiny: list[str], tmp_path: Path) -> None:
-    path = saved(tmp_path / "other.pth", official_sam(dim=48, depth=3, size=128).state_dict())
-    sentence = refusal("sam", tiny, path)
+def test_the_sentence_says_what_the_file_holds(tiny: list[str]) -> None:
+    sentence = refusal("sam", tiny, official_sam(dim=48, depth=3, size=128).state_dict())
     assert "3 blocks" in sentence
     assert "48 channels" in sentence
     assert "8x8 positions" in sentence
 
 
 def test_weights_of_something_else_are_refused(tiny: list[str], tmp_path: Path) -> None:
-    path = saved(tmp_path / "other.pth", nn.Linear(2, 2).state_dict())
-    assert "no SAM weights" in refusal("sam", tiny, path)
+    state = nn.Linear(2, 2).state_dict()
+    assert "no SAM weights" in refusal("sam", tiny, state)
+    settings = model_settings(tiny, "sam", saved(tmp_path / "linear.pth", state))
+    model = build_model(settings)
+    assert isinstance(model, SAC)
+    with pytest.raises(UserError, match=r"linear\.pth holds no SAM weights"):
+        load_base(model, settings)
 
 
 @pytest.mark.parametrize("part", ["mask_decoder", "prompt_encoder"])
-def test_an_image_encoder_alone_is_refused_for_what_it_lacks(part: str, tiny: list[str], tmp_path: Path) -> None:
-    state = official_sam().state_dict()
-    path = saved(tmp_path / "part.pth", {name: t for name, t in state.items() if not name.startswith(part)})
-    assert part in refusal("sac", tiny, path), "the image encoder fits: the sentence must name what is missing"
+def test_an_image_encoder_alone_is_refused_for_what_it_lacks(part: str, tiny: list[str]) -> None:
+    state = {name: t for name, t in official_sam().state_dict().items() if not name.startswith(part)}
+    assert part in refusal("sac", tiny, state), "the image encoder fits: the sentence must name what is missing"
 
 
 def test_weights_by_path_are_recorded_with_the_hash_of_their_file(tiny: list[str], tmp_path: Path) -> None:

@@ -77,9 +77,7 @@ def test_agrees_with_loops_on_maps_that_nearly_match(target: Labels, edits: Labe
 
 
 @given(label_maps, label_maps, st.permutations([1, 2, 3, 70000]), st.permutations([5, 9, 4, 2**31 - 1]))
-def test_numbering_does_not_matter(
-    prediction: Labels, target: Labels, old: list[int], new: list[int]
-) -> None:
+def test_numbering_does_not_matter(prediction: Labels, target: Labels, old: list[int], new: list[int]) -> None:
     overlaps = find_overlaps(prediction, target)
     ious = overlaps.intersection / overlaps.union
     assume(len(set(ious.tolist())) == len(ious))  # AJI breaks ties of IoU by label

@@ -62,9 +62,7 @@ def test_agrees_with_torchmetrics_functions() -> None:
     pairs = draw_masks(5)
     dice = torch.stack([binary_f1_score(prediction, target) for prediction, target in pairs]).mean()
     iou = torch.stack([binary_jaccard_index(prediction, target) for prediction, target in pairs]).mean()
-    predictions, targets = (
-        torch.cat([mask.flatten() for mask in masks]) for masks in zip(*pairs, strict=True)
-    )
+    predictions, targets = (torch.cat([mask.flatten() for mask in masks]) for masks in zip(*pairs, strict=True))
     pooled = binary_f1_score(predictions, targets)
     assert score(Dice(), pairs).item() == pytest.approx(dice.item(), abs=1e-6)
     assert score(IoU(), pairs).item() == pytest.approx(iou.item(), abs=1e-6)
@@ -86,9 +84,7 @@ def test_a_batch_scores_as_its_images_do(metric: type[Metric]) -> None:
     [(EMPTY, EMPTY, 1.0), (FULL, EMPTY, 0.0), (EMPTY, FULL, 0.0), (FULL, FULL, 1.0)],
     ids=["nothing-in-both", "nothing-true", "nothing-predicted", "all-in-both"],
 )
-def test_empty_and_full_images(
-    metric: type[Metric], prediction: Tensor, target: Tensor, expected: float
-) -> None:
+def test_empty_and_full_images(metric: type[Metric], prediction: Tensor, target: Tensor, expected: float) -> None:
     assert score(metric(), [(prediction, target)]).item() == expected
 
 
@@ -174,8 +170,7 @@ def test_two_processes_with_uneven_shares_score_as_one(tmp_path: Path) -> None:
     # This file is the script: a spawned process could not import it, as importlib mode keeps it off sys.path.
     command = [sys.executable, "-P", __file__]
     ranks = [
-        subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for rank in ("0", "1")
+        subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
     ]
     expected = score_all(draw_masks(5))
     assert set(expected) == {"Dice", "IoU", "F1", "AJI", "pq", "dq", "sq", "AP50"}

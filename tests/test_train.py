@@ -208,3 +208,13 @@ def test_two_processes_train_and_test_every_image_once(tiny: list[str], tmp_path
     alone = rerun(tmp_path / "alone", checkpoint)
     # Every image counted once, on whichever process: the same figures as one process gives.
     assert both["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)
+
+
+def test_tensorboard_and_wandb_stand_beside_the_csv(tiny: list[str], tmp_path: Path) -> None:
+    run(tiny, tmp_path / "t", "logger=tensorboard")
+    assert list((tmp_path / "t").rglob("events.out.tfevents.*"))
+    run(tiny, tmp_path / "w", "logger=wandb", "logger.wandb.offline=true")
+    assert list((tmp_path / "w" / "wandb").glob("offline-run-*/run-*.wandb"))
+    for folder in ("t", "w"):
+        rows = (tmp_path / folder / "csv" / "version_0" / "metrics.csv").read_text()
+        assert "val/dice" in rows.splitlines()[0]

@@ -99,9 +99,7 @@ def test_registry_holds_the_three_published_files() -> None:
     assert {len(bytes.fromhex(entry.sha256)) for entry in WEIGHTS.values()} == {32}
 
 
-def test_the_cache_is_torch_hubs_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_cache_is_torch_hubs_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SAC_WEIGHTS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert WEIGHTS["vit_b"].cached == tmp_path / "hub" / "checkpoints" / "sam_vit_b_01ec64.pth"
@@ -151,9 +149,7 @@ def test_what_a_killed_download_left_is_not_used(host: Host, cached: Path) -> No
     assert left_in(cached.parent) == {FILE, f"{FILE}.sha256"}
 
 
-def test_offline_says_which_file_to_put_where(
-    host: Host, cached: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_says_which_file_to_put_where(host: Host, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "HOST", "http://127.0.0.1:1/")  # nobody listens there
     with pytest.raises(UserError, match="Connection refused") as error:
         locate("vit_x")
@@ -288,9 +284,7 @@ class RunsCode:
     ],
     ids=["zip", "legacy", "pickle", "old-pickle"],
 )
-def test_code_in_a_file_is_refused_and_does_not_run(
-    tmp_path: Path, save: Callable[[Any, Path], None]
-) -> None:
+def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, save: Callable[[Any, Path], None]) -> None:
     harm, path = tmp_path / "harm", tmp_path / "evil.pth"
     save({"weight": WEIGHT, "extra": RunsCode(harm)}, path)
     with pytest.raises(UserError, match=r"would run code|without running code") as error:

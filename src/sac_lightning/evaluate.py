@@ -42,7 +42,7 @@ def evaluate(cfg: DictConfig) -> None:
         cfg.trainer, precision=settings["precision"], logger=list(instantiate(cfg.logger).values())
     )
     evaluated = settings | {"trainer": config["trainer"]}
-    about = {"checkpoint": str(path), "config": evaluated, "config_hash": config_hash(evaluated)}
+    about = {"checkpoint": str(path.absolute()), "config": evaluated, "config_hash": config_hash(evaluated)}
     tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)
 
 

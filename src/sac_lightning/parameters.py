@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -86,14 +86,20 @@ def parameters(cfg: DictConfig) -> None:
     """Prints the counts."""
     if cfg.format not in ("table", "json"):
         raise UserError(f"format is {cfg.format}: choose table or json")
-    for method in cfg.methods:
+    chosen, backbones = _names(cfg.methods), _names(cfg.backbones)
+    for method in chosen:
         if method not in METHODS:
             raise UserError(f"there is no method {method}: choose among {', '.join(METHODS)}")
-    rows = [count(method, read_backbone(backbone)) for backbone in cfg.backbones for method in cfg.methods]
+    rows = [count(method, read_backbone(backbone)) for backbone in backbones for method in chosen]
     if cfg.format == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         Console(width=120).print(_table(rows))
+
+
+def _names(given: str | ListConfig) -> list[str]:
+    """The names of a list, or the one that stands without brackets."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -50,7 +50,7 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
         ):
             axis.imshow(panel)
             axis.set_axis_off()
-        row[0].set_title(image.name[:32], fontsize=8)
+        row[0].set_title(image.name[:32], fontsize=8, parse_math=False)
         for chosen, colour in ((positive, POSITIVE_RGB), (~positive, NEGATIVE_RGB)):
             row[3].scatter(
                 *points[chosen].T, s=30, color=np.array(colour) / 255, edgecolors="white", linewidths=0.8
@@ -58,5 +58,8 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
     for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
         axis.set_title(title, fontsize=8)
     partial = path.with_name(f".{path.name}.part")
-    figure.savefig(partial, dpi=100, format="png")
-    os.replace(partial, path)
+    try:
+        figure.savefig(partial, dpi=100, format="png")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -28,7 +28,10 @@ def predict(cfg: DictConfig) -> None:
     predictor = load(cfg.checkpoint, weights=cfg.weights, device=cfg.device)
     masks, overlays = Path(cfg.output) / "masks", Path(cfg.output) / "overlays"
     for folder in (masks, overlays):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made ({error.strerror}): choose another output") from error
     failed, skipped = [], 0
     for path in tqdm(images, desc="segmenting"):
         mask_path, overlay_path = masks / f"{path.stem}.png", overlays / f"{path.stem}.png"
@@ -64,7 +67,10 @@ def write_prediction(
         overlay_path: Of the PNG with mask and points on the image.
     """
     image = read_image(path)
-    nuclei = predictor.segment(image, points[:, :2], points[:, 2])
+    try:
+        nuclei = predictor.segment(image, points[:, :2], points[:, 2])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     write_image(overlay_path, overlay(image, nuclei))
     write_image(mask_path, nuclei.mask.astype(np.uint8) * 255)
 
@@ -128,7 +134,9 @@ def read_points(path: Path, images: list[Path]) -> dict[str, NDArray[np.float32]
         try:
             image, point = row["image"], (float(row["x"]), float(row["y"]), float(row["label"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}, line {line}, lacks image, x, y or label: write them as columns") from error
+            raise UserError(
+                f"{path}, line {line}, is not an image and numbers for x, y and label: write them in these columns"
+            ) from error
         if image not in names:
             raise UserError(
                 f"{path}, line {line}, names the image {image}, which is not among the images: correct it"

@@ -92,7 +92,11 @@ def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu"
     Raises:
         UserError: See checkpoint.load_checkpoint.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UserError(f"device is {device!r}, which torch does not know: set it to cpu or cuda") from error
+    if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(Path(checkpoint), weights=weights)
     return Predictor(loaded.model, View(**loaded.settings["view"]), device)
@@ -106,13 +110,17 @@ def _experts(
         if labels is not None:
             raise UserError("labels were given without points: give both, or neither")
         return None
-    coords = np.asarray(points, dtype=np.float32).reshape(-1, 2)
-    signs = np.ones(len(coords), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+    coords = np.asarray(points, dtype=np.float32)
+    if coords.size == 0:
+        coords = coords.reshape(0, 2)
+    if coords.ndim != 2 or coords.shape[1] != 2:
+        raise UserError(f"the points have the shape {coords.shape}: give (N, 2), an x and a y for each")
+    signs = np.ones(len(coords)) if labels is None else np.asarray(labels)
     if signs.shape != (len(coords),) or not np.isin(signs, (0, 1)).all():
         raise UserError(f"{len(coords)} points need as many labels, each 1 (nucleus) or 0 (background)")
-    outside = (coords < -0.5) | (coords > np.array(size) - 0.5)
-    if outside.any():
-        x, y = coords[outside.any(axis=1)][0]
+    inside = ((coords >= -0.5) & (coords < np.array(size) - 0.5)).all(axis=1)
+    if not inside.all():
+        x, y = coords[~inside][0]
         raise UserError(
             f"the point ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels: move it inside"
         )

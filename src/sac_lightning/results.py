@@ -26,6 +26,7 @@ RECORDED_PACKAGES = (
 # What changes where or how fast a run goes, or what it shows, but not what it computes.
 NOT_HASHED = ("output_dir", "logger")
 NOT_HASHED_DATA = ("root", "workers", "in_memory")
+NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
@@ -40,6 +41,11 @@ def config_hash(config: Mapping[str, Any]) -> str:
     hashed = {key: value for key, value in config.items() if key not in NOT_HASHED}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
+    if "callbacks" in hashed:
+        hashed["callbacks"] = {
+            name: {k: v for k, v in callback.items() if k not in NOT_HASHED_CALLBACKS}
+            for name, callback in hashed["callbacks"].items()
+        }
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
@@ -88,5 +94,8 @@ def _device_name(device: torch.device) -> str:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record as JSON, whole or not at all."""
     partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

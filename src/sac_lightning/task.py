@@ -99,8 +99,8 @@ class SegmentationTask(LightningModule):
 
     def _log_scores(self, stage: str, scores: Scores) -> None:
         values = {f"{stage}/{name}": value for name, value in scores.compute().items()}
-        self.log_dict(values, prog_bar=False)
-        self.log(f"{stage}_dice", values[f"{stage}/dice"], prog_bar=True, logger=False)
+        self.log_dict(values, sync_dist=True)
+        self.log(f"{stage}_dice", values[f"{stage}/dice"], prog_bar=True, logger=False, sync_dist=True)
         scores.reset()
 
     def configure_optimizers(self) -> Any:

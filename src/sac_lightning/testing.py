@@ -59,10 +59,10 @@ def tested_and_recorded(
     }
     write_examples(output_dir / "examples.png", task.pictures)
     write_record(output_dir / "results.json", record)
-    _print_summary(metrics, output_dir, about.get("checkpoint"))
+    _print_summary(metrics, output_dir, output_dir / about["checkpoint"])
 
 
-def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: str | None) -> None:
+def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: Path) -> None:
     console = Console()
     table = Table(title="Test")
     for column in ("metric", "value"):
@@ -75,5 +75,4 @@ def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: s
         ("picture", output_dir / "examples.png"),
         ("checkpoint", checkpoint),
     ):
-        if path:
-            console.print(f"{what:10} {path}", soft_wrap=True)
+        console.print(f"{what:10} {path}", soft_wrap=True)

@@ -61,7 +61,7 @@ def train(cfg: DictConfig) -> None:
             "seconds_per_epoch": history.seconds_per_epoch,
             "epochs": len(history.rows),
             "history": history.rows,
-            "checkpoint": str(checkpoint),
+            "checkpoint": str(checkpoint.relative_to(cfg.output_dir)),
             "config": config,
             "config_hash": config_hash(config),
         },
@@ -69,8 +69,11 @@ def train(cfg: DictConfig) -> None:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration with its interpolations resolved, as plain dicts and lists, without Hydra's own part."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    """A configuration with its interpolations resolved, as plain dicts and lists.
+
+    Paths in it are relative to the output folder: a record or a checkpoint is the same wherever it was made.
+    """
+    config = OmegaConf.to_container(OmegaConf.merge(cfg, {"output_dir": "."}), resolve=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
 

@@ -100,9 +100,7 @@ def _delete(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", READERS)
-def test_every_image_keeps_its_pixels_whatever_part_of_the_layout_is_named(
-    dataset: str, tmp_path: Path
-) -> None:
+def test_every_image_keeps_its_pixels_whatever_part_of_the_layout_is_named(dataset: str, tmp_path: Path) -> None:
     inner = LAYOUTS[dataset](tmp_path / "given")
     whole = _read(dataset, tmp_path / "given")
     assert list(whole) == sorted(whole), "images come sorted by name"

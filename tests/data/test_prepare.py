@@ -138,9 +138,7 @@ def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "disk" / "manifest.csv").is_file()
 
 
-def test_a_replacement_that_fails_halfway_has_no_manifest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replacement_that_fails_halfway_has_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = _layout(tmp_path / "given", "train_1")
     prepare("glas", given, tmp_path)
 
@@ -208,9 +206,7 @@ def test_a_partial_download_is_never_used(case: str, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("module", [monuseg, glas])
 def test_what_only_a_person_can_fetch_says_where_and_under_which_licence(module: object) -> None:
-    with pytest.raises(
-        UserError, match=r"downloaded by hand: .*https://\S+ .*research use only.*source=FOLDER"
-    ):
+    with pytest.raises(UserError, match=r"downloaded by hand: .*https://\S+ .*research use only.*source=FOLDER"):
         module.obtain(Path())  # type: ignore[attr-defined]
 
 
@@ -220,9 +216,7 @@ def test_the_command_runs_from_a_foreign_folder_and_writes_to_its_data(tmp_path:
     assert done.returncode == 0, done.stderr
     assert "glas: 1 images (1 train), 2 instances" in done.stdout
     assert f"manifest: {tmp_path / 'data' / 'glas' / 'manifest.csv'}" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Warwick QU (2016)", "data"], (
-        "no Hydra folder"
-    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Warwick QU (2016)", "data"], "no Hydra folder"
 
 
 @pytest.mark.parametrize(

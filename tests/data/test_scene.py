@@ -19,8 +19,7 @@ SEEDS = range(16)
 def scenes() -> dict[Stain, list[Scene]]:
     """Sixteen scenes of 256 x 256 pixels for each stain."""
     return {
-        stain: [render_scene(np.random.default_rng(seed), 256, 256, stain) for seed in SEEDS]
-        for stain in STAINS
+        stain: [render_scene(np.random.default_rng(seed), 256, 256, stain) for seed in SEEDS] for stain in STAINS
     }
 
 
@@ -75,9 +74,7 @@ def test_smallest_scene_always_holds_a_nucleus(stain: Stain) -> None:
 
 
 @pytest.mark.parametrize("stain", STAINS)
-def test_some_nuclei_touch_and_some_are_cut_by_the_border(
-    scenes: dict[Stain, list[Scene]], stain: Stain
-) -> None:
+def test_some_nuclei_touch_and_some_are_cut_by_the_border(scenes: dict[Stain, list[Scene]], stain: Stain) -> None:
     touching = cut = 0
     for _, instances in scenes[stain]:
         left, right = instances[:, :-1], instances[:, 1:]
@@ -87,9 +84,7 @@ def test_some_nuclei_touch_and_some_are_cut_by_the_border(
     assert cut >= len(SEEDS) // 2
 
 
-@pytest.mark.parametrize(
-    ("stain", "least", "most"), [("fluorescence", 0.02, 0.34), ("histology", 0.07, 0.40)]
-)
+@pytest.mark.parametrize(("stain", "least", "most"), [("fluorescence", 0.02, 0.34), ("histology", 0.07, 0.40)])
 def test_count_size_and_coverage_vary_within_their_ranges(
     scenes: dict[Stain, list[Scene]], stain: Stain, least: float, most: float
 ) -> None:
@@ -111,9 +106,7 @@ def test_a_larger_scene_holds_more_nuclei_of_the_same_size() -> None:
     small = [render_scene(np.random.default_rng(seed), 160, 160, "histology")[1] for seed in range(5)]
     large = [render_scene(np.random.default_rng(seed), 480, 480, "histology")[1] for seed in range(5)]
     ratio = sum(i.max() for i in large) / sum(i.max() for i in small)
-    assert 5 < ratio < 14, (
-        f"nine times the area should hold about nine times the nuclei, not {ratio:.1f} times"
-    )
+    assert 5 < ratio < 14, f"nine times the area should hold about nine times the nuclei, not {ratio:.1f} times"
 
 
 def test_fluorescence_is_grey_and_its_nuclei_are_brighter(scenes: dict[Stain, list[Scene]]) -> None:

@@ -151,7 +151,7 @@ def test_every_trainable_parameter_gets_a_gradient(
     loss_of(model, experts).backward()
     without = [name for name, parameter in trainable.items() if parameter.grad is None]
     assert not without, f"these parameters get no gradient, which stops DDP: {without}"
-    broken = [name for name, parameter in trainable.items() if not parameter.grad.isfinite().all()]
+    broken = [name for name, p in trainable.items() if p.grad is not None and not p.grad.isfinite().all()]
     assert not broken, f"the gradient of these is not finite: {broken}"
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad and p.grad is not None]
     assert not frozen, f"these frozen parameters got a gradient: {frozen}"

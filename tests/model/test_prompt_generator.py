@@ -25,7 +25,7 @@ def test_logits_have_the_size_of_the_image(height: int, width: int) -> None:
 
 def test_logits_are_not_squashed() -> None:
     net = UNet(init_features=4, depth=2)
-    nn.init.constant_(net.head.bias, -50.0)
+    net.head.bias = nn.Parameter(torch.tensor([-50.0]))
     assert net(torch.randn(2, 3, 16, 16)).max() < -10, "the output is a probability, not a logit"
 
 

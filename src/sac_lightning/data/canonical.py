@@ -31,7 +31,10 @@ def canonical_names(folder: Path) -> list[str]:
             f"make it with python -m sac_lightning.prepare dataset={folder.name}"
         )
     with manifest.open(newline="", encoding="utf-8") as lines:
-        return [row["name"] for row in csv.DictReader(lines)]
+        reader = csv.DictReader(lines)
+        if "name" not in (reader.fieldnames or ()):
+            raise UserError(f"{manifest} has no column name: prepare the data set again")
+        return [row["name"] for row in reader]
 
 
 def canonical_samples(folder: Path, names: Sequence[str]) -> list[FileSample]:

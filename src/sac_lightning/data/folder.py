@@ -82,7 +82,8 @@ class Folder(NucleiDataModule):
         counts = {part: max(1, round(ratio * len(names))) for part, ratio in self.ratios.items()}
         if len(names) < sum(counts.values()) + 1:
             raise UserError(
-                f"{self.root / 'images'} holds {len(names)} images: three are the least that can be split"
+                f"{self.root / 'images'} holds {len(names)} images, of which data.val_ratio and data.test_ratio "
+                "leave none to train on: add images (three are the least) or make the ratios smaller"
             )
         order = np.random.default_rng(self.split_seed).permutation(names).tolist()
         parts = ["test"] * counts["test"] + ["val"] * counts["val"]
@@ -95,16 +96,23 @@ class Folder(NucleiDataModule):
             raise UserError(
                 f"data.split names {path}, which does not exist: give a CSV with the columns name,split"
             )
-        with path.open(newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            if not {"name", "split"} <= set(reader.fieldnames or ()):
-                raise UserError(f"{path} lacks the columns name,split: add them as its first line")
-            assigned = {row["name"]: row["split"] for row in reader}
-        for name, part in assigned.items():
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as lines:
+                reader = csv.DictReader(lines)
+                columns, rows = set(reader.fieldnames or ()), list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path} cannot be read ({error}): save it as a CSV in UTF-8") from error
+        if not {"name", "split"} <= columns:
+            raise UserError(f"{path} lacks the columns name,split: add them as its first line")
+        assigned: dict[str, str] = {}
+        for name, part in ((row["name"], row["split"]) for row in rows):
+            if name in assigned:
+                raise UserError(f"{path} names {name} twice: keep one of the lines")
             if part not in PARTS:
                 raise UserError(f"{path} gives {name} the split {part}: choose train, val or test")
             if name not in samples:
                 raise UserError(f"{path} names {name}, which is not in {self.root / 'images'}: correct the name")
+            assigned[name] = part
         return assigned
 
 

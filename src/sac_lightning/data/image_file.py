@@ -26,27 +26,33 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             span = max(float(grey.max() - grey.min()), 1e-6)
             grey8 = np.round((grey - grey.min()) / span * 255).astype(np.uint8)
             return np.repeat(grey8[:, :, None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        # Pillow warns about a palette with transparency that does not become RGBA first.
+        return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:
     """A label map (H, W) from a grey file of 8 or 16 bits; 0 is background.
 
     Raises:
-        UserError: The file cannot be read, or has colours.
+        UserError: The file cannot be read, has colours, or labels beyond 16 bits.
     """
     with _opened(path) as image:
         values = np.array(image)
     if values.ndim != 2:
         raise UserError(f"{path} is in colour: a label map or mask is a grey image, 0 where there is background")
+    if values.min() < 0 or values.max() > 65_535:
+        raise UserError(f"{path} has labels from {values.min()} to {values.max()}: renumber them from 0 to 65535")
     return values.astype(np.int32)
 
 
 def _opened(path: Path) -> Image.Image:
+    image = None
     try:
         image = Image.open(path)
         image.load()
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if image is not None:
+            image.close()
         raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
     return image
 
@@ -54,5 +60,8 @@ def _opened(path: Path) -> Image.Image:
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Writes a PNG: (H, W, 3) RGB, or (H, W) with 8 or 16 bits; whole or not at all."""
     partial = path.with_name(f".{path.name}.part")
-    Image.fromarray(pixels).save(partial, format="PNG")
-    os.replace(partial, path)
+    try:
+        Image.fromarray(pixels).save(partial, format="PNG")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,233 @@
+"""Image files of every kind become 8-bit RGB or label maps; whatever is none ends in one sentence."""
+
+import os
+import random
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sac_lightning.data.image_file import IMAGE_ENDINGS, read_image, read_instances, write_image
+from sac_lightning.errors import UserError
+
+HEIGHT, WIDTH = 9, 14
+RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+GREY = RGB[..., 0]
+DEEP = GREY.astype(np.uint16) * 257 // 4 + 1000
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+
+
+def save(path: Path, image: Image.Image, **arguments: object) -> Path:
+    image.save(path, **arguments)  # type: ignore[arg-type]
+    return path
+
+
+def assert_is_rgb(image: np.ndarray) -> None:
+    assert image.dtype == np.uint8
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert image.flags.writeable, "torch.from_numpy warns otherwise"
+
+
+def refusal(path: Path, read: object = read_image) -> str:
+    with pytest.raises(UserError) as refused:
+        read(path)  # type: ignore[operator]
+    sentence = str(refused.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+# Images
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+def test_every_ending_can_be_read(ending: str, tmp_path: Path) -> None:
+    lossless = {"lossless": True} if ending == ".webp" else {}
+    image = read_image(save(tmp_path / f"image{ending}", Image.fromarray(RGB), **lossless))
+    assert_is_rgb(image)
+    if ending not in (".jpg", ".jpeg"):
+        assert np.array_equal(image, RGB)
+
+
+@pytest.mark.parametrize("ending", LOSSLESS)
+def test_grey_becomes_three_equal_channels(ending: str, tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / f"grey{ending}", Image.fromarray(GREY)))
+    assert_is_rgb(image)
+    assert all(np.array_equal(image[..., channel], GREY) for channel in range(3))
+
+
+def test_alpha_is_dropped_and_not_blended(tmp_path: Path) -> None:
+    alpha = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 1), dtype=np.uint8)
+    image = read_image(save(tmp_path / "rgba.png", Image.fromarray(np.concatenate([RGB, alpha], axis=2))))
+    assert_is_rgb(image)
+    assert np.array_equal(image, RGB)
+    grey = np.concatenate([GREY[..., None], alpha], axis=2)
+    assert np.array_equal(read_image(save(tmp_path / "la.png", Image.fromarray(grey)))[..., 1], GREY)
+
+
+@pytest.mark.parametrize("transparency", [None, 3, bytes([0, 128, 255] * 5)], ids=["none", "index", "bytes"])
+def test_a_palette_is_resolved(transparency: object, tmp_path: Path) -> None:
+    palette = Image.fromarray(RGB).quantize(16)
+    expected = np.array(palette.convert("RGB"))
+    arguments = {} if transparency is None else {"transparency": transparency}
+    image = read_image(save(tmp_path / "palette.png", palette, **arguments))
+    assert_is_rgb(image)
+    assert np.array_equal(image, expected)
+
+
+def test_black_and_white_is_0_and_255(tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / "bits.png", Image.fromarray(GREY > 128)))
+    assert_is_rgb(image)
+    assert np.array_equal(image[..., 0], np.where(GREY > 128, 255, 0))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_16_bits_of_grey_are_scaled_by_their_own_range(ending: str, tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / f"deep{ending}", Image.fromarray(DEEP)))
+    assert_is_rgb(image)
+    assert np.array_equal(image[..., 0], image[..., 2])
+    expected = (DEEP - DEEP.min()) * (255 / (DEEP.max() - DEEP.min()))
+    assert np.abs(image[..., 0] - expected).max() <= 0.51
+    assert (image.min(), image.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_deeper_greys_of_microscopes_are_scaled_likewise(dtype: type, byteorder: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "deep.tif", DEEP.astype(dtype), byteorder=byteorder)
+    image = read_image(tmp_path / "deep.tif")
+    assert_is_rgb(image)
+    assert (image.min(), image.max()) == (0, 255)
+
+
+def test_a_16_bit_image_of_one_grey_is_black(tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / "flat.png", Image.fromarray(np.full((HEIGHT, WIDTH), 5000, np.uint16))))
+    assert_is_rgb(image)
+    assert not image.any()
+
+
+@pytest.mark.parametrize("ending", [".tif", ".jpg"])
+def test_cmyk_becomes_rgb(ending: str, tmp_path: Path) -> None:
+    smooth = Image.new("RGB", (WIDTH, HEIGHT), (200, 60, 20))
+    image = read_image(save(tmp_path / f"cmyk{ending}", smooth.convert("CMYK")))
+    assert_is_rgb(image)
+    assert np.abs(image.astype(int) - (200, 60, 20)).max() < 6
+
+
+# Label maps
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_labels_come_back_exactly(dtype: type, ending: str, tmp_path: Path) -> None:
+    top = np.iinfo(dtype).max
+    labels = np.random.default_rng(2).integers(0, top, (HEIGHT, WIDTH), dtype=dtype, endpoint=True)
+    labels[0, :2] = 0, top
+    found = read_instances(save(tmp_path / f"labels{ending}", Image.fromarray(labels)))
+    assert found.dtype == np.int32
+    assert np.array_equal(found, labels)
+
+
+def test_labels_of_a_big_endian_tiff_come_back_exactly(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "labels.tif", DEEP, byteorder=">")
+    assert np.array_equal(read_instances(tmp_path / "labels.tif"), DEEP)
+
+
+def test_a_palette_of_labels_counts_by_its_index(tmp_path: Path) -> None:
+    palette = Image.fromarray(RGB).quantize(16)
+    found = read_instances(save(tmp_path / "labels.png", palette))
+    assert np.array_equal(found, np.array(palette))
+
+
+def test_a_black_and_white_mask_is_0_and_1(tmp_path: Path) -> None:
+    found = read_instances(save(tmp_path / "mask.png", Image.fromarray(GREY > 128)))
+    assert np.array_equal(found, GREY > 128)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_label_map_in_colour_is_refused(mode: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "colour.png", Image.fromarray(RGB).convert(mode))
+    assert "grey" in refusal(path, read_instances)
+
+
+@pytest.mark.parametrize("label", [-1, 65_536])
+def test_a_label_beyond_16_bits_is_refused(label: int, tmp_path: Path) -> None:
+    labels = np.zeros((HEIGHT, WIDTH), dtype=np.int32)
+    labels[3, 4] = label
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    assert str(label) in refusal(tmp_path / "labels.tif", read_instances), "it would become another label"
+
+
+# Files that are none
+
+
+@pytest.mark.parametrize("read", [read_image, read_instances])
+def test_a_missing_file_is_named(read: object, tmp_path: Path) -> None:
+    refusal(tmp_path / "none.png", read)
+
+
+@pytest.mark.parametrize("read", [read_image, read_instances])
+@pytest.mark.parametrize("content", [b"", b"name,split\nabc,train\n", b"\x89PNG\r\n\x1a\n"])
+def test_what_only_looks_like_an_image_is_named(content: bytes, read: object, tmp_path: Path) -> None:
+    path = tmp_path / "text.png"
+    path.write_bytes(content)
+    refusal(path, read)
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+def test_a_truncated_image_is_named(ending: str, tmp_path: Path) -> None:
+    path = save(tmp_path / f"half{ending}", Image.fromarray(np.tile(RGB, (8, 8, 1))))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "replace" in refusal(path)
+
+
+# Pillow also warns about some of them.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp", ".jpg", ".webp"])
+def test_whatever_is_in_a_file_it_is_an_image_or_a_sentence(ending: str, tmp_path: Path) -> None:
+    path = save(tmp_path / f"damaged{ending}", Image.fromarray(RGB))
+    whole, chance = path.read_bytes(), random.Random(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(min(len(damaged), 120))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with suppress(UserError):
+            assert read_image(path).shape[2:] == (3,)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("pixels", [RGB, GREY, DEEP], ids=["rgb", "grey", "16 bits"])
+def test_what_is_written_can_be_read_back(pixels: np.ndarray, tmp_path: Path) -> None:
+    write_image(tmp_path / "image.png", pixels)
+    with Image.open(tmp_path / "image.png") as image:
+        assert image.format == "PNG"
+        assert np.array_equal(np.array(image), pixels)
+    assert os.listdir(tmp_path) == ["image.png"]
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.png"
+    write_image(path, RGB)
+    before = path.read_bytes()
+
+    def half_written(_: Image.Image, target: Path, **__: object) -> None:
+        target.write_bytes(b"half an image")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half_written)
+    with pytest.raises(OSError, match="No space left"):
+        write_image(path, GREY)
+    assert os.listdir(tmp_path) == ["image.png"]
+    assert path.read_bytes() == before
