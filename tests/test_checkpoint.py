@@ -1,9 +1,6 @@
-"""Checkpoints: back bit for bit, tied to their base weights, and nothing in one is ever run."""
+"""Checkpoints: back bit for bit, tied to their base weights, with other prompts where one asks for them."""
 
 import copy
-import io
-import os
-import pickle
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.build import base_weights, build_model, load_base
-from sac_lightning.checkpoint import KEY, Loaded, load_checkpoint, packaged_targets, read_checkpoint
+from sac_lightning.checkpoint import Loaded, load_checkpoint, read_checkpoint
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.model.sac import SAC
@@ -309,137 +306,3 @@ def test_automatic_points_need_a_generator(lora_file: Path) -> None:
 def test_a_plain_network_takes_no_prompts(tiny: list[str], tmp_path: Path) -> None:
     path = save(as_if_trained(make_settings(tiny, "otsu")), tmp_path / "otsu.ckpt")
     assert "otsu" in refusal(path, prompts={"experts": 1}).removeprefix(str(path))
-
-
-# Files that mean harm
-
-
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        """What pickle is told to call."""
-        return os.mkdir, (str(self.folder),)
-
-
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(sac_file: Path, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    content = torch.load(sac_file, weights_only=True)
-    torch.save(content | {"hyper_parameters": Harm(trace)}, tmp_path / "zip.ckpt")
-    (tmp_path / "raw.ckpt").write_bytes(pickle.dumps(content[KEY] | {"x": Harm(trace)}))
-    for name in ("zip.ckpt", "raw.ckpt"):
-        assert "would run code" in refusal(tmp_path / name)
-    assert not trace.exists()
-    pickle.loads(pickle.dumps(Harm(trace)))
-    assert trace.exists(), "the trap of this test is no trap"
-
-
-@pytest.fixture
-def settings_file(tiny: list[str], tmp_path: Path) -> Path:
-    """A checkpoint of SAC without its tensors, which nobody should come to miss."""
-    torch.save(content_as_if_trained("sac", tuple(tiny)) | {"state_dict": {}}, tmp_path / "sac.ckpt")
-    return tmp_path / "sac.ckpt"
-
-
-# Each puts a call somewhere into the settings; os.mkdir is harmless, and nobody blocks it for us.
-PLACES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "as the model": lambda settings, call: settings.update(model=settings["model"] | call),
-    "as the backbone": lambda settings, call: settings["model"].update(backbone=call),
-    "as a number": lambda settings, call: settings["model"].update(rank=call),
-    "in a list": lambda settings, call: settings["model"].update(blocks=[call]),
-    "in a tuple": lambda settings, call: settings["model"].update(blocks=(call,)),
-    "deep down": lambda settings, call: settings["model"]["prompts"]["generator"].update(
-        depth={"a": [{"b": ({"c": [call]},)}]}
-    ),
-    "as an interpolation": lambda settings, call: settings["model"].update(
-        rank=f"${{oc.create:{{_target_: {call['_target_']}, _args_: ['{call['_args_'][0]}']}}}}"
-    ),
-    "in the view": lambda settings, call: settings["view"].update(call),
-    "as the data": lambda settings, call: settings.update(data=call),
-}
-
-
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_a_call_hidden_in_the_settings_is_refused_and_not_made(
-    place: Callable[[dict[str, Any], dict[str, Any]], object], settings_file: Path, tmp_path: Path
-) -> None:
-    trace = tmp_path / "trace"
-    call = {"_target_": "os.mkdir", "_args_": [str(trace)]}
-    rewrite(settings_file, lambda content: place(content[KEY]["settings"], call))
-    assert "refused" in refusal(settings_file)
-    assert not trace.exists()
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "builtins.eval",
-        "torch.hub.load",
-        "hydra.utils.instantiate",
-        "lightning.Trainer",
-        "sac_lightning.results.write_record",
-        "sac_lightning.model.sac.SAC",
-        "sac_lightning.model.methods.sac ",
-        "",
-        None,
-        7,
-        ["os.system"],
-        {"_target_": "os.system"},
-    ],
-)
-def test_only_what_the_packaged_configuration_names_may_be_called(target: Any, settings_file: Path) -> None:
-    hidden = {"_target_": target, "_partial_": True}
-    rewrite(settings_file, lambda content: content[KEY]["settings"]["model"].update(alpha=hidden))
-    assert "refused" in refusal(settings_file)
-
-
-def test_the_environment_does_not_leak_into_settings(settings_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET", "do-not-tell")
-    rewrite(
-        settings_file,
-        lambda content: content[KEY]["settings"]["model"]["backbone"].update(name="${oc.env:SECRET}"),
-    )
-    assert "do-not-tell" not in refusal(settings_file)
-
-
-def test_the_packaged_configuration_names_only_this_package() -> None:
-    assert {"sac_lightning.model.methods.sac", "sac_lightning.data.folder.Folder"} <= packaged_targets()
-    foreign = [target for target in packaged_targets() if not target.startswith("sac_lightning.")]
-    assert not foreign
-
-
-# Files that are something else
-
-
-def other_files() -> dict[str, bytes]:
-    def torch_file(content: object) -> bytes:
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        return buffer.getvalue()
-
-    whole = torch_file({"state_dict": {"a": torch.zeros(100)}})
-    return {
-        "another project's checkpoint": whole,
-        "half a file": whole[: len(whole) // 2],
-        "a tensor": torch_file(torch.zeros(3)),
-        "a list": torch_file([1, 2]),
-        "a text": b"name,split\n",
-        "nothing": b"",
-        "a picture": b"\x89PNG\r\n\x1a\n" + bytes(50),
-    }
-
-
-@pytest.mark.parametrize("content", other_files().values(), ids=other_files())
-def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "other.ckpt"
-    path.write_bytes(content)
-    assert "give" in refusal(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "none.ckpt")
-    assert "does not exist" in refusal(tmp_path), "a folder is no checkpoint either"

@@ -1,6 +1,5 @@
 """Pictures of predictions: image, truth, prediction, and the points that prompted it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from skimage.segmentation import find_boundaries
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference import Prediction
 from sac_lightning.scores import THRESHOLD
+from sac_lightning.whole_file import whole_file
 
 MASK_COLOUR = (255, 210, 0)
 # The blue and pink of the paper's Figure 1.
@@ -57,9 +57,5 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
             )
     for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
         axis.set_title(title, fontsize=8)
-    partial = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, dpi=100, format="png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

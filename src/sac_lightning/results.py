@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sac_lightning.whole_file import whole_file
+
 RECORDED_PACKAGES = (
     "sac-lightning",
     "torch",
@@ -93,9 +95,5 @@ def _device_name(device: torch.device) -> str:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record as JSON, whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -183,6 +183,13 @@ def test_items_differ_between_epochs_windows_and_seeds() -> None:
     assert len(distinct) == 4
 
 
+def test_another_seed_gives_other_batches_in_another_order() -> None:
+    (first,), (other,) = (epoch_of(scenes(seed=seed, batch_size=8)) for seed in (0, 1))
+    pixels = [{window.numpy().tobytes() for window in batch["images"]} for batch in (first, other)]
+    assert not pixels[0] & pixels[1], "a window is the same for both seeds"
+    assert first["names"] != other["names"]
+
+
 def test_two_epochs_have_another_order() -> None:
     data = scenes(crops_per_image=5)
     first, second = ([b["names"] for b in epoch_of(data, [epoch])] for epoch in (0, 1))

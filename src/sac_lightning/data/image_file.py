@@ -1,6 +1,5 @@
 """Image files: in as 8-bit RGB or as a label map, out whole or not at all."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sac_lightning.errors import UserError
+from sac_lightning.whole_file import whole_file
 
 IMAGE_ENDINGS = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 
@@ -59,9 +59,5 @@ def _opened(path: Path) -> Image.Image:
 
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Writes a PNG: (H, W, 3) RGB, or (H, W) with 8 or 16 bits; whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as partial:
         Image.fromarray(pixels).save(partial, format="PNG")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,0 +1,23 @@
+"""Files that are written whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, beside ``path``, that takes its place when the block ends well.
+
+    After an error ``path`` is what it was before, and nothing is left beside it.
+
+    Args:
+        path: Of the file; its folder exists.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
