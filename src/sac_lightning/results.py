@@ -26,7 +26,7 @@ RECORDED_PACKAGES = (
     "albumentations",
 )
 # What changes where or how fast a run goes, or what it shows, but not what it computes.
-NOT_HASHED = ("output_dir", "logger")
+NOT_HASHED = ("output_dir", "logger", "resume")
 NOT_HASHED_DATA = ("root", "workers", "in_memory")
 NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
 
