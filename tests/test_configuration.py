@@ -48,11 +48,31 @@ def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path
     assert not list(tmp_path.iterdir()), "asking for help must not leave files"
 
 
-def test_an_unknown_choice_ends_with_what_there_is(tmp_path: Path) -> None:
-    finished = call([sys.executable, "-m", "sac_lightning.train", "model=nonsense"], tmp_path)
-    assert finished.returncode != 0
-    assert "nonsense" in finished.stderr
-    assert "sam_ft" in finished.stderr
+@pytest.mark.parametrize(
+    ("command", "argument", "sentence"),
+    [
+        (
+            "train",
+            "model=nonsense",
+            "error: there is no model/nonsense: choose among lora, msa, otsu, sac, sam, sam_ft",
+        ),
+        ("train", "trainer.max_epoch=3", "error: Could not override 'trainer.max_epoch'"),
+        ("evaluate", "prompts.pints=3", "error: Could not override 'prompts.pints'"),
+    ],
+)
+def test_an_unknown_value_ends_with_one_sentence(
+    command: str, argument: str, sentence: str, tmp_path: Path
+) -> None:
+    finished = call([sys.executable, "-m", f"sac_lightning.{command}", argument], tmp_path)
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1, finished.stderr
+    assert finished.stderr.startswith(sentence)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_is_not_taken_for_an_unknown_value(tmp_path: Path) -> None:
+    finished = call([sys.executable, "-m", "sac_lightning.parameters", "backbones=vit_t,vit_b", "-m"], tmp_path)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_bad_input_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> None:

@@ -5,11 +5,16 @@ import sys
 from collections.abc import Callable
 
 import hydra
-from hydra.errors import InstantiationException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+)
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.configuration import config_dir
+from sac_lightning.configuration import composed, config_dir
 from sac_lightning.errors import UserError
 
 
@@ -32,12 +37,38 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 print(f"error: {sentence}", file=sys.stderr)
                 sys.exit(1)
 
-        program: Callable[[], None] = hydra.main(
-            version_base="1.3", config_path=str(config_dir()), config_name=config_name
-        )(run)
+        hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(run)
+
+        @functools.wraps(function)
+        def program() -> None:
+            sentence = _unknown_value(config_name, sys.argv[1:])
+            if sentence is not None:
+                print(f"error: {sentence}", file=sys.stderr)
+                sys.exit(1)
+            hydra_program()
+
         return program
 
     return decorate
+
+
+def _unknown_value(config_name: str, arguments: list[str]) -> str | None:
+    """What is wrong with a choice or a key that the configuration does not have, else None.
+
+    Hydra would say it in a page. Whatever else may be wrong is left to Hydra, and so are its own flags.
+    """
+    if any(argument.startswith("-") for argument in arguments):
+        return None
+    try:
+        composed(config_name, arguments)
+    except MissingConfigException as error:
+        return f"there is no {error.missing_cfg_file}: choose among {', '.join(error.options or ())}"
+    except ConfigCompositionException as error:
+        first_line = str(error).splitlines()[0].rstrip(".")
+        return f"{first_line}: python -m sac_lightning.{config_name} --cfg job shows the keys that there are"
+    except (HydraException, OmegaConfBaseException):
+        return None
+    return None
 
 
 def _sentence(error: BaseException) -> str | None:
