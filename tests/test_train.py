@@ -87,6 +87,13 @@ def test_the_record_tells_the_whole_story(tiny: list[str], tmp_path: Path) -> No
         assert (tmp_path / artefact).stat().st_size > 0, artefact
 
 
+def test_a_run_in_a_folder_behind_a_link_is_recorded(tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    record = run(tiny, tmp_path / "link" / "run", "trainer.max_epochs=1")
+    assert record["checkpoint"] == "checkpoints/best.ckpt"
+
+
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(tiny: list[str], tmp_path: Path) -> None:
     first, same, other = (
         run(tiny, tmp_path / str(i), f"seed={seed}", *workers)

@@ -1,6 +1,7 @@
 """``python -m sac_lightning.train``: fit, test the best checkpoint, write ``results.json``."""
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,8 @@ def train(cfg: DictConfig) -> None:
             "seconds_per_epoch": history.seconds_per_epoch,
             "epochs": len(history.rows),
             "history": history.rows,
-            "checkpoint": str(checkpoint.relative_to(cfg.output_dir)),
+            # Lightning has resolved the links in the checkpoint's folder; a resumed run's may be another folder.
+            "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
             "config": config,
             "config_hash": config_hash(config),
         },
