@@ -58,8 +58,7 @@ def tiny() -> list[str]:
 def tiny_weights(tmp_path: Path) -> Path:
     """Base weights for the tiny SAM, in segment-anything's format."""
     from sac_lightning.build import build_model
-    from sac_lightning.configuration import composed
-    from sac_lightning.train import plain
+    from sac_lightning.configuration import composed, plain
 
     torch.manual_seed(0)
     model = build_model(plain(composed("train", [*TINY, "model=sam", "prompts=none", "output_dir=x"]))["model"])

@@ -14,17 +14,16 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.build import base_weights, build_model, load_base, load_official_state
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.sac import SAC
-from sac_lightning.train import plain
 from sac_lightning.weights import WEIGHTS, Weights
 
 # The sizes of conftest's tiny backbone.
 SIZE, PATCH = 64, 16
 METHODS = ("sam", "sam_ft", "msa", "lora", "sac")
-every_method = pytest.mark.parametrize("method", METHODS)
+ALL_PROJECTIONS = "model.projections=[q,k,v,o]"
 
 
 def official_sam(
@@ -75,8 +74,10 @@ def composed_model(overrides: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
-def model_settings(tiny: list[str], method: str, weights: Path | str | None = None) -> dict[str, Any]:
-    settings = copy.deepcopy(composed_model((*tiny, f"model={method}")))
+def model_settings(
+    tiny: list[str], method: str, weights: Path | str | None = None, *overrides: str
+) -> dict[str, Any]:
+    settings = copy.deepcopy(composed_model((*tiny, f"model={method}", *overrides)))
     settings["backbone"]["weights"] = None if weights is None else str(weights)
     return settings
 
@@ -100,10 +101,14 @@ def official_answer(sam: Sam, image: Tensor, coords: Tensor, labels: Tensor) -> 
     return logits, answer["iou_predictions"][0]
 
 
-@every_method
-def test_an_official_state_dict_gives_the_official_outputs(method: str, tiny: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "overrides"), [*((method, ()) for method in METHODS), ("sac", (ALL_PROJECTIONS,))]
+)
+def test_an_official_state_dict_gives_the_official_outputs(
+    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path
+) -> None:
     sam = official_sam()
-    settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", sam.state_dict()))
+    settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", sam.state_dict()), *overrides)
     model = build_model(settings)
     assert isinstance(model, SAC)
     load_base(model, settings)
@@ -119,10 +124,14 @@ def test_an_official_state_dict_gives_the_official_outputs(method: str, tiny: li
         torch.testing.assert_close(ours.iou, iou, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["sam", "msa", "sac"])
-def test_every_official_tensor_arrives_unchanged(method: str, tiny: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "overrides"), [("sam", ()), ("msa", ()), ("sac", ()), ("sac", (ALL_PROJECTIONS,))]
+)
+def test_every_official_tensor_arrives_unchanged(
+    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path
+) -> None:
     state = official_sam().state_dict()
-    settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", state))
+    settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", state), *overrides)
     model = build_model(settings)
     assert isinstance(model, SAC)
     load_base(model, settings)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import Loaded, load_checkpoint, read_checkpoint
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.model.sac import SAC
 from sac_lightning.task import SegmentationTask
-from sac_lightning.train import plain
 from sac_lightning.view import View
 
 SIZE = 64
@@ -152,6 +151,21 @@ def test_a_round_trip_with_base_weights_is_bit_exact(
     assert loaded.base == task.base
     assert loaded.base is not None
     assert loaded.base["name"] == str(tiny_weights)
+
+
+def test_every_projection_of_lora_comes_back(tiny: list[str], tiny_weights: Path, tmp_path: Path) -> None:
+    settings = make_settings(tiny, "lora", "model.projections=[q,k,v,o]", weights=tiny_weights)
+    task = as_if_trained(settings)
+    path = save(task, tmp_path / "best.ckpt")
+    kept = [name.rpartition(".")[2] for name in read_checkpoint(path)["state_dict"] if ".attn." in name]
+    assert sorted(kept) == sorted([f"{name}_{factor}" for name in "qkvo" for factor in "ab"] * 2), "of two blocks"
+    assert_same(task.model, load_checkpoint(path).model)
+
+
+def test_a_checkpoint_from_before_the_choice_of_projections_comes_back(lora_file: Path) -> None:
+    model = load_checkpoint(lora_file).model
+    rewrite(lora_file, lambda content: content["sac_lightning"]["settings"]["model"].pop("projections"))
+    assert_same(model, load_checkpoint(lora_file).model)
 
 
 def test_a_plain_network_comes_back_too(tiny: list[str], tmp_path: Path) -> None:
@@ -291,6 +305,15 @@ def test_points_can_be_left_out(sac_file: Path) -> None:
     assert loaded.model.prompt_generator is None
     plain_state, state = load_checkpoint(sac_file).model.state_dict(), loaded.model.state_dict()
     assert all(torch.equal(tensor, plain_state[name]) for name, tensor in state.items())
+
+
+def test_dense_prompts_come_back_and_can_be_switched_off(tiny: list[str], tmp_path: Path, sac_file: Path) -> None:
+    task = as_if_trained(make_settings(tiny, "sac", "prompts.dense=true"))
+    path = save(task, tmp_path / "dense.ckpt")
+    assert_same(task.model, load_checkpoint(path).model)
+    off = load_checkpoint(path, prompts={"dense": False}).model
+    assert not torch.equal(answer(off), answer(task.model))
+    assert_same(off, load_checkpoint(sac_file).model)
 
 
 def test_experts_need_no_generator(lora_file: Path) -> None:

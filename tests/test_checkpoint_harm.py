@@ -13,9 +13,8 @@ import pytest
 import torch
 
 from sac_lightning.checkpoint import KEY, load_checkpoint, packaged_targets
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
-from sac_lightning.train import plain
 
 
 @cache

@@ -15,7 +15,7 @@ from sac_lightning.configuration import composed, config_dir
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = ("train", "evaluate", "predict", "prepare", "parameters")
-GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss")
+GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss", "row")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
 
 
@@ -54,7 +54,7 @@ def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path
         (
             "train",
             "model=nonsense",
-            "error: there is no model/nonsense: choose among lora, msa, otsu, sac, sam, sam_ft",
+            "error: there is no model/nonsense: choose among doubleu_net, duat, fanet, histoseg, lora, mdm, medt, msa",
         ),
         ("train", "trainer.max_epoch=3", "error: Could not override 'trainer.max_epoch'"),
         ("evaluate", "prompts.pints=3", "error: Could not override 'prompts.pints'"),

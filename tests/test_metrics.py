@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import binary_f1_score, binary_jacca
 
 from sac_lightning.errors import UserError
 from sac_lightning.instance_metrics import AJI, AP50, PanopticQuality
-from sac_lightning.metrics import F1, Dice, IoU
+from sac_lightning.metrics import F1, Dice, IoU, count_pixels, dice_of_counts, iou_of_counts
 
 PIXEL_METRICS: list[type[Metric]] = [Dice, IoU, F1]
 EMPTY = torch.zeros(1, 4, 4, dtype=torch.bool)
@@ -47,6 +47,15 @@ def test_one_image_by_hand() -> None:
     assert score(Dice(), [(prediction, target)]).item() == pytest.approx(4 / 6)
     assert score(IoU(), [(prediction, target)]).item() == pytest.approx(2 / 4)
     assert score(F1(), [(prediction, target)]).item() == pytest.approx(4 / 6)
+
+
+def test_each_image_of_a_batch_is_counted_by_itself() -> None:
+    prediction = torch.tensor([[[1, 1, 0, 1]], [[0, 0, 0, 0]], [[0, 0, 0, 0]]], dtype=torch.bool)
+    target = torch.tensor([[[1, 0, 0, 0]], [[0, 1, 1, 1]], [[0, 0, 0, 0]]], dtype=torch.bool)
+    counts = count_pixels(prediction, target)
+    assert [count.tolist() for count in counts] == [[1, 0, 0], [2, 0, 0], [0, 3, 0]]
+    assert dice_of_counts(*counts).tolist() == pytest.approx([2 / 4, 0, 1])
+    assert iou_of_counts(*counts).tolist() == pytest.approx([1 / 3, 0, 1])
 
 
 def test_dice_and_iou_are_means_over_images_and_f1_pools_pixels() -> None:

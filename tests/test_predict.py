@@ -13,13 +13,12 @@ import torch
 from PIL import Image
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.predict import find_images, overlay, predict, read_points
 from sac_lightning.predictor import Nuclei, load
 from sac_lightning.task import SegmentationTask
-from sac_lightning.train import plain
 from sac_lightning.view import View
 
 SIZES = {"a.png": (40, 50), "b.jpg": (64, 64), "c d.tif": (20, 90)}

@@ -14,11 +14,10 @@ from torch import nn
 import sac_lightning
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Nuclei, Predictor, load
 from sac_lightning.task import SegmentationTask
-from sac_lightning.train import plain
 from sac_lightning.view import View
 
 SIZE, CROP = 64, 32

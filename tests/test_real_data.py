@@ -12,6 +12,7 @@ from sac_lightning.configuration import composed
 from sac_lightning.data.canonical import canonical_names, canonical_samples
 from sac_lightning.data.sample import WholeImages
 from sac_lightning.inference import segment
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.scores import Scores
 from sac_lightning.train import train
 from sac_lightning.view import View
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.real_data
 
 def dice_of_otsu(folder: Path, names: list[str]) -> float:
     view = View(image_size=None)
-    images = WholeImages(canonical_samples(folder, names), view, experts=0, seed=0)
-    scores = Scores(generator=False, instances=False)
+    images = WholeImages(canonical_samples(folder, names), view, ExpertPoints(), seed=0)
+    scores = Scores(generator=False, instances=False, prompts=False)
     for index in range(len(images)):
         image = images[0, index]
         scores.update(segment(Otsu(), image.image, view), image)

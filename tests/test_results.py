@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sac_lightning import results
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import composed, plain
 from sac_lightning.results import (
     config_hash,
     environment,
@@ -23,7 +23,6 @@ from sac_lightning.results import (
     peak_memory_bytes,
     write_record,
 )
-from sac_lightning.train import plain
 
 CPU = torch.device("cpu")
 

@@ -50,6 +50,12 @@ def test_sac_trains_lora_generator_and_decoder() -> None:
     assert found["image encoder: neck"][0] == 0
 
 
+def test_every_projection_counts_as_lora() -> None:
+    found = rows(sac(TINY, PROMPTS, SIZE, rank=2, projections=("q", "k", "v", "o")))
+    assert found["image encoder: LoRA"] == (2 * 8 * 2 * 16, 0)
+    assert found["image encoder: blocks"][0] == 0
+
+
 def test_msa_trains_two_adapters_per_block() -> None:
     assert rows(msa(TINY, PROMPTS, SIZE))["image encoder: adapters"] == (2 * 2 * ADAPTER, 0)
 

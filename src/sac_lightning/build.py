@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
+from sac_lightning.model.lora import PARAMETERS
 from sac_lightning.model.sac import SAC
 from sac_lightning.weights import WEIGHTS, locate, read_weights, sha256_of
 
@@ -84,8 +85,8 @@ def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, bac
 
 def _is_added(name: str) -> bool:
     """Whether a parameter is not part of SAM: the generator's, LoRA's or an adapter's."""
-    added = ("q_a", "q_b", "v_a", "v_b")
-    return name.startswith("prompt_generator.") or "_adapter." in name or name.endswith(added)
+    lora = name.rpartition(".")[2] in PARAMETERS
+    return name.startswith("prompt_generator.") or "_adapter." in name or lora
 
 
 def _mismatch(state: Mapping[str, Tensor], path: Path, backbone: str, misfit: str) -> str:

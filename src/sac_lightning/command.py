@@ -14,8 +14,11 @@ from hydra.errors import (
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.configuration import composed, config_dir
+from sac_lightning.configuration import MULTIRUN_FLAGS, composed, config_dir, sweep_jobs
 from sac_lightning.errors import UserError
+
+# Launchers of Hydra that are extras of this package.
+LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -53,15 +56,19 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
 
 
 def _unknown_value(config_name: str, arguments: list[str]) -> str | None:
-    """What is wrong with a choice or a key that the configuration does not have, else None.
+    """What is wrong with a choice or a key that the configuration does not have, in any job of a sweep; else None.
 
-    Hydra would say it in a page. Whatever else may be wrong is left to Hydra, and so are its own flags.
+    Hydra would say it in a page. Whatever else may be wrong is left to Hydra, and so are its other flags.
     """
-    if any(argument.startswith("-") for argument in arguments):
+    if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
         return None
     try:
-        composed(config_name, arguments)
+        for job in sweep_jobs(config_name, arguments):
+            composed(config_name, job)
     except MissingConfigException as error:
+        extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
+        if extra is not None:
+            return f"this launcher is not installed: pip install 'sac-lightning[{extra}]'"
         return f"there is no {error.missing_cfg_file}: choose among {', '.join(error.options or ())}"
     except ConfigCompositionException as error:
         first_line = str(error).splitlines()[0].rstrip(".")

@@ -1,12 +1,18 @@
-"""Where the packaged Hydra configuration is, and a whole one composed from it."""
+"""Where the packaged Hydra configuration is, a whole one composed from it, and the jobs of a sweep."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
 def config_dir() -> Path:
@@ -31,3 +37,39 @@ def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose(config_name, overrides=list(overrides))
+
+
+def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job that a command line stands for: one list, or the jobs of its sweep.
+
+    Args:
+        config_name: As for composed.
+        overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
+    """
+    arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        cfg = hydra.compose_config(
+            config_name,
+            arguments,
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
+            validate_sweep_overrides=False,
+        )
+        if cfg.hydra.mode != RunMode.MULTIRUN and len(arguments) == len(overrides):
+            return [arguments]
+        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+        parser = OverridesParser.create(hydra.config_loader)
+        return BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration with its interpolations resolved, as plain dicts and lists.
+
+    Paths in it are relative to the output folder: a record or a checkpoint is the same wherever it was made.
+    """
+    config = OmegaConf.to_container(OmegaConf.merge(cfg, {"output_dir": "."}), resolve=True)
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}

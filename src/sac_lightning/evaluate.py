@@ -8,10 +8,11 @@ from omegaconf import DictConfig
 
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.command import command
-from sac_lightning.results import config_hash
+from sac_lightning.configuration import plain
+from sac_lightning.results import provenance
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
-from sac_lightning.train import make_data, plain
+from sac_lightning.train import make_data
 from sac_lightning.view import View
 
 
@@ -42,7 +43,7 @@ def evaluate(cfg: DictConfig) -> None:
         cfg.trainer, precision=settings["precision"], logger=list(instantiate(cfg.logger).values())
     )
     evaluated = settings | {"trainer": config["trainer"]}
-    about = {"checkpoint": str(path.absolute()), "config": evaluated, "config_hash": config_hash(evaluated)}
+    about = {"checkpoint": str(path.absolute()), **provenance(evaluated)}
     tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)
 
 

@@ -19,7 +19,7 @@ class ImageMetric(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = True
+    higher_is_better: bool | None = True
     full_state_update = False
 
     images: Tensor
@@ -51,9 +51,8 @@ class Dice(ImageMetric):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
-        true_positives, false_positives, false_negatives = _count_pixels(prediction, target)
-        doubled = 2 * true_positives
-        self.dice_sum += _ratio(doubled, doubled + false_positives + false_negatives).sum()
+        true_positives, false_positives, false_negatives = count_pixels(prediction, target)
+        self.dice_sum += dice_of_counts(true_positives, false_positives, false_negatives).sum()
         self.images += len(target)
 
     def compute(self) -> Tensor:
@@ -73,8 +72,8 @@ class IoU(ImageMetric):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
-        true_positives, false_positives, false_negatives = _count_pixels(prediction, target)
-        self.iou_sum += _ratio(true_positives, true_positives + false_positives + false_negatives).sum()
+        true_positives, false_positives, false_negatives = count_pixels(prediction, target)
+        self.iou_sum += iou_of_counts(true_positives, false_positives, false_negatives).sum()
         self.images += len(target)
 
     def compute(self) -> Tensor:
@@ -97,7 +96,7 @@ class F1(ImageMetric):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
-        true_positives, false_positives, false_negatives = _count_pixels(prediction, target)
+        true_positives, false_positives, false_negatives = count_pixels(prediction, target)
         self.true_positives += true_positives.sum()
         self.false_positives += false_positives.sum()
         self.false_negatives += false_negatives.sum()
@@ -106,12 +105,22 @@ class F1(ImageMetric):
     def compute(self) -> Tensor:
         """F1 of the pooled pixels, a scalar in [0, 1]; UserError where no image was given."""
         self._seen()
-        doubled = 2 * self.true_positives
-        return _ratio(doubled, doubled + self.false_positives + self.false_negatives)
+        return dice_of_counts(self.true_positives, self.false_positives, self.false_negatives)
 
 
-def _count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """True positives, false positives and false negatives of each image: three (B,) int64 tensors."""
+def count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """True positives, false positives and false negatives of each image.
+
+    Args:
+        prediction: (B, H, W) bool, True on nuclei.
+        target: (B, H, W) bool, True on nuclei.
+
+    Returns:
+        Three (B,) int64 tensors.
+
+    Raises:
+        ValueError: They are of another shape or dtype.
+    """
     if prediction.shape != target.shape or target.ndim != 3:
         shapes = f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)}"
         raise ValueError(f"{shapes} must have one shape (B, H, W).")
@@ -122,6 +131,17 @@ def _count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, T
     false_positives = (prediction & ~target).sum(dim=(1, 2))
     false_negatives = (~prediction & target).sum(dim=(1, 2))
     return true_positives, false_positives, false_negatives
+
+
+def dice_of_counts(true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> Tensor:
+    """2·TP / (2·TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
+    doubled = 2 * true_positives
+    return _ratio(doubled, doubled + false_positives + false_negatives)
+
+
+def iou_of_counts(true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> Tensor:
+    """TP / (TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
+    return _ratio(true_positives, true_positives + false_positives + false_negatives)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sac_lightning.code_version import code_version
 from sac_lightning.whole_file import whole_file
 
 RECORDED_PACKAGES = (
@@ -25,10 +28,40 @@ RECORDED_PACKAGES = (
     "segment-anything",
     "albumentations",
 )
-# What changes where or how fast a run goes, or what it shows, but not what it computes.
-NOT_HASHED = ("output_dir", "logger", "resume")
+# What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
+NOT_HASHED = ("output_dir", "logger", "resume", "row", "experiment", "runs")
 NOT_HASHED_DATA = ("root", "workers", "in_memory")
 NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
+# Runs of one row of a table: their seeds differ, and maybe the machine.
+NOT_IN_ROW = ("seed",)
+NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
+
+
+def described(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says first, from its configuration: who, on what, prompted how."""
+    model = config["model"]
+    prompts = model.get("prompts", {})
+    return {
+        "method": model["name"],
+        "dataset": config["data"]["name"],
+        "backbone": model.get("backbone", {}).get("name"),
+        "points": prompts.get("points"),
+        "experts": prompts.get("experts"),
+        "selection": prompts.get("selection"),
+        "seed": config["seed"],
+    }
+
+
+def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of the run itself: its place in a table, its configuration and code, when it ended."""
+    return {
+        "row": config.get("row"),
+        "experiment": config.get("experiment", {}).get("name"),
+        "config": config,
+        "config_hash": config_hash(config),
+        "code_version": code_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
@@ -43,6 +76,9 @@ def config_hash(config: Mapping[str, Any]) -> str:
     hashed = {key: value for key, value in config.items() if key not in NOT_HASHED}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
+    if "scale" in hashed:
+        # Its choices for every data set; those for this one stand where they are used.
+        hashed["scale"] = hashed["scale"]["name"]
     if "callbacks" in hashed:
         hashed["callbacks"] = {
             name: {k: v for k, v in callback.items() if k not in NOT_HASHED_CALLBACKS}
@@ -51,10 +87,18 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
+def row_hash(config: Mapping[str, Any]) -> str:
+    """config_hash of what all runs of one row of a table share, whatever their seed and machine."""
+    shared = {key: value for key, value in config.items() if key not in NOT_IN_ROW}
+    shared["trainer"] = {k: v for k, v in config["trainer"].items() if k not in NOT_IN_ROW_TRAINER}
+    return config_hash(shared)
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Where a run took place: device, versions, commit, peak memory so far."""
     return {
         "device": _device_name(device),
+        "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_PACKAGES},
         "git_commit": git_commit(),
         "peak_memory_bytes": peak_memory_bytes(device),
@@ -94,6 +138,15 @@ def _device_name(device: torch.device) -> str:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a record as JSON, whole or not at all."""
+    """Writes a record as JSON, whole or not at all; a number that is none (NaN, infinite) becomes null."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(finite(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """The same without the numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

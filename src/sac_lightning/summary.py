@@ -5,7 +5,7 @@ from collections import defaultdict
 from rich.table import Table
 from torch import nn
 
-ADDED = {"q_a": "LoRA", "q_b": "LoRA", "v_a": "LoRA", "v_b": "LoRA"}
+from sac_lightning.model.lora import PARAMETERS
 
 
 def training_table(model: nn.Module) -> Table:
@@ -30,7 +30,7 @@ def _part(name: str) -> str:
     components = name.split(".")
     if components[0] != "image_encoder":
         return components[0].replace("_", " ")
-    if components[-1] in ADDED:
+    if components[-1] in PARAMETERS:
         return "image encoder: LoRA"
     if any(component.endswith("_adapter") for component in components):
         return "image encoder: adapters"

@@ -57,9 +57,10 @@ class SegmentationTask(LightningModule):
         self.base = base
         self.batch_size = batch_size
         has_generator = isinstance(model, SAC) and model.prompt_generator is not None
-        self.val_scores = Scores(has_generator, instances=False)
-        self.test_scores = Scores(has_generator, instances=True)
+        self.val_scores = Scores(has_generator, instances=False, prompts=False)
+        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, SAC))
         self.pictures: list[tuple[WholeImage, Prediction]] = []
+        self.image_scores: list[dict[str, Any]] = []
 
     def training_step(self, batch: TrainingBatch) -> Tensor:
         """The sum of the losses of a batch."""
@@ -74,28 +75,43 @@ class SegmentationTask(LightningModule):
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the images of the epoch before."""
+        self.pictures.clear()
+
     def validation_step(self, image: WholeImage) -> None:
-        """Scores one validation image."""
-        self.val_scores.update(self.predicted(image), image)
+        """Scores one validation image and keeps the first few to be shown."""
+        prediction = self.predicted(image)
+        self.val_scores.update(prediction, image)
+        self._keep(image, prediction)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation scores."""
         self._log_scores("val", self.val_scores)
 
-    def test_step(self, image: WholeImage) -> None:
+    def on_test_epoch_start(self) -> None:
+        """Forgets the validation images."""
+        self.pictures.clear()
+
+    def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Scores one test image and keeps the first few for the picture."""
         prediction = self.predicted(image)
         self.test_scores.update(prediction, image)
-        if len(self.pictures) < PICTURES:
-            self.pictures.append((image, prediction))
+        self._keep(image, prediction)
+        return prediction
 
     def on_test_epoch_end(self) -> None:
-        """Logs the test scores."""
+        """Logs the test scores, and keeps those of each image for the record."""
+        self.image_scores = self.test_scores.image_scores()
         self._log_scores("test", self.test_scores)
 
     def predicted(self, image: WholeImage) -> Prediction:
         """The model's word on one image."""
         return segment(self.model, image.image, self.view, image.experts, image.seed, self.batch_size)
+
+    def _keep(self, image: WholeImage, prediction: Prediction) -> None:
+        if len(self.pictures) < PICTURES:
+            self.pictures.append((image, prediction))
 
     def _log_scores(self, stage: str, scores: Scores) -> None:
         values = {f"{stage}/{name}": value for name, value in scores.compute().items()}

@@ -10,8 +10,11 @@ from rich.table import Table
 
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.picture import write_examples
-from sac_lightning.results import environment, parameter_counts, write_record
+from sac_lightning.results import described, environment, parameter_counts, write_record
 from sac_lightning.task import SegmentationTask
+from sac_lightning.wandb_view import summarise
+
+PROMPT = "prompt_"
 
 
 def tested_and_recorded(
@@ -38,19 +41,13 @@ def tested_and_recorded(
     }
     if not trainer.is_global_zero:
         return
-    settings = task.settings
-    model_settings = settings["model"]
-    prompts = model_settings.get("prompts", {})
+    prompts = {name: value for name, value in metrics.items() if name.startswith(PROMPT)}
     record = {
-        "method": model_settings["name"],
-        "dataset": settings["data"]["name"],
-        "backbone": model_settings.get("backbone", {}).get("name"),
-        "points": prompts.get("points"),
-        "experts": prompts.get("experts"),
-        "selection": prompts.get("selection"),
-        "seed": settings["seed"],
-        "metrics": metrics,
-        "test_images": len(data.samples.test),
+        **described(task.settings),
+        "metrics": {name: value for name, value in metrics.items() if name not in prompts},
+        "prompt_quality": {name.removeprefix(PROMPT): value for name, value in prompts.items()},
+        "images": task.image_scores,
+        "test_images": len(task.image_scores),
         "parameters": parameter_counts(task.model),
         **environment(task.device),
         "split_hash": data.split_hash,
@@ -59,6 +56,7 @@ def tested_and_recorded(
     }
     write_examples(output_dir / "examples.png", task.pictures)
     write_record(output_dir / "results.json", record)
+    summarise(trainer.loggers, record)
     _print_summary(metrics, output_dir, output_dir / about["checkpoint"])
 
 

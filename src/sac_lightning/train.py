@@ -10,22 +10,28 @@ from typing import Any
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.command import command
+from sac_lightning.configuration import plain
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
 from sac_lightning.history import History
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.sac import SAC
-from sac_lightning.results import config_hash
+from sac_lightning.parameters import METHODS, count
+from sac_lightning.predictions import TestPredictions
+from sac_lightning.results import described, provenance, write_record
 from sac_lightning.summary import training_table
+from sac_lightning.sweep import is_job_of_a_sweep, run_job
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
 from sac_lightning.view import View
+from sac_lightning.wandb_view import WandbView, make_loggers
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +39,9 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> None:
     """Trains, tests and records what the configuration describes."""
     config = plain(cfg)
+    if cfg.count_only:
+        record_counts(config, Path(cfg.output_dir))
+        return
     seed_everything(cfg.seed, workers=True, verbose=False)
     callbacks = make_callbacks(cfg)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
@@ -47,9 +56,8 @@ def train(cfg: DictConfig) -> None:
     )
     task = make_task(cfg, model, settings, base)
     history = History()
-    trainer = instantiate(
-        cfg.trainer, callbacks=[*callbacks, history], logger=list(instantiate(cfg.logger).values())
-    )
+    callbacks += [history, WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=make_loggers(cfg.logger, config))
     if trainer.is_global_zero:
         announce(model, settings)
     checkpoint = fit(trainer, task, data, cfg)
@@ -64,20 +72,23 @@ def train(cfg: DictConfig) -> None:
             "history": history.rows,
             # Lightning has resolved the links in the checkpoint's folder; a resumed run's may be another folder.
             "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
-            "config": config,
-            "config_hash": config_hash(config),
+            **provenance(config),
         },
     )
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration with its interpolations resolved, as plain dicts and lists.
-
-    Paths in it are relative to the output folder: a record or a checkpoint is the same wherever it was made.
-    """
-    config = OmegaConf.to_container(OmegaConf.merge(cfg, {"output_dir": "."}), resolve=True)
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
+def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
+    """Writes the record of a model that is counted and not trained: its parameters as Table 6 counts them."""
+    model = config["model"]
+    if model["name"] not in METHODS:
+        raise UserError(f"count_only counts {', '.join(METHODS)}: not {model['name']}")
+    row = count(model["name"], instantiate(model["backbone"], _convert_="all"))
+    record = described(config) | {"metrics": {}, "prompt_quality": {}, "images": [], "history": []}
+    record |= {"parameters": row.table6, "parameters_as_trained": row.ours} | provenance(config)
+    write_record(output_dir / "results.json", record)
+    console = Console()
+    console.print(f"{model['name']}: {', '.join(f'{number:,} {name}' for name, number in row.table6.items())}")
+    console.print(f"record     {output_dir / 'results.json'}", soft_wrap=True)
 
 
 def make_callbacks(cfg: DictConfig) -> list[Callback]:
@@ -99,7 +110,12 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
 def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
     """The data module of the settings."""
     arguments = {key: value for key, value in settings["data"].items() if key != "name"}
-    experts = settings["model"].get("prompts", {}).get("experts", 0)
+    prompts = settings["model"].get("prompts", {})  # A plain network has none, an old checkpoint not all of them.
+    experts = ExpertPoints(
+        positives=prompts.get("experts", 0),
+        negatives=prompts.get("expert_negatives", 0),
+        placement=prompts.get("expert_placement", "centre"),
+    )
     make = instantiate(arguments, _partial_=True, _convert_="all")
     data = make(view=View(**settings["view"]), experts=experts, seed=settings["seed"])
     assert isinstance(data, NucleiDataModule)
@@ -172,7 +188,15 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
     return path
 
 
-main = command("train")(train)
+def run_or_sweep(cfg: DictConfig) -> None:
+    """One run, or, in a multirun, a process for one of its jobs."""
+    if is_job_of_a_sweep():
+        run_job(cfg)
+    else:
+        train(cfg)
+
+
+main = command("train")(run_or_sweep)
 
 if __name__ == "__main__":
     main()

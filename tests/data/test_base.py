@@ -15,6 +15,7 @@ from sac_lightning.data.base import EpochSampler, NucleiDataModule, Splits
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingBatch, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.scene import render_scene
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 CROP, SIZE = 40, 32
@@ -55,7 +56,7 @@ class Scenes(NucleiDataModule):
 def scenes(**settings: Any) -> Scenes:
     defaults: dict[str, Any] = {
         "view": WINDOWS,
-        "experts": 2,
+        "experts": ExpertPoints(2),
         "seed": 0,
         "batch_size": 3,
         "workers": 0,
@@ -145,7 +146,7 @@ def test_each_image_gives_as_many_windows_as_asked_for() -> None:
 
 
 def test_no_experts_are_an_empty_set() -> None:
-    batch = epoch_of(scenes(experts=0))[0]
+    batch = epoch_of(scenes(experts=ExpertPoints()))[0]
     assert batch["expert_coords"].shape == (3, 0, 2)
     assert batch["expert_labels"].shape == (3, 0)
 
@@ -159,7 +160,7 @@ def test_the_number_of_workers_changes_no_whole_image() -> None:
 
 
 def windows(seed: int = 0) -> TrainingWindows:
-    return TrainingWindows(samples("train"), WINDOWS, experts=2, crops_per_image=2, seed=seed)
+    return TrainingWindows(samples("train"), WINDOWS, experts=ExpertPoints(2), crops_per_image=2, seed=seed)
 
 
 def test_an_item_does_not_depend_on_what_was_drawn_before() -> None:
@@ -220,7 +221,7 @@ def folded(index: int, size: int) -> int:
 
 def test_a_whole_image_has_a_set_of_experts_per_window_on_its_nuclei() -> None:
     positive = 0
-    for image in images_of(scenes(experts=3)):
+    for image in images_of(scenes(experts=ExpertPoints(3))):
         height, width = image.instances.shape
         places = WINDOWS.windows(height, width)
         assert image.experts.coords.shape == (len(places), 3, 2)
@@ -239,7 +240,8 @@ def test_a_whole_image_has_a_set_of_experts_per_window_on_its_nuclei() -> None:
 
 def test_experts_have_a_seed_of_their_own() -> None:
     first, again, other = (
-        [image.experts.coords for image in images_of(scenes(seed=seed, experts=1))] for seed in (0, 0, 5)
+        [image.experts.coords for image in images_of(scenes(seed=seed, experts=ExpertPoints(1)))]
+        for seed in (0, 0, 5)
     )
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not all(torch.equal(one, two) for one, two in zip(first, other, strict=True))
@@ -247,7 +249,7 @@ def test_experts_have_a_seed_of_their_own() -> None:
 
 def test_the_same_image_gets_the_same_experts_in_whatever_place_and_epoch() -> None:
     given = samples("val")
-    order, reverse = (WholeImages(listed, WINDOWS, 2, seed=0) for listed in (given, given[::-1]))
+    order, reverse = (WholeImages(listed, WINDOWS, ExpertPoints(2), seed=0) for listed in (given, given[::-1]))
     assert_same_images([order[0, 0], order[0, 1]], [reverse[9, 1], reverse[4, 0]])
 
 

@@ -16,6 +16,7 @@ from sac_lightning.data.fixed_split import FixedSplit
 from sac_lightning.data.glas import GlaS
 from sac_lightning.data.monuseg import MoNuSeg
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 SPLIT = {"a": "train", "b": "train", "c": "val", "d": "test"}
@@ -50,7 +51,7 @@ def small_splits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def module(kind: type[FixedSplit], root: Path | None, **settings: Any) -> FixedSplit:
     defaults: dict[str, Any] = {
         "view": View(None),
-        "experts": 0,
+        "experts": ExpertPoints(),
         "seed": 0,
         "batch_size": 1,
         "workers": 0,

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sac_lightning.data.folder import Folder
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 SIZE = (12, 10)
@@ -44,7 +45,7 @@ def folder(root: Path | None, **settings: Any) -> Folder:
         "test_ratio": 0.3,
         "split_seed": 42,
         "view": View(None),
-        "experts": 0,
+        "experts": ExpertPoints(),
         "seed": 0,
         "batch_size": 1,
         "workers": 0,

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from sac_lightning.data.base import EpochSampler
 from sac_lightning.data.sample import FileSample, LoadedSample, TrainingWindows, WholeImages
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 
@@ -92,7 +93,9 @@ def sample(name: str = "a", height: int = 40, width: int = 50) -> LoadedSample:
 
 
 def windows(seed: int = 0) -> TrainingWindows:
-    return TrainingWindows([sample("a"), sample("b")], View(32, crop=32), 2, crops_per_image=3, seed=seed)
+    return TrainingWindows(
+        [sample("a"), sample("b")], View(32, crop=32), ExpertPoints(2), crops_per_image=3, seed=seed
+    )
 
 
 def same(first: dict[str, object], second: dict[str, object]) -> bool:
@@ -148,7 +151,7 @@ def test_windows_of_one_image_follow_each_other() -> None:
 
 def test_a_whole_image_has_expert_points_for_each_window() -> None:
     view = View(32, crop=32, overlap=0.0)
-    images = WholeImages([sample()], view, experts=2, seed=0)
+    images = WholeImages([sample()], view, ExpertPoints(2), seed=0)
     item = images[0, 0]
     assert item.image.shape == (3, 40, 50)
     assert item.instances.shape == (40, 50)
@@ -161,9 +164,44 @@ def test_a_whole_image_has_expert_points_for_each_window() -> None:
             assert label == -1 or on, f"the expert point ({x}, {y}) of {window} is on no nucleus"
 
 
+def test_negative_points_follow_the_positive_ones_in_training_windows() -> None:
+    dataset = TrainingWindows([sample()], View(32, crop=32), ExpertPoints(1, negatives=3), 4, seed=0)
+    for index in range(4):
+        item = dataset[0, index]
+        masks, coords, labels = item["masks"], item["expert_coords"], item["expert_labels"]
+        assert isinstance(masks, torch.Tensor)
+        assert isinstance(coords, torch.Tensor)
+        assert isinstance(labels, torch.Tensor)
+        assert coords.shape == (4, 2)
+        assert labels.tolist() in ([1, 0, 0, 0], [-1, 0, 0, 0])
+        under = [masks[0, y, x].item() for x, y in coords[1:].long().tolist()]
+        assert under == [0, 0, 0], "an expert calls a nucleus background"
+
+
+def test_a_whole_image_has_negative_points_for_each_window() -> None:
+    view = View(32, crop=32, overlap=0.0)
+    item = WholeImages([sample()], view, ExpertPoints(2, negatives=3), seed=0)[0, 0]
+    windows = view.windows(40, 50)
+    assert item.experts.coords.shape == (len(windows), 5, 2)
+    for window, coords, labels in zip(windows, item.experts.coords.long(), item.experts.labels, strict=True):
+        assert labels[2:].tolist() == [0, 0, 0]
+        under = [int(item.instances[window.top + y, window.left + x]) for x, y in coords[2:].tolist()]
+        assert under == [0, 0, 0], f"a negative point of {window} is on a nucleus"
+
+
+def test_random_points_of_a_whole_image_are_the_same_whatever_its_truth() -> None:
+    empty = LoadedSample("a", sample().image, np.zeros((40, 50), dtype=np.int32))
+    image, other = (
+        WholeImages([given], View(32, crop=32), ExpertPoints(2, 2, "random"), seed=0)[0, 0]
+        for given in (sample("a"), empty)
+    )
+    assert image.experts.labels.tolist() == [[1, 1, 0, 0]] * len(image.experts.labels)
+    assert torch.equal(image.experts.coords, other.experts.coords)
+
+
 def test_expert_points_of_a_whole_image_depend_on_seed_and_name() -> None:
     def drawn(name: str, seed: int, epoch: int = 0) -> list[object]:
-        images = WholeImages([sample(name)], View(64, crop=64), experts=3, seed=seed)
+        images = WholeImages([sample(name)], View(64, crop=64), ExpertPoints(3), seed=seed)
         return images[epoch, 0].experts.coords.tolist()
 
     assert drawn("a", 0) == drawn("a", 0, epoch=5), "a test image gets other points in another epoch"

@@ -9,6 +9,7 @@ import pytest
 from sac_lightning.data.sample import Sample
 from sac_lightning.data.synthetic import Synthetic
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 SIDE = 40
@@ -22,7 +23,7 @@ def synthetic(**settings: Any) -> Synthetic:
         "test": 3,
         "scene_seed": 0,
         "view": View(SIDE),
-        "experts": 0,
+        "experts": ExpertPoints(),
         "seed": 0,
         "batch_size": 2,
         "workers": 0,

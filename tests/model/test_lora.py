@@ -1,6 +1,8 @@
-"""LoRA on q and v: where it starts, what it touches, what it adds, and how much it trains."""
+"""LoRA on q and v, or others: where it starts, what it touches, what it adds, and how much it trains."""
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from sac_lightning.model.lora import LoRA, add_lora, lora_layers
 
 TINY = Backbone("tiny", dim=32, depth=3, heads=2, global_blocks=(1,), patch=8, window=3, native_size=64)
 VIT_H = Backbone("vit_h", dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31))
+CHOICES = [choice for size in (1, 2, 3, 4) for choice in combinations("qkvo", size)]
+every_choice = pytest.mark.parametrize("projections", CHOICES, ids="".join)
 
 
 def images(batch: int = 2) -> Tensor:
@@ -20,26 +24,107 @@ def images(batch: int = 2) -> Tensor:
 
 def randomise_b(module: nn.Module) -> None:
     for layer in lora_layers(module):
-        nn.init.normal_(layer.q_b, std=0.3)
-        nn.init.normal_(layer.v_b, std=0.3)
+        for name, parameter in layer.named_parameters():
+            if name.endswith("_b"):
+                nn.init.normal_(parameter, std=0.3)
 
 
-def adapted_encoder(blocks: Sequence[int] | None = None, dropout: float = 0.0) -> ImageEncoder:
+def adapted_encoder(
+    blocks: Sequence[int] | None = None, dropout: float = 0.0, projections: Sequence[str] = ("q", "v")
+) -> ImageEncoder:
     torch.manual_seed(0)
     encoder = ImageEncoder(TINY)
-    add_lora(encoder, rank=4, dropout=dropout, blocks=blocks)
+    add_lora(encoder, rank=4, dropout=dropout, blocks=blocks, projections=projections)
     return encoder
 
 
-def test_training_starts_from_sam_itself() -> None:
+def parts(attention: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """What each projection of an attention gives for x, whatever wraps it."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    return {"q": q, "k": k, "v": v, "o": attention.proj(x)}
+
+
+@every_choice
+def test_training_starts_from_sam_itself(projections: Sequence[str]) -> None:
     torch.manual_seed(0)
     encoder = ImageEncoder(TINY).eval()
     with torch.no_grad():
         base = encoder(images())
-        add_lora(encoder, rank=4)
+        add_lora(encoder, rank=4, projections=projections)
         assert torch.equal(encoder(images()), base), "LoRA changes the output before any training"
         randomise_b(encoder)
         assert not torch.allclose(encoder(images()), base, atol=1e-3), "LoRA changes nothing once B is not 0"
+
+
+@every_choice
+def test_touches_the_chosen_projections_and_no_others(projections: Sequence[str]) -> None:
+    torch.manual_seed(0)
+    encoder = ImageEncoder(TINY)
+    x = torch.randn(5, 7, 32)
+    with torch.no_grad():
+        before = [parts(block.attn, x) for block in encoder.blocks]
+        add_lora(encoder, rank=4, projections=projections)
+        randomise_b(encoder)
+        after = [parts(block.attn, x) for block in encoder.blocks]
+    for one, other in zip(before, after, strict=True):
+        for name in "qkvo":
+            if name in projections:
+                assert not torch.allclose(one[name], other[name], atol=1e-3), f"{name} is not changed"
+            else:
+                assert torch.equal(one[name], other[name]), f"{name} is changed"
+
+
+@every_choice
+def test_adds_parameters_for_the_chosen_projections_and_no_others(projections: Sequence[str]) -> None:
+    layers = {"q": "qkv", "k": "qkv", "v": "qkv", "o": "proj"}
+    expected = {
+        f"blocks.{block}.attn.{layers[name]}.{name}_{factor}"
+        for block in range(3)
+        for name in projections
+        for factor in "ab"
+    }
+    plain = {name for name, _ in ImageEncoder(TINY).named_parameters()}
+    own = {name for name, _ in adapted_encoder(projections=projections).named_parameters()}
+    assert {name.replace(".base.", ".") for name in own} - plain == expected
+    assert len(own) == len(plain) + len(expected), "a parameter of SAM is lost"
+
+
+def initial(seed: int, projections: Sequence[str] = ("q", "v")) -> dict[str, Tensor]:
+    encoder = ImageEncoder(TINY)
+    torch.manual_seed(seed)
+    add_lora(encoder, rank=4, projections=projections)
+    return encoder.state_dict()
+
+
+def test_the_initial_weights_are_drawn_block_by_block_q_before_v() -> None:
+    state = initial(7)
+    torch.manual_seed(7)
+    for block in range(3):
+        for name in ("q", "v"):
+            # Kaiming's bound with a slope of sqrt(5), Hu et al.'s choice: sqrt(6 / (1 + 5) / dim).
+            drawn = (torch.rand(4, 32) * 2 - 1) / math.sqrt(32)
+            found = state[f"blocks.{block}.attn.qkv.{name}_a"]
+            torch.testing.assert_close(found, drawn, atol=1e-7, rtol=0)
+            assert not state[f"blocks.{block}.attn.qkv.{name}_b"].any(), "B does not start at zero"
+
+
+@pytest.mark.parametrize("same", [("v", "q"), ["q", "v", "q"], "qv"])
+def test_the_order_in_which_projections_are_named_does_not_matter(same: Sequence[str]) -> None:
+    expected, found = initial(7), initial(7, same)
+    assert list(found) == list(expected)
+    for layer in (name for name in expected if name.endswith(("q_a", "v_a"))):
+        assert torch.equal(found[layer], expected[layer]), f"{layer} starts elsewhere"
+
+
+@pytest.mark.parametrize("choice", [["x"], ["q", "w"], ["qkv"], [None]])
+def test_an_unknown_projection_is_refused(choice: list[str]) -> None:
+    with pytest.raises(UserError, match=rf"model\.projections names {choice[-1]!r}: choose .*q, k, v and o$"):
+        adapted_encoder(projections=choice)
+
+
+def test_no_projection_at_all_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.projections names no projection: choose .*q, k, v and o$"):
+        adapted_encoder(projections=[])
 
 
 def test_adds_to_q_and_v_and_leaves_k() -> None:
@@ -71,8 +156,22 @@ def test_arithmetic_of_the_update(alpha: float | None, scale: float) -> None:
     assert out[0].tolist() == pytest.approx(expected)
 
 
-def test_merged_equals_unmerged_and_unmerging_restores() -> None:
-    encoder = adapted_encoder().eval()
+def test_arithmetic_of_the_update_of_a_layer_that_is_one_slice() -> None:
+    layer = LoRA(nn.Linear(2, 2), rank=1, alpha=3.0, slices=["o"], adapted=["o"])
+    with torch.no_grad():
+        layer.base.weight.zero_()
+        layer.base.bias.copy_(torch.tensor([1.0, 2.0]))
+        layer.o_a.copy_(torch.tensor([[1.0, 2.0]]))
+        layer.o_b.copy_(torch.tensor([[10.0], [-1.0]]))
+        # x = (3, 5): A x = 13, B A x = (130, -13), three times that.
+        assert layer(torch.tensor([[3.0, 5.0]])).tolist() == [[391.0, -37.0]]
+        layer.merge()
+        assert layer.base.weight.tolist() == [[30.0, 60.0], [-3.0, -6.0]]
+
+
+@every_choice
+def test_merged_equals_unmerged_and_unmerging_restores(projections: Sequence[str]) -> None:
+    encoder = adapted_encoder(projections=projections).eval()
     randomise_b(encoder)
     weights = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     with torch.no_grad():
@@ -136,6 +235,13 @@ def test_a_block_named_twice_is_adapted_once() -> None:
     assert len(list(lora_layers(encoder))) == 1
 
 
+def test_o_is_adapted_in_the_chosen_blocks_only() -> None:
+    encoder = adapted_encoder(blocks=[1], projections=["o"])
+    assert adapted_blocks(encoder) == [1]
+    assert isinstance(encoder.blocks[1].attn.proj, LoRA)
+    assert isinstance(encoder.blocks[1].attn.qkv, nn.Linear)
+
+
 @pytest.mark.parametrize("block", [3, -1])
 def test_a_block_that_is_not_there_is_refused(block: int) -> None:
     with pytest.raises(UserError, match=rf"model\.blocks names block {block}.*blocks 0 to 2"):
@@ -148,13 +254,14 @@ def test_a_rank_below_one_is_refused(rank: int) -> None:
         LoRA(nn.Linear(4, 12), rank)
 
 
-def test_gradients_reach_a_and_b_of_q_and_v() -> None:
-    encoder = adapted_encoder()
+def test_gradients_reach_a_and_b_of_every_projection() -> None:
+    encoder = adapted_encoder(projections="qkvo")
     randomise_b(encoder)
     encoder(images()).square().mean().backward()
-    for layer in lora_layers(encoder):
-        for name in ("q_a", "q_b", "v_a", "v_b"):
-            gradient = layer.get_parameter(name).grad
+    for block in encoder.blocks:
+        found = {**dict(block.attn.qkv.named_parameters()), **dict(block.attn.proj.named_parameters())}
+        for name in ("q_a", "q_b", "k_a", "k_b", "v_a", "v_b", "o_a", "o_b"):
+            gradient = found[name].grad
             assert gradient is not None, f"no gradient for {name}"
             assert gradient.abs().max() > 0, f"zero gradient for {name}"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sac_lightning.errors import UserError
 from sac_lightning.losses import FocalDice, segmentation_losses
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.image_encoder import Backbone
@@ -24,6 +25,7 @@ BARE = Backbone("tiny", dim=16, depth=2, heads=2, global_blocks=(1,), window=2, 
 VIT_H = Backbone("vit_h", dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31), weights="no_such_file.pth")
 Method = Callable[[Backbone, Prompts, int], SAC]
 METHODS: dict[str, Method] = {"sam": sam, "sam_ft": sam_ft, "msa": msa, "sac": partial(sac, rank=2)}
+METHODS["sac on k and o"] = partial(sac, rank=2, projections=("k", "o"))
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
@@ -67,6 +69,7 @@ def must_train(name: str, method: str) -> bool:
         "sam_ft": ("image_encoder.neck.",),
         "msa": (".attention_adapter.", ".mlp_adapter."),
         "sac": (".qkv.q_a", ".qkv.q_b", ".qkv.v_a", ".qkv.v_b"),
+        "sac on k and o": (".qkv.k_a", ".qkv.k_b", ".attn.proj.o_a", ".attn.proj.o_b"),
     }[method]
     return any(piece in name for piece in part)
 
@@ -95,7 +98,7 @@ def test_trains_what_it_should(method: str, points: int) -> None:
         assert parameter.requires_grad is must_train(name, method), f"{name}: {parameter.requires_grad}"
 
 
-@pytest.mark.parametrize("method", ["sam_ft", "msa", "sac"])
+@pytest.mark.parametrize("method", ["sam_ft", "msa", "sac", "sac on k and o"])
 def test_an_encoder_without_weights_trains_in_full(method: str) -> None:
     model = built(METHODS[method], 1, BARE)
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
@@ -169,15 +172,12 @@ def test_batch_norm_of_the_generator_trains(method: Method) -> None:
     assert all(norm.num_batches_tracked == 1 for norm in norms), "a BatchNorm tracks batches in eval mode"
 
 
-@pytest.mark.parametrize("method", ["sam", "sac"])
+@pytest.mark.parametrize("method", ["sam", "sac", "sac on k and o"])
 def test_starts_as_sam(method: str) -> None:
     model = built(METHODS[method], 1).eval()
     reference = built(sam, 1).eval()
-    state = model.state_dict()
-    names = {
-        name: name.replace(".qkv.", ".qkv.base.") if method == "sac" else name for name in reference.state_dict()
-    }
-    reference.load_state_dict({name: state[names[name]] for name in names})
+    state = {name.replace(".base.", "."): tensor for name, tensor in model.state_dict().items()}
+    reference.load_state_dict({name: state[name] for name in reference.state_dict()})
     images, _, coords, labels = batch(1)
     with torch.no_grad():
         assert torch.equal(model(images, coords, labels).logits, reference(images, coords, labels).logits)
@@ -191,6 +191,25 @@ def test_prompts_reach_the_point_selection() -> None:
     assert selection.keep_raw_centroid
 
 
+def test_dense_reaches_the_model_and_is_off_unless_asked_for() -> None:
+    assert sac(TINY, Prompts(map_size=32, dense=True), SIZE).dense is True
+    assert sac(TINY, Prompts(map_size=32), SIZE).dense is False
+
+
+def test_dense_without_a_generator_is_refused() -> None:
+    with pytest.raises(UserError, match=r"prompts\.dense needs the prompt generator: set prompts\.points"):
+        Prompts(points=0, dense=True)
+
+
+@every_method
+def test_dense_prompts_train_the_same_parameters(method: Method) -> None:
+    model = built(method, 1)
+    wanted = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    model.dense = True
+    loss_of(model.train()).backward()
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == wanted
+
+
 def test_options_reach_lora() -> None:
     model = sac(TINY, prompts(0), SIZE, rank=4, alpha=2.0, dropout=0.25, blocks=[1])
     (layer,) = lora_layers(model.image_encoder.blocks[1])
@@ -198,6 +217,12 @@ def test_options_reach_lora() -> None:
     assert layer.scale == 0.5
     assert layer.dropout.p == 0.25
     assert not list(lora_layers(model.image_encoder.blocks[0]))
+
+
+@pytest.mark.parametrize("choice", [[], ["q", "x"]])
+def test_projections_that_are_none_of_attention_s_are_refused(choice: list[str]) -> None:
+    with pytest.raises(UserError, match=r"model\.projections names"):
+        sac(TINY, prompts(0), SIZE, projections=choice)
 
 
 def trainable_count(module: nn.Module) -> int:
@@ -213,5 +238,19 @@ def test_vit_h_has_the_counts_of_table_6() -> None:
         assert trainable_count(msa(VIT_H, Prompts(points=1), 1024)) == unet + decoder + 52_531_200
         model = sac(VIT_H, Prompts(points=1), 1024)
         assert trainable_count(model) == unet + decoder + 52_428_800
+        every = sac(VIT_H, Prompts(points=1), 1024, projections=("q", "k", "v", "o"))
+        assert trainable_count(every) == unet + decoder + 2 * 52_428_800
     assert sum(p.numel() for p in model.prompt_encoder.parameters()) == 6_220
     assert not any(isinstance(module, Adapter) for module in model.modules())
+
+
+@pytest.mark.parametrize(("blocks", "adapted"), [("all", [0, 1]), (None, [0, 1]), ("global", [1]), ([0], [0])])
+def test_blocks_of_lora_go_by_index_or_by_name(blocks: list[int] | str | None, adapted: list[int]) -> None:
+    assert list(TINY.global_blocks) == [1]
+    model = sac(TINY, prompts(0), SIZE, rank=4, blocks=blocks)
+    assert [i for i, block in enumerate(model.image_encoder.blocks) if list(lora_layers(block))] == adapted
+
+
+def test_an_unknown_name_of_blocks_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.blocks is some: choose all, global, or a list"):
+        sac(TINY, prompts(0), SIZE, rank=4, blocks="some")

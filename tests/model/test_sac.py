@@ -1,7 +1,10 @@
 """The assembly: shapes, where points arrive, what the decoder gets, and modes."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import Backbone
@@ -189,3 +192,93 @@ def test_a_model_that_trains_nothing_can_change_its_mode() -> None:
 
 def test_the_normalisation_is_not_in_the_state_dict() -> None:
     assert not [name for name in tiny_sam().state_dict() if name.startswith("pixel_")]
+
+
+# Dense prompts: the generator's logits as SAM's mask prompt
+
+
+def dense_sac(map_size: int = 32) -> SAC:
+    torch.manual_seed(0)
+    asked = Prompts(points=1, map_size=map_size, dense=True, generator=Generator(init_features=2, depth=2))
+    return sac(TINY, asked, SIZE, rank=2)
+
+
+def noise(batch: int = 2) -> Tensor:
+    return torch.rand(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def resized(maps: Tensor, side: int) -> Tensor:
+    """Pillow's bilinear resizing of maps (B, 1, m, m), which looks at every pixel when it shrinks."""
+    images = [Image.fromarray(one.numpy()).resize((side, side), Image.Resampling.BILINEAR) for one in maps[:, 0]]
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images]))[:, None]
+
+
+@pytest.mark.parametrize("map_size", [8, 16, 32, 64])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_decoder_gets_the_generator_s_logits_as_sam_would_encode_a_mask(batch: int, map_size: int) -> None:
+    model = dense_sac(map_size).eval()
+    seen = decoder_inputs(model)
+    official = PromptEncoder(256, (4, 4), (SIZE, SIZE), mask_in_chans=16)
+    official.load_state_dict(model.prompt_encoder.state_dict())
+    coords, labels = torch.rand(batch, 2, 2) * SIZE, torch.tensor([[1, -1]]).expand(batch, -1)
+    with torch.no_grad():
+        output = model(noise(batch), coords, labels)
+        assert output.generator_logits is not None
+        masks = resized(output.generator_logits, 16)  # SAM takes masks of 4 times the grid of 4 x 4.
+        sparse, dense = official((output.point_coords, output.point_labels), boxes=None, masks=masks)
+    assert dense.shape == (batch, 256, 4, 4)
+    torch.testing.assert_close(seen["dense"], dense, atol=1e-5, rtol=0)
+    assert torch.equal(seen["sparse"], sparse), "the points are not as they were"
+
+
+def test_dense_prompts_change_the_mask_and_nothing_before_it() -> None:
+    model = dense_sac().eval()
+    with torch.no_grad():
+        on = model(noise())
+        model.dense = False
+        off = model(noise())
+    assert not torch.allclose(on.logits, off.logits, atol=1e-4)
+    assert torch.equal(on.generator_logits, off.generator_logits)
+    assert torch.equal(on.point_coords, off.point_coords)
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_without_dense_prompts_the_decoder_gets_sam_s_embedding_of_no_mask(points: int) -> None:
+    model = tiny_sam(points)
+    seen = decoder_inputs(model)
+    model(noise())
+    no_mask = model.prompt_encoder.no_mask_embed.weight.view(1, 256, 1, 1)
+    assert torch.equal(seen["dense"], no_mask.expand(2, 256, 4, 4))
+
+
+def test_the_mask_s_loss_does_not_reach_the_generator_through_dense_prompts() -> None:
+    model = dense_sac().train()
+    output = model(noise())
+    output.logits.square().mean().backward()
+    assert model.prompt_generator is not None
+    reached = [name for name, p in model.prompt_generator.named_parameters() if p.grad is not None]
+    assert not reached, f"the mask's loss trains the generator: {reached}"
+    assert model.mask_decoder.iou_token.weight.grad is not None
+    output.generator_logits.square().mean().backward()
+    assert all(p.grad is not None for p in model.prompt_generator.parameters()), "nor does its own loss"
+
+
+class Rounding(Bright):
+    """A generator that answers in bfloat16, as a network under autocast does, with exactly the same numbers."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images).bfloat16()
+        return logits if torch.is_autocast_enabled("cpu") else logits.float()
+
+
+def test_dense_prompts_are_encoded_in_full_precision_under_autocast() -> None:
+    model = dense_sac().eval()
+    model.prompt_generator = Rounding()
+    seen = decoder_inputs(model)
+    with torch.no_grad():
+        model(noise())
+        expected = seen["dense"]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            model(noise())
+    assert seen["dense"].dtype == torch.float32
+    assert torch.equal(seen["dense"], expected), "the mask prompt loses precision under bfloat16"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.split import split_hash
 from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.view import View
 
 PARTS = ("train", "val", "test")
@@ -34,7 +35,7 @@ class NucleiDataModule(LightningDataModule):
     def __init__(
         self,
         view: View,
-        experts: int,
+        experts: ExpertPoints,
         seed: int,
         batch_size: int,
         workers: int,
@@ -45,7 +46,7 @@ class NucleiDataModule(LightningDataModule):
 
         Args:
             view: How the model sees images.
-            experts: Expert points per view.
+            experts: Expert points of each view.
             seed: Of crops, augmentation, order and expert points.
             batch_size: Training windows per step and process.
             workers: Loading processes. The numbers do not depend on it.

@@ -16,7 +16,7 @@ from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.transforms import training_transform, transformed
 from sac_lightning.errors import UserError
 from sac_lightning.inference import Experts, cut
-from sac_lightning.model.experts import draw_expert_points
+from sac_lightning.model.experts import ExpertPoints, draw_expert_points
 from sac_lightning.view import View
 
 
@@ -98,7 +98,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
     """Random windows of images; item (epoch, i) is the same in every process, for any number of workers."""
 
     def __init__(
-        self, samples: Sequence[Sample], view: View, experts: int, crops_per_image: int, seed: int
+        self, samples: Sequence[Sample], view: View, experts: ExpertPoints, crops_per_image: int, seed: int
     ) -> None:
         """Args: samples: the images; view, experts: as the model gets them; seed: of everything random."""
         self.samples = samples
@@ -135,7 +135,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
 class WholeImages(Dataset[WholeImage]):
     """The images of a validation or test set."""
 
-    def __init__(self, samples: Sequence[Sample], view: View, experts: int, seed: int) -> None:
+    def __init__(self, samples: Sequence[Sample], view: View, experts: ExpertPoints, seed: int) -> None:
         """Args: samples: the images; view, experts: as the model gets them; seed: of the expert points."""
         self.samples = samples
         self.view = view

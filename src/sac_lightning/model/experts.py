@@ -1,45 +1,95 @@
-"""Expert points: professionally annotated prompts (section 3.4).
+"""Expert points: professionally annotated prompts (section 3.4), and the unprofessional ones of Figure 1.
 
-While training and testing they are drawn from the true instance map, at nucleus centres, with a seed of their
-own; when predicting a person gives them.
+While training and testing they are drawn from the true instance map with a seed of their own; when predicting a
+person gives them.
 """
+
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sac_lightning.model.point_selection import PADDING
+from sac_lightning.errors import UserError
+from sac_lightning.model.point_selection import PADDING, random_pixels
+
+Placement = Literal["centre", "random"]
+
+
+@dataclass(frozen=True)
+class ExpertPoints:
+    """How many expert points a view gets, and where.
+
+    Attributes:
+        positives: Points labelled nucleus.
+        negatives: Points labelled background.
+        placement: "centre": positives at the centres of different nuclei, negatives on the background, as an
+            expert's. "random": anywhere in the view whatever is there, as those of someone without training (the
+            "unprofessional" prompt of Figure 1).
+    """
+
+    positives: int = 0
+    negatives: int = 0
+    placement: Placement = "centre"
+
+    def __post_init__(self) -> None:
+        """Refuses, by the names of the settings, what cannot be drawn."""
+        for name, number in (("experts", self.positives), ("expert_negatives", self.negatives)):
+            if not isinstance(number, int) or number < 0:
+                raise UserError(f"prompts.{name} is {number}: choose a whole number, 0 or more")
+        if self.placement not in get_args(Placement):
+            raise UserError(f"prompts.expert_placement is {self.placement}: choose centre or random")
 
 
 def draw_expert_points(
-    instances: NDArray[np.integer], count: int, generator: np.random.Generator
+    instances: NDArray[np.integer], experts: ExpertPoints, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Draws positive points at the centres of different nuclei.
+    """Draws the expert points of a view: the P positive ones first, the N negative ones after them.
 
-    A centre is the nucleus's pixel farthest from its outline, so that it never lies outside a bent one.
+    No pixel is drawn twice. That a nucleus's centre is its pixel farthest from its outline, that negatives are
+    uniform over the background and random points uniform over the view is our choice: the paper is silent.
 
     Args:
         instances: (H, W) label map, 0 = background.
-        count: How many points; padded where there are fewer nuclei.
+        experts: How many points and where.
         generator: Source of randomness.
 
     Returns:
-        coords (count, 2) xy in pixels, labels (count,): 1, or -1 for padding at (0, 0).
+        coords (P + N, 2) xy in pixels, labels (P + N,): 1 or 0, and -1 for padding at (0, 0) where there are
+        fewer nuclei, or background pixels, than points.
     """
-    coords = np.zeros((count, 2), dtype=np.float32)
-    labels = np.full(count, PADDING, dtype=np.int64)
+    if experts.placement == "centre":
+        positive = _nucleus_centres(instances, experts.positives, generator)
+        negative = random_pixels(instances == 0, experts.negatives, generator)
+    else:
+        anywhere = np.ones(instances.shape, dtype=bool)
+        drawn = random_pixels(anywhere, experts.positives + experts.negatives, generator)
+        positive, negative = np.split(drawn, [experts.positives])
+    coords = np.zeros((experts.positives + experts.negatives, 2), dtype=np.float32)
+    labels = np.full(len(coords), PADDING, dtype=np.int64)
+    for start, points, label in ((0, positive, 1), (experts.positives, negative, 0)):
+        coords[start : start + len(points)] = points
+        labels[start : start + len(points)] = label
+    return coords, labels
+
+
+def _nucleus_centres(
+    instances: NDArray[np.integer], count: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Centres (k, 2) xy of at most ``count`` different nuclei; they never lie outside a bent one."""
     if count == 0:
-        return coords, labels
+        return np.zeros((0, 2), dtype=np.float32)
     boxes = ndimage.find_objects(instances)
     present = [i for i, box in enumerate(boxes) if box is not None]
     drawn = generator.choice(len(present), size=min(count, len(present)), replace=False)
+    centres = np.zeros((len(drawn), 2), dtype=np.float32)
     for place, index in enumerate(drawn):
         label = present[index]
         rows, columns = boxes[label]
         y, x = _centre(instances[rows, columns] == label + 1)
-        coords[place] = (columns.start + x, rows.start + y)
-        labels[place] = 1
-    return coords, labels
+        centres[place] = (columns.start + x, rows.start + y)
+    return centres
 
 
 def _centre(nucleus: NDArray[np.bool_]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Low-rank adaptation of the queries and values (Eq. 1).
+"""Low-rank adaptation of attention's projections (Eq. 1): of the queries and values, unless others are chosen.
 
         x ------> W_qkv ---------------> q | k | v
         |                                +       +
@@ -6,7 +6,8 @@
         +--> A_v (dim -> r) --> B_v (r -> dim) --+
 
 SAM fuses the three projections in one layer ``qkv``; h = W x + (alpha / r) B A x is added to its slices of q
-and v, k stays as it is. B starts at zero, so that training starts from SAM itself (Hu et al. 2022).
+and v, k stays as it is. B starts at zero, so that training starts from SAM itself (Hu et al. 2022). To adapt
+k, and o, the attention's output ``proj``, is our addition for comparison: the paper adapts q and v.
 """
 
 import math
@@ -18,41 +19,66 @@ from torch import Tensor, nn
 from sac_lightning.errors import UserError
 from sac_lightning.model.image_encoder import Block, ImageEncoder
 
+QKV = ("q", "k", "v")
+LAYERS = {"qkv": QKV, "proj": ("o",)}
+PROJECTIONS = tuple(name for slices in LAYERS.values() for name in slices)
+PARAMETERS = tuple(f"{name}_{factor}" for name in PROJECTIONS for factor in "ab")
+
 
 class LoRA(nn.Module):
-    """A fused qkv layer, frozen, with a trainable low-rank update of its q and v."""
+    """A linear layer, frozen, with a trainable low-rank update of some of the equal slices of its output.
 
-    def __init__(self, qkv: nn.Linear, rank: int, alpha: float | None = None, dropout: float = 0.0) -> None:
+    The update of slice q is B A with A = ``q_a`` (rank, dim) and B = ``q_b`` (slice, rank), and so on.
+    """
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        rank: int,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+        slices: Sequence[str] = QKV,
+        adapted: Sequence[str] = ("q", "v"),
+    ) -> None:
         """Wraps a layer.
 
         Args:
-            qkv: The layer to adapt: dim -> 3 dim.
+            base: The layer to adapt: dim -> the slices, side by side.
             rank: r, the inner dimension of B A.
             alpha: The update is scaled by alpha / rank. Default: alpha = rank, as Table 6 leaves it open.
             dropout: Probability that an input of A is dropped in training.
+            slices: Names of the slices, in the order of the output.
+            adapted: Those of them that get an update.
         """
         super().__init__()
         if rank < 1:
             raise UserError(f"model.rank is {rank}: choose a LoRA rank of at least 1")
-        dim = qkv.in_features
-        self.base = qkv
+        self.base = base
+        self.slices = tuple(slices)
+        self.adapted = tuple(adapted)
+        self.width = base.out_features // len(self.slices)
         self.scale = (rank if alpha is None else alpha) / rank
         self.dropout = nn.Dropout(dropout)
-        self.q_a, self.v_a = (nn.Parameter(torch.empty(rank, dim)) for _ in range(2))
-        self.q_b, self.v_b = (nn.Parameter(torch.zeros(dim, rank)) for _ in range(2))
-        for a in (self.q_a, self.v_a):
+        for name in self.adapted:
+            a = nn.Parameter(torch.empty(rank, base.in_features))
             nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+            self.register_parameter(f"{name}_a", a)
+        for name in self.adapted:
+            self.register_parameter(f"{name}_b", nn.Parameter(torch.zeros(self.width, rank)))
         self.merged = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input x (..., dim) to q, k and v side by side (..., 3 dim)."""
-        qkv = self.base(x)
+        """Input x (..., dim) to the slices side by side, such as q, k and v (..., 3 dim)."""
+        base = self.base(x)
         if self.merged:
-            return qkv  # type: ignore[no-any-return]
-        dim = x.shape[-1]
+            return base  # type: ignore[no-any-return]
         x = self.dropout(x) * self.scale
-        q, k, v = qkv.split(dim, dim=-1)
-        return torch.cat([q + x @ self.q_a.T @ self.q_b.T, k, v + x @ self.v_a.T @ self.v_b.T], dim=-1)
+        outputs = list(base.split(self.width, dim=-1))
+        for name in self.adapted:
+            index = self.slices.index(name)
+            a, b = self._factors(name)
+            outputs[index] = outputs[index] + x @ a.T @ b.T
+        return torch.cat(outputs, dim=-1)
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -69,9 +95,14 @@ class LoRA(nn.Module):
             self.merged = False
 
     def _add_to_base(self, scale: float) -> None:
-        dim = self.base.in_features
-        self.base.weight[:dim] += scale * self.q_b @ self.q_a
-        self.base.weight[2 * dim :] += scale * self.v_b @ self.v_a
+        for name in self.adapted:
+            start = self.slices.index(name) * self.width
+            a, b = self._factors(name)
+            self.base.weight[start : start + self.width] += scale * b @ a
+
+    def _factors(self, name: str) -> tuple[Tensor, Tensor]:
+        """A (rank, dim) and B (slice, rank) of a slice."""
+        return getattr(self, f"{name}_a"), getattr(self, f"{name}_b")
 
 
 def add_lora(
@@ -80,8 +111,9 @@ def add_lora(
     alpha: float | None = None,
     dropout: float = 0.0,
     blocks: Sequence[int] | None = None,
+    projections: Sequence[str] = ("q", "v"),
 ) -> None:
-    """Wraps the qkv layers of an image encoder in place.
+    """Wraps layers of an image encoder's attention in place: ``qkv``, ``proj`` or both.
 
     Args:
         encoder: The encoder to adapt.
@@ -89,18 +121,31 @@ def add_lora(
         alpha: See LoRA.
         dropout: See LoRA.
         blocks: Indices of the blocks to adapt. Default: all, which Table 6's count requires.
+        projections: What to adapt in them: any of q, k, v and o, in any order. Default: q and v (Eq. 1).
 
     Raises:
-        UserError: A block that the encoder does not have.
+        UserError: A block or a projection that the encoder does not have, or no projection at all.
     """
+    _refuse_unknown(projections)
     depth = len(encoder.blocks)
     for index in range(depth) if blocks is None else sorted(set(blocks)):
         if not 0 <= index < depth:
             raise UserError(f"model.blocks names block {index}: this backbone has blocks 0 to {depth - 1}")
         block = encoder.blocks[index]
         assert isinstance(block, Block)
-        qkv = LoRA(block.attn.qkv, rank, alpha, dropout)
-        block.attn.qkv = qkv  # type: ignore[assignment]
+        for layer, slices in LAYERS.items():
+            adapted = [name for name in slices if name in projections]
+            if adapted:
+                base = getattr(block.attn, layer)
+                setattr(block.attn, layer, LoRA(base, rank, alpha, dropout, slices, adapted))
+
+
+def _refuse_unknown(projections: Sequence[str]) -> None:
+    if not projections:
+        raise UserError("model.projections names no projection: choose one or more of q, k, v and o")
+    for name in projections:
+        if name not in PROJECTIONS:
+            raise UserError(f"model.projections names {name!r}: choose one or more of q, k, v and o")
 
 
 def lora_layers(module: nn.Module) -> Iterator[LoRA]:

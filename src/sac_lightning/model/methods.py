@@ -12,6 +12,7 @@ from torch import nn
 
 from sac_lightning.errors import UserError
 from sac_lightning.model.adapter import Adapter, add_adapters
+from sac_lightning.model.experts import Placement
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.lora import add_lora, lora_layers
 from sac_lightning.model.mask_decoder import MaskDecoder
@@ -35,7 +36,9 @@ class Prompts:
     Attributes:
         points: Automatic points n: n positive and n negative ones. 0: no prompt generator.
         selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
-        experts: Expert points per image.
+        experts, expert_negatives, expert_placement: See ExpertPoints; per image.
+        dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
+            every table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
         generator: Sizes of the generator.
@@ -47,11 +50,16 @@ class Prompts:
     fill_with_random: bool = False
     keep_raw_centroid: bool = False
     experts: int = 0
+    expert_negatives: int = 0
+    expert_placement: Placement = "centre"
+    dense: bool = False
     map_size: int = 256
     generator: Generator = field(default_factory=Generator)
 
     def __post_init__(self) -> None:
-        """Refuses a map that the generator cannot take."""
+        """Refuses a map that the generator cannot take, and its logits where there is none."""
+        if self.dense and not self.points:
+            raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
         factor = 2**self.generator.depth
         if self.map_size % factor:
             raise UserError(
@@ -88,6 +96,7 @@ def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
         ),
         mask_decoder=MaskDecoder(),
         map_size=prompts.map_size,
+        dense=prompts.dense,
     )
     for part in (model.image_encoder, model.prompt_encoder, model.mask_decoder):
         part.requires_grad_(False)
@@ -114,9 +123,10 @@ def sac(
     rank: int | None = None,
     alpha: float | None = None,
     dropout: float = 0.0,
-    blocks: Sequence[int] | None = None,
+    blocks: Sequence[int] | str | None = "all",
+    projections: Sequence[str] = ("q", "v"),
 ) -> SAC:
-    """SAC, or "LoRA" where there are no automatic points: LoRA on q and v and the mask decoder train.
+    """SAC, or "LoRA" where there are no automatic points: LoRA (on q and v) and the mask decoder train.
 
     Args:
         backbone: Sizes of the image encoder.
@@ -125,16 +135,27 @@ def sac(
         rank: LoRA's rank. Default: dim / 4, which Table 6's count requires.
         alpha: Default: the rank.
         dropout: On the input of LoRA.
-        blocks: The blocks that get LoRA. Default: all.
+        blocks: The blocks that get LoRA: their indices, "global" for those with global attention, or "all" (None).
+        projections: What LoRA adapts in them, any of q, k, v and o. Default: q and v (Eq. 1).
     """
     model = sam(backbone, prompts, image_size)
-    add_lora(model.image_encoder, backbone.dim // 4 if rank is None else rank, alpha, dropout, blocks)
+    rank = backbone.dim // 4 if rank is None else rank
+    add_lora(model.image_encoder, rank, alpha, dropout, _chosen(blocks, backbone), projections)
     layers = list(lora_layers(model.image_encoder))
     model = _training(model, backbone, layers)
     if backbone.weights is not None:
         for layer in layers:
             layer.base.requires_grad_(False)
     return model
+
+
+def _chosen(blocks: Sequence[int] | str | None, backbone: Backbone) -> Sequence[int] | None:
+    """The indices of blocks that go by a name; None for all of them."""
+    if not isinstance(blocks, str):
+        return blocks
+    if blocks not in ("all", "global"):
+        raise UserError(f"model.blocks is {blocks}: choose all, global, or a list such as [0, 3]")
+    return backbone.global_blocks if blocks == "global" else None
 
 
 def _training(model: SAC, backbone: Backbone, parts: Sequence[nn.Module]) -> SAC:

@@ -52,6 +52,7 @@ class SAC(nn.Module):
         prompt_encoder: PromptEncoder,
         mask_decoder: MaskDecoder,
         map_size: int,
+        dense: bool = False,
     ) -> None:
         """Puts the parts together.
 
@@ -62,6 +63,9 @@ class SAC(nn.Module):
             prompt_encoder: SAM's, built for the size of the images.
             mask_decoder: SAM's.
             map_size: Side in pixels at which the generator sees the image.
+            dense: Give the generator's logits to the prompt encoder as its mask prompt, beside the points. They
+                are detached, so that the generator learns from its own loss alone (Eq. 3): our choice, the paper
+                has no dense prompts.
         """
         super().__init__()
         self.image_encoder = image_encoder
@@ -70,6 +74,7 @@ class SAC(nn.Module):
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         self.map_size = map_size
+        self.dense = dense
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
 
@@ -94,7 +99,9 @@ class SAC(nn.Module):
         if expert_coords is not None and expert_labels is not None:
             point_coords = torch.cat([point_coords, expert_coords], dim=1)
             point_labels = torch.cat([point_labels, expert_labels], dim=1)
-        image_pe, sparse_embeddings, dense_embeddings = self._encode_prompts(point_coords, point_labels)
+        image_pe, sparse_embeddings, dense_embeddings = self._encode_prompts(
+            point_coords, point_labels, generator_logits if self.dense else None
+        )
         low_res_logits, iou = self.mask_decoder(
             image_embeddings,
             image_pe,
@@ -119,15 +126,23 @@ class SAC(nn.Module):
         padding = (labels == -1).unsqueeze(-1)
         return logits, scaled(coords, size / self.map_size).masked_fill(padding, 0), labels
 
-    def _encode_prompts(self, point_coords: Tensor, point_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """SAM's prompt encoder on points, in full precision: a position in bfloat16 would be off by pixels.
+    def _encode_prompts(
+        self, point_coords: Tensor, point_labels: Tensor, mask_logits: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """SAM's prompt encoder on points and, where they are given, on logits of a mask (B, 1, m, m).
+
+        It works in full precision: a position in bfloat16 would be off by pixels.
 
         Returns the positions of the grid (1, 256, h, w), the embeddings of the points (B, N + 1, 256; N = 0
         gives none) and the dense ones (B, 256, h, w).
         """
         with torch.autocast(point_coords.device.type, enabled=False):
             points = (point_coords, point_labels) if point_coords.shape[1] else None
-            sparse, dense = self.prompt_encoder(points=points, boxes=None, masks=None)
+            masks = None
+            if mask_logits is not None:
+                size = self.prompt_encoder.mask_input_size  # 4 times the grid of the image embeddings.
+                masks = F.interpolate(mask_logits.detach().float(), size, mode="bilinear", antialias=True)
+            sparse, dense = self.prompt_encoder(points=points, boxes=None, masks=masks)
             image_pe = self.prompt_encoder.get_dense_pe()
         batch = point_coords.shape[0]
         return image_pe, sparse.expand(batch, -1, -1), dense.expand(batch, -1, -1, -1)

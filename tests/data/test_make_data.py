@@ -1,0 +1,41 @@
+"""From the settings of a run, or of an old checkpoint, to its data module."""
+
+from typing import Any
+
+import pytest
+
+from sac_lightning.configuration import composed, plain
+from sac_lightning.errors import UserError
+from sac_lightning.model.experts import ExpertPoints
+from sac_lightning.train import make_data
+
+
+def settings(*overrides: str) -> dict[str, Any]:
+    config = plain(composed("train", [*overrides, "output_dir=x"]))
+    return {key: config[key] for key in ("model", "view", "data", "seed")}
+
+
+def test_the_data_module_draws_the_expert_points_of_the_prompts() -> None:
+    asked = ("prompts.experts=3", "prompts.expert_negatives=2", "prompts.expert_placement=random")
+    data = make_data(settings(*asked, "seed=5"))
+    assert data.experts == ExpertPoints(3, 2, "random")
+    assert data.seed == 5
+
+
+def test_an_old_checkpoint_knows_positive_points_at_centres_only() -> None:
+    old = settings("prompts.experts=3")
+    del old["model"]["prompts"]["expert_negatives"]
+    del old["model"]["prompts"]["expert_placement"]
+    assert make_data(old).experts == ExpertPoints(3, 0, "centre")
+
+
+def test_a_plain_network_gets_no_expert_points() -> None:
+    plain_network = settings("model=otsu")
+    assert "prompts" not in plain_network["model"]
+    assert make_data(plain_network).experts == ExpertPoints()
+
+
+@pytest.mark.parametrize("wrong", ["experts=-1", "expert_negatives=-1", "expert_placement=center"])
+def test_wrong_expert_points_are_refused_before_anything_is_built(wrong: str) -> None:
+    with pytest.raises(UserError, match=rf"^prompts\.{wrong.replace('=', ' is ')}: choose"):
+        make_data(settings(f"prompts.{wrong}"))
