@@ -48,7 +48,7 @@ TINY = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Overrides that make a training take seconds."""
     return list(TINY)

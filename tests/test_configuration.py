@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from sac_lightning.configuration import composed, config_dir
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("train", "evaluate", "predict", "prepare", "parameters")
+COMMANDS = ("train", "evaluate", "predict", "prepare", "parameters", "report", "dashboard")
 GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss", "row")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
 

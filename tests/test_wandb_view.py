@@ -29,6 +29,7 @@ from sac_lightning.train import train
 from sac_lightning.wandb_view import SIDE, make_loggers, overlays
 
 ROW = "SAC O, 1 point"
+Runs = list[tuple[Path, dict[str, Any]]]
 WANDB = ["logger=wandb", "logger.wandb.offline=true"]
 
 
@@ -45,7 +46,6 @@ class RunFile:
     exit_code: int | None = None
 
     def rows(self, key: str) -> list[dict[str, Any]]:
-        """The rows of the history that have a key."""
         return [row for row in self.history if key in row]
 
     def media(self, path: str) -> np.ndarray:
@@ -112,7 +112,7 @@ def run(output_dir: Path, *overrides: str, row: str | None = None) -> dict[str, 
 
 
 @pytest.fixture(scope="module")
-def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[str, Any]]]:
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """A run of an experiment and one outside of any, one after the other in this process."""
     folders = [tmp_path_factory.mktemp("wandb") / name for name in ("first", "second")]
     first = run(
@@ -129,14 +129,12 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[
 
 
 @pytest.fixture(scope="module")
-def record(two_runs: list[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
-    """The record of the first run."""
+def record(two_runs: Runs) -> dict[str, Any]:
     return two_runs[0][1]
 
 
 @pytest.fixture(scope="module")
-def file(two_runs: list[tuple[Path, dict[str, Any]]]) -> RunFile:
-    """The run file of the first run."""
+def file(two_runs: Runs) -> RunFile:
     return read_run_file(two_runs[0][0])
 
 
@@ -153,9 +151,7 @@ def test_a_run_stands_in_its_experiment_under_its_row(file: RunFile) -> None:
     assert set(file.run.tags) == {"mine", "synthetic", "vit_t", "cpu", "seed 3"}
 
 
-def test_outside_of_an_experiment_the_data_set_is_the_group_and_the_method_the_name(
-    two_runs: list[tuple[Path, dict[str, Any]]],
-) -> None:
+def test_outside_of_an_experiment_the_data_set_is_the_group_and_the_method_the_name(two_runs: Runs) -> None:
     second = read_run_file(two_runs[1][0])
     assert (second.run.run_group, second.run.display_name) == ("synthetic", "sac")
 
@@ -190,7 +186,7 @@ def test_the_epoch_is_the_x_axis_of_every_curve(file: RunFile) -> None:
 
 @pytest.mark.parametrize("key", ["val/dice", "val/iou", "train/loss", "train/mask_loss", "train/generator_loss"])
 def test_the_curves_are_those_of_the_record_and_of_the_csv(
-    key: str, file: RunFile, record: dict[str, Any], two_runs: list[tuple[Path, dict[str, Any]]]
+    key: str, file: RunFile, record: dict[str, Any], two_runs: Runs
 ) -> None:
     curve = [(row["epoch"], row[key]) for row in file.rows(key)]
     assert [epoch for epoch, _ in curve] == [0, 1]
@@ -215,6 +211,17 @@ def test_every_epoch_shows_the_first_validation_images_and_the_test_its_own(
     names = [image["name"] for image in record["images"]]
     assert tested["test/overlays"]["captions"] == names[:PICTURES]
     assert not set(names) & set(captions[0])
+
+
+def test_every_epoch_shows_its_own_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[list[Prediction]] = []
+    monkeypatch.setattr(
+        sac_lightning.wandb_view, "overlays", lambda given: shown.append([told for _, told in given]) or []
+    )
+    run(tmp_path / "run")
+    first, second, _ = shown
+    assert len(first) == len(second) == 2
+    assert not torch.equal(first[0].probability, second[0].probability)
 
 
 def test_an_overlay_has_its_points_and_both_masks_in_files(file: RunFile) -> None:
@@ -300,9 +307,7 @@ def test_the_summary_is_the_record_without_history_and_images(file: RunFile, rec
     assert not {"history", "images", "config", "metrics"} & file.summary.keys()
 
 
-def test_two_runs_of_one_process_do_not_mix(
-    two_runs: list[tuple[Path, dict[str, Any]]], file: RunFile, record: dict[str, Any]
-) -> None:
+def test_two_runs_of_one_process_do_not_mix(two_runs: Runs, file: RunFile, record: dict[str, Any]) -> None:
     folder, second = two_runs[1]
     other = read_run_file(folder)
     assert other.run.run_id != file.run.run_id
@@ -334,9 +339,7 @@ def test_without_wandb_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "wandb").exists()
 
 
-def test_an_evaluation_is_a_run_of_its_own_kind(
-    two_runs: list[tuple[Path, dict[str, Any]]], tmp_path: Path
-) -> None:
+def test_an_evaluation_is_a_run_of_its_own_kind(two_runs: Runs, tmp_path: Path) -> None:
     checkpoint = two_runs[1][0] / "checkpoints" / "best.ckpt"
     evaluate(composed("evaluate", [*WANDB, f"checkpoint={checkpoint}", f"output_dir={tmp_path}"]))
     record = json.loads((tmp_path / "results.json").read_text())

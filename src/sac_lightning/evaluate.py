@@ -9,11 +9,13 @@ from omegaconf import DictConfig
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.command import command
 from sac_lightning.configuration import plain
+from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import provenance
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
 from sac_lightning.train import make_data
 from sac_lightning.view import View
+from sac_lightning.wandb_view import WandbView, make_loggers
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -39,10 +41,13 @@ def evaluate(cfg: DictConfig) -> None:
         batch_size=settings["data"]["batch_size"],
     )
     settings["precision"] = cfg.trainer.precision or settings["precision"]
-    trainer = instantiate(
-        cfg.trainer, precision=settings["precision"], logger=list(instantiate(cfg.logger).values())
-    )
     evaluated = settings | {"trainer": config["trainer"]}
+    trainer = instantiate(
+        cfg.trainer,
+        precision=settings["precision"],
+        callbacks=[WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
+        logger=make_loggers(cfg.logger, evaluated),
+    )
     about = {"checkpoint": str(path.absolute()), **provenance(evaluated)}
     tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)
 

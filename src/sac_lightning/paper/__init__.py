@@ -1,0 +1,1 @@
+"""The paper's figures, its claims, and where they contradict each other."""
