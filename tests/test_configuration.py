@@ -54,7 +54,7 @@ def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path
         (
             "train",
             "model=nonsense",
-            "error: there is no model/nonsense: choose among doubleu_net, duat, fanet, histoseg, lora, mdm, medt, msa",
+            "error: there is no model/nonsense: choose among doubleu_net, duat, fanet, histoseg, lora, mdm",
         ),
         ("train", "trainer.max_epoch=3", "error: Could not override 'trainer.max_epoch'"),
         ("evaluate", "prompts.pints=3", "error: Could not override 'prompts.pints'"),

@@ -163,6 +163,6 @@ def test_a_refusal_of_w_and_b_ends_with_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_without_the_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    with pytest.raises(UserError, match="pip install 'sac-lightning[dashboard]'"):
+    with pytest.raises(UserError, match=r"pip install 'sac-lightning\[dashboard\]'"):
         dashboard(cfg("group=glas", f"output={tmp_path / 'd.json'}"))
     assert not list(tmp_path.iterdir())

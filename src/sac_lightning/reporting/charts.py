@@ -1,0 +1,259 @@
+"""Charts of measured rows: Dice against the epoch, Dice against a number, Dice by row; each as PNG and SVG."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean, stdev
+
+import matplotlib as mpl
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sac_lightning.reporting.record import Record
+from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.whole_file import whole_file
+
+# Okabe and Ito's colours, which colour-blind people tell apart, without yellow (too pale on white) and with grey
+# for black (too dark on the dark page).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+# A row's line; with more rows than colours the next seven are dashed, and so on.
+DASHES = ("-", "--", ":", "-.")
+# A row's standard deviation or bootstrap interval: (low, high), fractions as in the records; None: not known.
+Interval = tuple[float, float] | None
+Files = tuple[Path, Path]
+
+# Nobody's own matplotlibrc comes in; "$" in a label is a dollar; the SVG's ids are the same every time.
+STYLE = {
+    "text.parse_math": False,
+    "svg.hashsalt": "sac_lightning",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.4,
+    "legend.frameon": False,
+}
+
+mpl.use("Agg")
+
+
+@contextmanager
+def drawn(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> Iterator[Figure]:
+    """A figure to draw on, which is written as PNG and SVG when the block ends well.
+
+    The same drawing gives the same bytes: no date, no program's name and no random ids are in the files.
+
+    Args:
+        path: Of the files, without ending; the folder is made.
+        size: In inches.
+        svg_dpi: Resolution to which images inside the SVG are resampled.
+    """
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        _settle(figure)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        png, svg = files(path)
+        with whole_file(png) as partial:
+            figure.savefig(partial, dpi=150, format="png", metadata={"Software": None})
+        with whole_file(svg) as partial:
+            figure.savefig(partial, dpi=svg_dpi, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _settle(figure: Figure) -> None:
+    """Lays the figure out once and rounds where its axes lie.
+
+    The layout's solver walks through its variables in the order of their addresses in memory, so that the last
+    digits differ from one time to the next, and an SVG shows them.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        left, bottom, width, height = (round(edge, 4) for edge in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
+
+
+def files(path: Path) -> Files:
+    """The PNG and the SVG of a path without ending."""
+    return path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
+
+
+def convergence(
+    path: Path, rows: Sequence[MeasuredRow], metric: str = "val/dice", *, title: str = ""
+) -> Files | None:
+    """Draws a metric against the epoch, one line per row (Figure 4).
+
+    Several seeds give their mean in a band from the lowest to the highest, as far as all of them were trained.
+
+    Args:
+        path: Of the files, without ending.
+        rows: In the legend's order; a row that was not trained is left out and keeps its colour for later.
+        metric: One of the history's, a fraction.
+        title: Above the chart.
+
+    Returns:
+        The PNG and the SVG; None (nothing is written) where no row has such a history.
+    """
+    curves = [(index, _common_epochs(row.records, metric)) for index, row in enumerate(rows)]
+    if not any(curve for _, curve in curves):
+        return None
+    with drawn(path, (6.4, 4)) as figure:
+        axis = figure.subplots()
+        for (index, curve), label in zip(curves, row_labels(rows), strict=True):
+            if not curve:
+                continue
+            epochs = [epoch + 1 for epoch, _ in curve]
+            colour = COLOURS[index % len(COLOURS)]
+            axis.plot(
+                epochs,
+                [100 * fmean(values) for _, values in curve],
+                DASHES[index // len(COLOURS) % len(DASHES)],
+                color=colour,
+                label=label,
+                marker="o",
+                markersize=2.5,
+            )
+            if len(rows[index].records) > 1:
+                lows, highs = ([100 * end(values) for _, values in curve] for end in (min, max))
+                axis.fill_between(epochs, lows, highs, color=colour, alpha=0.2, linewidth=0)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set(xlabel="epoch", ylabel=f"{_in_words(metric)} (percent)", title=title)
+        figure.legend(loc="outside lower center", ncols=2)
+    return files(path)
+
+
+def dice_against(
+    path: Path,
+    rows: Sequence[MeasuredRow],
+    xlabel: str,
+    xs: Sequence[float],
+    intervals: Sequence[Interval] = (),
+    *,
+    title: str = "",
+) -> Files | None:
+    """Draws the test Dice of rows against a number that they differ in, such as point pairs (Figure 5).
+
+    The axis of the numbers is logarithmic above 1, so that 1, 3 and 256 points fit on it, and 0 as well.
+
+    Args:
+        path: Of the files, without ending.
+        rows: Those without a test Dice are left out.
+        xlabel: What the numbers are.
+        xs: The number of each row.
+        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
+        title: Above the chart.
+
+    Returns:
+        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+    """
+    spreads = _spreads(rows, intervals)
+    measured = [
+        (x, 100 * fmean(dice), spread)
+        for x, row, spread in zip(xs, rows, spreads, strict=True)
+        if (dice := _dice(row))
+    ]
+    if not measured:
+        return None
+    measured.sort(key=lambda point: point[0])
+    numbers = [x for x, _, _ in measured]
+    with drawn(path, (6.4, 4)) as figure:
+        axis = figure.subplots()
+        axis.plot(numbers, [dice for _, dice, _ in measured], "o-", color=COLOURS[0])
+        for x, _, spread in measured:
+            if spread:
+                middle, half = _percent(spread)
+                axis.errorbar(x, middle, yerr=half, fmt="none", ecolor=COLOURS[0], capsize=3)
+        axis.set_xscale("symlog", base=2, linthresh=1)
+        axis.set_xticks(numbers, [f"{x:g}" for x in numbers])
+        axis.set_xticks([], minor=True)
+        axis.set(xlabel=xlabel, ylabel=_dice_axis(spreads, intervals), title=title)
+    return files(path)
+
+
+def bars(
+    path: Path, rows: Sequence[MeasuredRow], intervals: Sequence[Interval] = (), *, title: str = ""
+) -> Files | None:
+    """Draws the test Dice of a table's rows as bars, the paper's figure as a hollow marker, from the top down.
+
+    Args:
+        path: Of the files, without ending.
+        rows: Those without a test Dice are left out.
+        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
+        title: Above the chart.
+
+    Returns:
+        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+    """
+    spreads = _spreads(rows, intervals)
+    measured = [
+        (label, 100 * fmean(dice), spread, row.row.paper.get("dice"))
+        for label, row, spread in zip(row_labels(rows), rows, spreads, strict=True)
+        if (dice := _dice(row))
+    ]
+    if not measured:
+        return None
+    with drawn(path, (6.4, 1.2 + 0.3 * len(measured))) as figure:
+        axis = figure.subplots()
+        heights = range(len(measured))
+        axis.barh(heights, [dice for _, dice, _, _ in measured], 0.62, color=COLOURS[5], label="measured")
+        for height, (_, mean, spread, _) in enumerate(measured):
+            axis.text(1.01, height, f"{mean:.1f}", va="center", transform=axis.get_yaxis_transform())
+            if spread:
+                middle, half = _percent(spread)
+                axis.errorbar(middle, height, xerr=half, fmt="none", ecolor="#333333", capsize=3)
+        papers = [(paper, height) for height, (_, _, _, paper) in enumerate(measured) if paper is not None]
+        if papers:
+            axis.plot(*zip(*papers, strict=True), "D", mfc="none", mec=COLOURS[1], mew=1.4, label="paper")
+        axis.set_yticks(heights, [label for label, _, _, _ in measured])
+        axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6), title=title)
+        axis.set_xlabel(_dice_axis(spreads, intervals))
+        axis.grid(visible=False, axis="y")
+        figure.legend(loc="outside lower center", ncols=2)
+    return files(path)
+
+
+def row_labels(rows: Sequence[MeasuredRow]) -> list[str]:
+    """A label per row, with the data set where the rows have several."""
+    several = len({row.row.dataset for row in rows}) > 1
+    return [f"{row.row.label} ({row.row.dataset})" if several else row.row.label for row in rows]
+
+
+def _common_epochs(records: Sequence[Record], metric: str) -> list[tuple[int, list[float]]]:
+    """The metric's values of all the seeds at each epoch that all of them reached."""
+    curves = [dict(record.curve(metric)) for record in records]
+    common = set.intersection(*(set(curve) for curve in curves)) if curves else set()
+    return [(epoch, [curve[epoch] for curve in curves]) for epoch in sorted(common)]
+
+
+def _dice(row: MeasuredRow) -> list[float]:
+    return [dice for record in row.records if (dice := record.figure("dice")) is not None]
+
+
+def _spreads(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> Sequence[Interval]:
+    """The interval to draw around each row's mean: the given one, or its standard deviation over the seeds."""
+    return intervals or [
+        (fmean(dice) - stdev(dice), fmean(dice) + stdev(dice)) if len(dice := _dice(row)) > 1 else None
+        for row in rows
+    ]
+
+
+def _percent(spread: tuple[float, float]) -> tuple[float, float]:
+    """The middle of an interval and half its width, in percent."""
+    low, high = spread
+    return 50 * (high + low), 50 * (high - low)
+
+
+def _dice_axis(spreads: Sequence[Interval], intervals: Sequence[Interval]) -> str:
+    """What the axis of the Dice says, and what the error bars are where there are any."""
+    kind = "bootstrap interval" if intervals else "standard deviation over seeds"
+    return "test Dice (percent)" + (f" and {kind}" if any(spreads) else "")
+
+
+def _in_words(metric: str) -> str:
+    """A metric's name for an axis: "validation Dice" for val/dice."""
+    split, _, name = metric.rpartition("/")
+    words = {"val": "validation", "dice": "Dice", "iou": "IoU", "f1": "F1"}
+    return " ".join(words.get(part, part) for part in (split, name) if part)

@@ -1,0 +1,242 @@
+"""The claims ledger: each claim of the paper, what was measured for it, and whether it holds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from sac_lightning.reporting.comparisons import (
+    Finding,
+    Outcome,
+    about_twice_as_slow,
+    alike,
+    best,
+    better,
+    better_and_slower,
+    fewer_epochs,
+    fewer_parameters,
+)
+from sac_lightning.reporting.paper import Claim, Contradiction, PaperKey, claims
+from sac_lightning.reporting.row import MeasuredRow
+
+INTRODUCTION = """\
+# The paper's claims, and what we measured
+
+Written by `python -m sac_lightning.report` from the records of the runs. A claim **holds** if the whole
+interval of what was measured lies where the claim says, **does not hold** if no part of it does, and is
+**within noise** otherwise. A claim of several comparisons holds if all of them do, and does not hold if one
+of them does not. Only scale=paper can confirm or refute the paper's figures; a smaller scale says whether a
+claim carries over to it.
+
+- Dice is the mean over test images; differences are in points (hundredths) of it. The interval is a 95 %
+  bootstrap interval (BCa) over test images, the scores of an image averaged over the seeds first; p is of a
+  paired permutation test, two-sided, and not corrected for the number of comparisons. The interval speaks for
+  other images, not for another training run: with one seed, a difference may be that run's luck.
+- Times are compared by the ratio of the mean seconds of an epoch's training batches, with a 95 % bootstrap
+  interval over epochs, on one device. "About twice" is 1.5 to 2.5 times: our choice.
+- Parameters are counted, without noise.
+- Epochs are compared run by run: it takes three seeds a row, and every run of one row before every run of the
+  other.
+"""
+
+# A row of an experiment at one scale, by experiment, label and dataset; None where the experiment has no such row.
+Find = Callable[[str, str, str], MeasuredRow | None]
+
+
+class RowName(NamedTuple):
+    """Names a row: what a `Find` is asked for."""
+
+    experiment: str
+    label: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a claim is checked.
+
+    Attributes:
+        groups: Rows that are compared with each other, in the order that the comparison wants.
+        compare: Compares the rows of a group.
+        pretrained: Only rows with a pre-trained base can tell: the claim is about what SAM knows already.
+    """
+
+    groups: tuple[tuple[RowName, ...], ...]
+    compare: Callable[[Sequence[MeasuredRow]], list[Finding]]
+    pretrained: bool = False
+
+    @property
+    def rows(self) -> tuple[RowName, ...]:
+        """All of its rows, each once."""
+        return tuple(dict.fromkeys(name for group in self.groups for name in group))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim at one scale.
+
+    Attributes:
+        claim: Of the paper.
+        rows: That were asked for.
+        measured: The figures; empty where nothing was measured.
+        verdict: Whether the claim holds.
+        why: The rule or the gap that the verdict comes from.
+    """
+
+    claim: Claim
+    rows: tuple[RowName, ...]
+    measured: str
+    verdict: Outcome
+    why: str
+
+
+def _rows(experiment: str, *labels: str, dataset: str = "monuseg") -> tuple[RowName, ...]:
+    return tuple(RowName(experiment, label, dataset) for label in labels)
+
+
+_table3 = partial(_rows, "table3_prompts")
+_table4 = partial(_rows, "table4_experts", *(f"SAM-FT 0-point {experts}-expert" for experts in (0, 1, 3)))
+_table5 = partial(_rows, "table5_selection")
+_figure1 = partial(_rows, "figure1_prompting")
+# The claimed best setting first.
+_ADAPTED = ("3-point 3-expert", "0-point 0-expert", "0-point 1-expert", "1-point 0-expert", "1-point 1-expert")
+
+CHECKS: Mapping[str, Check] = {
+    "C1": Check(
+        (_table3("SAM-FT 0-point 0-expert", "SAM 0-point 0-expert"),),
+        partial(better, margin=20.0),
+        pretrained=True,
+    ),
+    "C2": Check((_table3("LoRA 0-point 0-expert", "MSA 0-point 0-expert", "SAM-FT 0-point 0-expert"),), better),
+    "C3": Check((_table3("SAM-FT 1-point 0-expert", "SAM-FT 0-point 0-expert"),), better),
+    "C4": Check(
+        tuple(_table3(*(f"{method} {setting}" for setting in _ADAPTED)) for method in ("MSA", "LoRA")), best
+    ),
+    "C5": Check((_table4(dataset="monuseg"), _table4(dataset="dsb2018")), better),
+    "C6": Check((_table5("O-1-point", "R-1-point"), _table5("O-3-point", "R-3-point")), alike),
+    "C7": Check((_table5("O-256-point", "R-256-point"),), partial(better, margin=2.0)),
+    "C8": Check((_table5("O-256-point", "R-256-point"),), about_twice_as_slow),
+    # Counting needs no data: its jobs keep the default data set.
+    "C9": Check((_rows("table6_parameters", "SAC", "MSA", dataset="synthetic"),), fewer_parameters),
+    "C10": Check((_rows("figure4_convergence", "SAC", "MSA 1-expert", "SAM-FT 1-expert"),), fewer_epochs),
+    "C11": Check((_rows("table7_backbone", "ViT-H", "ViT-L", "ViT-B"),), better_and_slower, pretrained=True),
+    "C12": Check((_rows("table8_glas", "SAC", "U-Net", dataset="glas"),), better),
+    "C13": Check((_rows("figure5_pairs", "16-pair", "8-pair", "3-pair", "1-pair"),), better),
+    "C14": Check(
+        (
+            _figure1("professional single", "unprofessional single"),
+            _figure1("professional with negatives", "professional multiple"),
+        ),
+        better,
+        pretrained=True,
+    ),
+}
+
+
+def verdict(claim: Claim, find: Find) -> Verdict:
+    """What the records of one scale say about a claim.
+
+    It holds if all of its comparisons do, and does not hold if one of them does not.
+
+    Args:
+        claim: One of the paper's.
+        find: The rows of the scale.
+
+    Raises:
+        UserError: Rows that are to be compared were not tested on the same images.
+    """
+    check = CHECKS[claim.id]
+    names = check.rows
+    found = {name: row for name in names if (row := find(*name)) is not None and row.records}
+    if len(found) < len(names):
+        absent = [name for name in names if name not in found]
+        return Verdict(claim, names, "", "not tested at this scale", f"not run: {_listed(absent)}")
+    if check.pretrained and (random := [name for name in names if _starts_at_random(found[name])]):
+        why = f"no pre-trained weights under {_listed(random)}, and the claim is about pre-training"
+        return Verdict(claim, names, "", "not tested at this scale", why)
+    findings = [finding for group in check.groups for finding in check.compare([found[name] for name in group])]
+    outcome = together([finding.outcome for finding in findings])
+    measured = "; ".join(finding.measured for finding in findings if finding.measured)
+    reasons = dict.fromkeys(finding.why for finding in findings if finding.outcome == outcome)
+    return Verdict(claim, names, measured, outcome, "; ".join(reasons))
+
+
+def verdicts(find: Find) -> list[Verdict]:
+    """What the records of one scale say about every claim, in the paper's order; see `verdict`."""
+    return [verdict(claim, find) for claim in claims()]
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome of a claim of several comparisons: that of the one that goes worst for it."""
+    worst_first: tuple[Outcome, ...] = ("does not hold", "not tested at this scale", "within noise", "holds")
+    return min(outcomes, key=worst_first.index)
+
+
+def claims_page(found: Mapping[str, Sequence[Verdict]], contradictions: Sequence[Contradiction]) -> str:
+    """The ledger as Markdown.
+
+    Args:
+        found: The verdicts of each scale by its name, in the order of the columns.
+        contradictions: Of the paper with itself.
+
+    Returns:
+        The same text for the same records.
+    """
+    by_claim = [(claim, _of_claim(claim, found)) for claim in claims()]
+    return "\n".join([INTRODUCTION, *_overview(by_claim, list(found)), *_details(by_claim), *_own(contradictions)])
+
+
+def _starts_at_random(row: MeasuredRow) -> bool:
+    return any(record.content.get("base_weights") is None for record in row.records)
+
+
+def _listed(names: Sequence[RowName]) -> str:
+    """Row names, with each experiment and dataset said once."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        labels.setdefault((name.experiment, name.dataset), []).append(name.label)
+    return "; ".join(f"{experiment} ({dataset}): {', '.join(of)}" for (experiment, dataset), of in labels.items())
+
+
+def _of_claim(claim: Claim, found: Mapping[str, Sequence[Verdict]]) -> dict[str, Verdict]:
+    return {scale: one for scale, of_scale in found.items() for one in of_scale if one.claim.id == claim.id}
+
+
+def _overview(by_claim: Sequence[tuple[Claim, Mapping[str, Verdict]]], scales: Sequence[str]) -> list[str]:
+    lines = [
+        f"| {' | '.join(['claim', *(f'scale={scale}' for scale in scales)])} |",
+        f"| {' | '.join(['---'] * (1 + len(scales)))} |",
+    ]
+    for claim, verdicts_of in by_claim:
+        words = [verdicts_of[scale].verdict if scale in verdicts_of else "" for scale in scales]
+        lines.append(f"| {' | '.join([f'{claim.id}: {claim.text}', *words])} |")
+    return [*lines, ""]
+
+
+def _details(by_claim: Sequence[tuple[Claim, Mapping[str, Verdict]]]) -> list[str]:
+    lines = []
+    for claim, verdicts_of in by_claim:
+        lines += [
+            f"## {claim.id}: {claim.text}",
+            "",
+            f"- where: {claim.where}",
+            f"- checked by: {claim.checked_by}",
+            f"- rows: {_listed(CHECKS[claim.id].rows)}",
+        ]
+        for scale, found in verdicts_of.items():
+            lines.append(f"- scale={scale}: **{found.verdict}**: {found.why}.")
+            lines += [f"  - measured: {found.measured}"] if found.measured else []
+        lines.append("")
+    return lines
+
+
+def _own(contradictions: Sequence[Contradiction]) -> list[str]:
+    lines = ["## Where the paper contradicts itself", ""]
+    for one in contradictions:
+        rows = f" ({'; '.join(_named(key) for key in one.rows)})" if one.rows else ""
+        lines.append(f"- {one.id}{rows}: {one.text}")
+    return [*lines, ""]
+
+
+def _named(key: PaperKey) -> str:
+    return f"Table {key.table}{f', {key.dataset}' if key.dataset else ''}: {key.row}"

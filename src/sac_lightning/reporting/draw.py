@@ -1,0 +1,66 @@
+"""Which charts and pictures an experiment has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sac_lightning.data.sample import Sample
+from sac_lightning.reporting.charts import bars, convergence, dice_against
+from sac_lightning.reporting.experiment import Experiment
+from sac_lightning.reporting.pictures import compare
+from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.statistics import over_images
+
+# Figures that show real images, whose pictures stay outside of the repository: how many the paper shows.
+PICTURED = {"figure1_prompting": 1, "figure3_experts": 2, "figure5_pairs": 14}
+PAIRS = "prompts.points="
+
+
+def draw_charts(folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow]) -> list[Path]:
+    """Draws what the records show; every PNG has an SVG beside it.
+
+    Returns:
+        The PNG files; none where there are no records.
+    """
+    if "dice" not in experiment.columns or not any(row.records for row in rows):
+        return []
+    intervals = [_ends(row) for row in rows]
+    title = f"{experiment.title} (scale={experiment.scale})"
+    drawn = [bars(folder / f"dice_{experiment.scale}", rows, intervals, title=title)]
+    if experiment.name == "figure4_convergence":
+        drawn.append(convergence(folder / f"convergence_{experiment.scale}", rows, title=title))
+    if experiment.name == "figure5_pairs":
+        path = folder / f"pairs_{experiment.scale}"
+        drawn.append(dice_against(path, rows, "pairs of points", pairs_of(rows), intervals, title=title))
+    return [files[0] for files in drawn if files is not None]
+
+
+def draw_pictures(
+    folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow], images: Sequence[Sample]
+) -> None:
+    """Draws the predictions of the rows side by side, over real images: one strip per image, and a grid of some.
+
+    Args:
+        folder: Of the experiment's page.
+        experiment: One of PICTURED.
+        rows: Of its table, whose runs lie beside their records.
+        images: Test images.
+    """
+    compare(folder / f"pictures_{experiment.scale}", images[: PICTURED[experiment.name]], rows)
+    for image in images:
+        compare(folder / strip(experiment, image.name), [image], rows)
+
+
+def strip(experiment: Experiment, image: str) -> str:
+    """Path of an image's strip below the experiment's folder, without ending."""
+    return f"pictures_{experiment.scale}/{image}"
+
+
+def pairs_of(rows: Sequence[MeasuredRow]) -> list[float]:
+    """The number of point pairs of each row, by which its experiment sweeps."""
+    swept = [override for row in rows for override in row.row.overrides if override.startswith(PAIRS)]
+    return [float(override.removeprefix(PAIRS)) for override in swept]
+
+
+def _ends(row: MeasuredRow) -> tuple[float, float] | None:
+    interval = over_images(row) if row.records else None
+    return None if interval is None else (interval.low, interval.high)

@@ -1,0 +1,120 @@
+"""The experiments of ``conf/experiment`` as tables: their rows, and which record belongs to which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sac_lightning.baselines import planned
+from sac_lightning.configuration import composed, plain, sweep_jobs
+from sac_lightning.reporting.paper import paper_parameters, paper_rows
+from sac_lightning.reporting.record import Record
+from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.results import row_hash
+
+# In the order of the paper; the last four are ours.
+EXPERIMENTS = (
+    "table1_monuseg",
+    "table2_dsb2018",
+    "table3_prompts",
+    "table4_experts",
+    "table5_selection",
+    "table6_parameters",
+    "table7_backbone",
+    "table8_glas",
+    "figure1_prompting",
+    "figure3_experts",
+    "figure4_convergence",
+    "figure5_pairs",
+    "ablation_lora",
+    "ablation_threshold",
+    "ablation_loss",
+    "ablation_dense",
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment at one scale.
+
+    Attributes:
+        name: Of its file, such as table5_selection.
+        title: Of its page.
+        scale: Name of the scale.
+        reference: Label of the row that the others are compared with.
+        columns: Figures of its table.
+        rows: In the order of the sweep.
+        hashes: ``row_hash`` of each row at this scale.
+    """
+
+    name: str
+    title: str
+    scale: str
+    reference: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    hashes: tuple[str, ...]
+
+    def measured(self, records: Mapping[str, Sequence[Record]]) -> list[MeasuredRow]:
+        """Its rows with their records, by the records' ``row_hash``."""
+        return [
+            MeasuredRow(row, tuple(records.get(digest, ())))
+            for row, digest in zip(self.rows, self.hashes, strict=True)
+        ]
+
+
+def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Composes every job of an experiment as its sweep would.
+
+    Args:
+        name: One of EXPERIMENTS.
+        scale: paper, cpu or smoke.
+        overrides: What was typed after ``+experiment=NAME scale=SCALE``, but for seeds.
+    """
+    jobs = sweep_jobs("train", [f"+experiment={name}", f"scale={scale}", "seed=0", *overrides])
+    configs = [plain(composed("train", job)) for job in jobs]
+    swept = _swept(jobs)
+    about = configs[0]["experiment"]
+    papers = _papers(name)
+    rows = []
+    for config, own in zip(configs, swept, strict=True):
+        label, dataset = config["row"], config["data"]["name"]
+        paper, source = papers.get((dataset, label)) or papers.get(("", label)) or ({}, "")
+        is_planned = config["model"]["_target_"] == planned.TARGET
+        rows.append(Row(name, label, dataset, own, paper, source, is_planned))
+    hashes = tuple(row_hash(config) for config in configs)
+    columns = tuple(about["columns"])
+    return Experiment(name, about["title"], scale, about["reference"], columns, tuple(rows), hashes)
+
+
+def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records by the row that they are of, one per seed in the seeds' order.
+
+    Of two with one seed the later counts, and of a record and its copy the one beside its run's predictions.
+    """
+    latest: dict[tuple[str, int], Record] = {}
+    for record in sorted(records, key=lambda found: (found.content["date"], found.path.name == "results.json")):
+        latest[row_hash(record.content["config"]), record.seed] = record
+    rows: dict[str, list[Record]] = {}
+    for (digest, _), record in sorted(latest.items(), key=lambda item: item[0]):
+        rows.setdefault(digest, []).append(record)
+    return rows
+
+
+def _swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The overrides of each job that not all of them share."""
+    shared = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
+    return [tuple(override for override in job if override not in shared) for job in jobs]
+
+
+def _papers(name: str) -> dict[tuple[str, str], tuple[Mapping[str, float], str]]:
+    """The paper's figures and their source by data set and label; a figure of the paper has none."""
+    if not name.startswith("table"):
+        return {}
+    table = int(name.removeprefix("table").split("_")[0])
+    found: dict[tuple[str, str], tuple[Mapping[str, float], str]] = {
+        (row.key.dataset, row.key.row): (row.figures, row.source) for row in paper_rows(table)
+    }
+    if table == 6:
+        for row in paper_parameters():
+            counts = {"trainable": row.trainable, "frozen": row.frozen, "total": row.total}
+            found["", row.key.row] = (counts, "counted by the paper")
+    return found

@@ -1,0 +1,134 @@
+"""The page of an experiment in Markdown: the table with ours beside the paper's, the runs, the prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sac_lightning.reporting.experiment import Experiment
+from sac_lightning.reporting.paper import Contradiction
+from sac_lightning.reporting.record import Record
+from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.table import NOTHING, markdown_table, status, text_table
+
+PROMPT_COLUMNS = {
+    "positives_on_nucleus": "positive points on a nucleus",
+    "negatives_off_nucleus": "negative points off one",
+    "nuclei_hit": "nuclei hit",
+    "points_per_nucleus": "positive points per nucleus",
+}
+LEGEND = """\
+Metrics in percent, on the test images at their own resolution; ours are means over seeds ± standard deviation.
+"Dice 95 %" is the bootstrap interval of the mean over test images; the column after the difference to the paper is
+the paired difference to the reference row, with its interval and the p value of a permutation test.
+"""
+SMOKE = """\
+**A smoke test, not a result**: these runs show that every job of the experiment runs from end to end. Their
+figures mean nothing and stand in no table.
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """An experiment at one scale with what was measured, and the charts of it.
+
+    Attributes:
+        experiment: At the scale.
+        rows: Of the table.
+        charts: PNG files in the page's folder.
+    """
+
+    experiment: Experiment
+    rows: Sequence[MeasuredRow]
+    charts: Sequence[Path]
+
+
+def page(parts: Sequence[Part], contradictions: Sequence[Contradiction], records: Path) -> str:
+    """The page, deterministic in the records.
+
+    Args:
+        parts: One experiment at one or more scales.
+        contradictions: Of the paper, about this table.
+        records: Folder of the records, relative to the page.
+    """
+    first = parts[0].experiment
+    text = [f"# {first.title}\n"]
+    text.append(f"Written by `python -m sac_lightning.report` from the runs' [records]({records.as_posix()}).\n")
+    for part in parts:
+        text += _part(part, records)
+    if contradictions:
+        text.append("## Where the paper contradicts itself\n")
+        text.append("".join(f"- {contradiction.text}\n" for contradiction in contradictions))
+    return "\n".join(text)
+
+
+def smoke_page(part: Part) -> str:
+    """The page of smoke runs: the empty table, and which row ran."""
+    experiment = part.experiment
+    unmeasured = [MeasuredRow(row.row, ()) for row in part.rows]
+    rows = [[row.row.label, row.row.dataset, "ran" if row.records else status(row)] for row in part.rows]
+    header = ["row", "data", "smoke test"]
+    table = markdown_table(*text_table(experiment, unmeasured))
+    return "\n".join([f"# {experiment.title}\n", SMOKE, table, markdown_table(header, rows)])
+
+
+def _part(part: Part, records: Path) -> list[str]:
+    experiment = part.experiment
+    text = [f"## scale={experiment.scale}\n"]
+    arguments = f"+experiment={experiment.name} scale={experiment.scale}"
+    text.append(f"```sh\npython -m sac_lightning.train {arguments}\n```\n")
+    if "dice" in experiment.columns:
+        text.append(LEGEND)
+    text.append(markdown_table(*text_table(experiment, part.rows)))
+    text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
+    quality = prompt_rows(part.rows)
+    if quality:
+        text.append("### Prompts\n")
+        text.append("What the decoder was prompted with, over all test images: shares in percent.\n")
+        text.append(markdown_table(["", *PROMPT_COLUMNS.values()], quality))
+    if any(row.records for row in part.rows):
+        text.append("### Runs\n")
+        text.append(markdown_table(*run_rows(part.rows, records)))
+    return text
+
+
+def prompt_rows(rows: Sequence[MeasuredRow]) -> list[list[str]]:
+    """Prompt quality of the rows that have prompts: means over seeds."""
+    lines = []
+    for row in rows:
+        qualities = [record.content.get("prompt_quality") or {} for record in row.records]
+        if any(quality.get("points_per_nucleus") for quality in qualities):
+            lines.append([row.row.label, *(_mean_quality(qualities, name) for name in PROMPT_COLUMNS)])
+    return lines
+
+
+def _mean_quality(qualities: Sequence[dict[str, float | None]], name: str) -> str:
+    values = [value for quality in qualities if (value := quality.get(name)) is not None]
+    if not values:
+        return NOTHING
+    mean = sum(values) / len(values)
+    return f"{mean:.2f}" if name == "points_per_nucleus" else f"{100 * mean:.1f}"
+
+
+def run_rows(rows: Sequence[MeasuredRow], records: Path) -> tuple[list[str], list[list[str]]]:
+    """A line per run: where, when, how long, from which code, and its record."""
+    header = ["run", "seed", "date", "device", "epochs", "s/epoch", "peak memory", "test images", "code", "record"]
+    return header, [_run(row, record, records) for row in rows for record in row.records]
+
+
+def _run(row: MeasuredRow, record: Record, records: Path) -> list[str]:
+    content = record.content
+    memory, threads = content.get("peak_memory_bytes"), content.get("threads")
+    seconds = content.get("seconds_per_epoch")
+    device = content.get("device") or NOTHING
+    return [
+        row.row.label,
+        str(record.seed),
+        str(content["date"])[:10],
+        f"{device}, {threads} threads" if threads and device.startswith("CPU") else device,
+        str(len(content["history"]) or NOTHING),
+        NOTHING if seconds is None else f"{seconds:.1f}",
+        NOTHING if memory is None else f"{memory / 2**30:.1f} GiB",
+        str(len(content["images"]) or NOTHING),
+        str(content.get("git_commit") or NOTHING)[:8],
+        f"[json]({(records / record.path.name).as_posix()})",
+    ]

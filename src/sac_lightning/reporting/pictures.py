@@ -1,0 +1,131 @@
+"""Pictures of test images with what each row predicted on them, for the paper's Figures 1, 3 and 5."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from PIL import Image
+
+from sac_lightning.data.image_file import read_instances
+from sac_lightning.data.sample import Sample
+from sac_lightning.errors import UserError
+from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlaid
+from sac_lightning.reporting.charts import Files, drawn, files, row_labels
+from sac_lightning.reporting.record import Record
+from sac_lightning.reporting.row import MeasuredRow
+
+# Longest side of an image as it is shown.
+SIDE = 512
+# Width of a panel in inches, and most pixels of all the panels of an SVG together: it stays below some 4 MB.
+PANEL = 2.2
+SVG_PIXELS = 1_000_000
+
+
+def compare(path: Path, images: Sequence[Sample], rows: Sequence[MeasuredRow]) -> Files | None:
+    """Draws a grid: a line per test image with the image, the truth, and each row's mask and points.
+
+    Points on nuclei are blue and points on background are pink, as in the paper's Figure 1. A row's first seed
+    stands for it. What it predicted lies in the folder ``test`` beside its record: ``<image>.png``, the mask, and
+    ``<image>.json``, the points (none for a network without). A row without a mask gets a panel that says so.
+
+    Args:
+        path: Of the files, without ending.
+        images: Test images, a line each.
+        rows: A column each.
+
+    Returns:
+        The PNG and the SVG; None (nothing is written) where no row has predicted any of the images.
+
+    Raises:
+        UserError: A mask has another size than its image, or a file of points is no such file.
+    """
+    if not any(_mask_file(row, image) for image in images for row in rows):
+        return None
+    columns = 2 + len(rows)
+    size = (PANEL * columns, (PANEL + 0.3) * len(images))
+    dots_per_inch = (SVG_PIXELS / (columns * len(images))) ** 0.5 / PANEL
+    with drawn(path, size, svg_dpi=min(150, int(dots_per_inch))) as figure:
+        grid = figure.subplots(len(images), columns, squeeze=False)
+        for axes, image in zip(grid, images, strict=True):
+            _draw_line(axes, image, rows)
+        for axis, label in zip(grid[0], ("image", "truth", *row_labels(rows)), strict=True):
+            axis.set_title(f"{fill(label, 36)}\n{axis.get_title()}".strip(), fontsize=7)
+    return files(path)
+
+
+def _draw_line(axes: Sequence[Axes], image: Sample, rows: Sequence[MeasuredRow]) -> None:
+    pixels, instances = image.load()
+    shown = _shrunk(pixels)
+    axes[0].imshow(shown)
+    axes[0].set_ylabel(image.name[:32], fontsize=6)
+    axes[1].imshow(overlaid(shown, _shrunk_mask(instances > 0)))
+    for axis, row in zip(axes[2:], rows, strict=True):
+        file = _mask_file(row, image)
+        if file is None:
+            axis.imshow(np.full_like(shown, 128), alpha=0.15)
+            axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
+        else:
+            axis.imshow(overlaid(shown, _shrunk_mask(_read_mask(file, instances.shape))))
+            _draw_points(axis, _read_points(file.with_suffix(".json")), shown.shape[1] / pixels.shape[1])
+            axis.set_title(_dice(row.records[0], image.name), fontsize=7)
+    for axis in axes:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+
+
+def _draw_points(axis: Axes, points: NDArray[np.float64], scale: float) -> None:
+    """Points (N, 3): x, y in image pixels (a pixel's centre is a whole number) and label; smaller where many."""
+    area = float(np.clip(400 / max(len(points), 1), 3, 24))
+    for label, colour in ((1, POSITIVE_RGB), (0, NEGATIVE_RGB)):
+        x, y = (points[points[:, 2] == label, :2].T + 0.5) * scale - 0.5
+        axis.scatter(x, y, s=area, color=np.array(colour) / 255, edgecolors="white", linewidths=area / 60)
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) of SIDE pixels at most on its longer side."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def _shrunk_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W) in the same size as ``_shrunk`` gives the image, by the majority of its pixels."""
+    grey = mask.astype(np.uint8)[:, :, None] * np.full(3, 255, np.uint8)
+    return _shrunk(grey)[:, :, 0] >= 128
+
+
+def _mask_file(row: MeasuredRow, image: Sample) -> Path | None:
+    """The mask that a row's first seed predicted; None where there is none."""
+    if not row.records:
+        return None
+    file = row.records[0].path.parent / "test" / f"{image.name}.png"
+    return file if file.exists() else None
+
+
+def _read_mask(file: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = read_instances(file) > 0
+    if mask.shape != shape:
+        raise UserError(
+            f"{file} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is {shape[1]}x{shape[0]}: remove the "
+            "file, or give the data that it was predicted on"
+        )
+    return mask
+
+
+def _read_points(file: Path) -> NDArray[np.float64]:
+    if not file.exists():
+        return np.zeros((0, 3))
+    try:
+        points = np.array(json.loads(file.read_text(encoding="utf-8"))["points"], dtype=np.float64)
+        return points.reshape(len(points), 3)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} holds no points of a prediction: remove it, or run its job again") from error
+
+
+def _dice(record: Record, name: str) -> str:
+    dice = record.images("dice").get(name)
+    return "" if dice is None else f"Dice {100 * dice:.1f}"

@@ -1,0 +1,38 @@
+"""A row of a table: what the paper has in it, what its experiment runs for it, what was measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sac_lightning.reporting.record import Record
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job of an experiment, whatever its seed.
+
+    Attributes:
+        experiment: Name of the experiment, such as table3_prompts.
+        label: As the page shows it, such as "SAM-FT 1-point 1-expert".
+        dataset: monuseg, dsb2018, glas, ...
+        overrides: What the experiment sweeps over, as one would type it: ("row=sam_ft_1p1e",).
+        paper: The paper's figures in percent (f1, iou, dice) and seconds_per_epoch, those that it has.
+        source: How the paper came to them ("run by the paper", "copied by the paper from earlier papers"); empty
+            where the paper has no such row.
+        planned: The network is not implemented yet.
+    """
+
+    experiment: str
+    label: str
+    dataset: str
+    overrides: tuple[str, ...]
+    paper: Mapping[str, float]
+    source: str
+    planned: bool
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """A row with the records of its runs at one scale, one per seed in the seeds' order; none: not run."""
+
+    row: Row
+    records: tuple[Record, ...]

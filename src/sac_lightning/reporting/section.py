@@ -1,0 +1,65 @@
+"""An experiment at one scale as a section of the HTML page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sac_lightning.reporting.claims import Verdict
+from sac_lightning.reporting.draw import PICTURED, strip
+from sac_lightning.reporting.experiment import Experiment
+from sac_lightning.reporting.html import Curve, Section
+from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.table import text_table
+
+
+def section(experiment: Experiment, rows: Sequence[MeasuredRow], charts: Sequence[Path], root: Path) -> Section:
+    """The section, with a curve of validation Dice per run.
+
+    Args:
+        experiment: At its scale.
+        rows: Of its table.
+        charts: PNG files drawn of them.
+        root: Folder of the HTML page, which pictures are named from.
+    """
+    header, lines = text_table(experiment, rows)
+    pictures = [(chart.stem.replace("_", " "), chart.relative_to(root).as_posix()) for chart in charts]
+    if experiment.name in PICTURED:
+        names = sorted({name for row in rows for record in row.records for name in record.images("dice")})
+        pictures += [(name, f"{experiment.name}/{strip(experiment, name)}.png") for name in names]
+    return Section(
+        name=f"{experiment.name}-{experiment.scale}",
+        title=f"{experiment.title} (scale={experiment.scale})",
+        introduction=f"python -m sac_lightning.train +experiment={experiment.name} scale={experiment.scale}",
+        header=header,
+        rows=lines,
+        curves=[
+            Curve(
+                f"{row.row.label}, seed {record.seed}",
+                [epoch + 1 for epoch, _ in record.curve("val/dice")],
+                [100 * dice for _, dice in record.curve("val/dice")],
+            )
+            for row in rows
+            for record in row.records
+            if record.curve("val/dice")
+        ],
+        pictures=pictures,
+        notes=[],
+    )
+
+
+def claims_section(judged: Mapping[str, Sequence[Verdict]]) -> Section:
+    """The claims and their verdicts at each scale."""
+    header = ["claim", "where", "", *(f"scale={scale}" for scale in judged)]
+    rows = [
+        [verdicts[0].claim.id, verdicts[0].claim.where, verdicts[0].claim.text, *(v.verdict for v in verdicts)]
+        for verdicts in zip(*judged.values(), strict=True)
+    ]
+    return Section(
+        name="claims",
+        title="The paper's claims",
+        introduction="What was measured for each, and why the verdict is what it is, is in CLAIMS.md.",
+        header=header,
+        rows=rows,
+        curves=[],
+        pictures=[],
+        notes=[],
+    )

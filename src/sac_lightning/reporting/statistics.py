@@ -1,0 +1,193 @@
+"""How sure a figure is: its spread over seeds, its interval over test images, a paired difference of two rows.
+
+Our choice: the paper gives single figures. An interval over images says what other images of the same kind would
+give; it does not say what another training run would give, which is what the spread over seeds is for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sac_lightning.errors import UserError
+from sac_lightning.reporting.row import MeasuredRow
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+# All 2 ** 14 changes of sign of MoNuSeg's 14 test images: the test is exact there, and drawn for more images.
+SIGN_CHANGES = 2**14
+SEED = 0
+ROUNDING = 1e-12  # Values that are apart by less are equal.
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds of a row.
+
+    Attributes:
+        mean: In the figure's own unit, a metric in [0, 1].
+        deviation: Sample standard deviation (n - 1); None for one seed.
+        seeds: How many.
+    """
+
+    mean: float
+    deviation: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval with its ends."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Row a minus row b over the images of both.
+
+    Attributes:
+        mean: Of the differences, in [-1, 1].
+        interval: Of that mean; None for one image.
+        p_value: Two-sided, that a difference is as likely as its negative; None for one image.
+        images: How many.
+    """
+
+    mean: float
+    interval: Interval | None
+    p_value: float | None
+    images: int
+
+
+def over_seeds(row: MeasuredRow, figure: str) -> Spread | None:
+    """Mean and sample standard deviation of a figure of the whole test split over the seeds.
+
+    Args:
+        row: Measured.
+        figure: As in `Record.figure`: f1, dice, aji, seconds_per_epoch, ...
+
+    Returns:
+        None where no record has the figure. A record without it does not count as a seed.
+    """
+    values = [value for record in row.records if (value := record.figure(figure)) is not None]
+    return spread(values) if values else None
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation of at least one value."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Spread(float(np.mean(values)), deviation, len(values))
+
+
+def image_scores(row: MeasuredRow, metric: str = "dice") -> dict[str, float]:
+    """A metric of each test image, in [0, 1], by the image's name in sorted order: the mean over the seeds.
+
+    Args:
+        row: With at least one record.
+        metric: dice or iou.
+
+    Raises:
+        UserError: The seeds were not tested on the same images.
+    """
+    runs = [record.images(metric) for record in row.records]
+    for record, run in zip(row.records, runs, strict=True):
+        if run.keys() != runs[0].keys():
+            raise UserError(
+                f"{row.row.label} of {row.row.experiment} was tested on other images in {record.path} than in "
+                f"{row.records[0].path}: remove the record that is out of date"
+            )
+    return {name: float(np.mean([run[name] for run in runs])) for name in sorted(runs[0])}
+
+
+def over_images(row: MeasuredRow, metric: str = "dice") -> Interval | None:
+    """The 95 % bootstrap interval of the mean over test images of a metric; see `interval_of_mean`."""
+    return interval_of_mean(list(image_scores(row, metric).values()))
+
+
+def interval_of_mean(values: Sequence[float]) -> Interval | None:
+    """The 95 % bootstrap interval of the mean of values that are resampled.
+
+    BCa rather than percentile: scores of images are skewed (few images fail, none is above 1), and BCa follows the
+    skew. It is not defined where all values are equal: then the interval is that value.
+
+    Returns:
+        None for fewer than two values, which say nothing about others.
+    """
+    return _bootstrap([values], np.mean)
+
+
+def interval_of_ratio(above: Sequence[float], below: Sequence[float]) -> Interval | None:
+    """The 95 % bootstrap interval (BCa) of mean(above) / mean(below), the two resampled apart; positive values.
+
+    Returns:
+        None where one of the two has fewer than two values.
+    """
+    return _bootstrap([above, below], _ratio)
+
+
+def paired_difference(a: MeasuredRow, b: MeasuredRow, metric: str = "dice") -> Difference:
+    """How far row a is above row b on the same images, each row's scores averaged over the seeds that it has.
+
+    The p value is of the permutation test that changes the signs of the differences, two-sided. Wilcoxon's test
+    would rank them and ask about their median; this one asks about the mean, which the tables and the interval
+    are about, needs no shape of the distribution, and is exact for up to 14 images.
+
+    Args:
+        a: With at least one record.
+        b: With at least one record.
+        metric: dice or iou.
+
+    Raises:
+        UserError: The rows were not tested on the same images.
+    """
+    scores_a, scores_b = image_scores(a, metric), image_scores(b, metric)
+    if scores_a.keys() != scores_b.keys():
+        example = min(scores_a.keys() ^ scores_b.keys())
+        raise UserError(
+            f"{a.row.label} of {a.row.experiment} and {b.row.label} of {b.row.experiment} were not tested on the "
+            f"same images (only one has {example}): test both on the same split"
+        )
+    differences = np.array([scores_a[name] - scores_b[name] for name in scores_a])
+    return Difference(
+        float(differences.mean()), interval_of_mean(differences.tolist()), _p_value(differences), len(differences)
+    )
+
+
+def _p_value(differences: NDArray[np.float64]) -> float | None:
+    if len(differences) < 2:
+        return None
+    test = stats.permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=SIGN_CHANGES,
+        rng=np.random.default_rng(SEED),
+    )
+    return float(test.pvalue)
+
+
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64], axis: int = -1) -> Any:
+    return np.mean(above, axis=axis) / np.mean(below, axis=axis)
+
+
+def _bootstrap(samples: Sequence[Sequence[float]], statistic: Callable[..., Any]) -> Interval | None:
+    if min(len(sample) for sample in samples) < 2:
+        return None
+    if all(max(sample) - min(sample) < ROUNDING for sample in samples):
+        value = float(statistic(*(sample[:1] for sample in samples)))
+        return Interval(value, value)
+    found = stats.bootstrap(
+        [np.asarray(sample) for sample in samples],
+        statistic,
+        vectorized=True,
+        method="BCa",
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))

@@ -1,0 +1,176 @@
+"""A table of the paper with ours beside it: figures, intervals, differences, as text and as numbers."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from sac_lightning.reporting.charts import row_labels
+from sac_lightning.reporting.experiment import Experiment
+from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.statistics import Difference, Interval, over_images, over_seeds, paired_difference
+
+NAMES = {
+    "f1": "F1",
+    "iou": "IoU",
+    "dice": "Dice",
+    "seconds_per_epoch": "s/epoch",
+    "trainable": "trainable",
+    "frozen": "frozen",
+    "total": "total",
+}
+PERCENT = ("f1", "iou", "dice")
+COUNTS = ("trainable", "frozen", "total")
+NOTHING = "-"
+
+
+def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a table as a page shows it: metrics in percent, mean ± standard deviation."""
+    reference = reference_of(experiment, rows)
+    scored = "dice" in experiment.columns
+    header = ["", *(f"{NAMES[column]} {who}" for column in experiment.columns for who in ("paper", "ours"))]
+    if scored:
+        header += ["Dice 95 %", "ours - paper", f"less {experiment.reference}", "seeds"]
+    lines = []
+    for label, row in zip(row_labels(rows), rows, strict=True):
+        line = [label]
+        for column in experiment.columns:
+            line += [_paper(row, column), _ours(row, column)]
+        if scored:
+            line += [_interval(row), _from_paper(row), _from_reference(row, reference), _seeds(row)]
+        lines.append(line)
+    return header, lines
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
+    marks = ["---"] + ["---:"] * (len(header) - 1)
+    lines = [header, marks, *([_escaped(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def latex_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in LaTeX, for the package booktabs."""
+    lines = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (header, *rows)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(title)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
+    """The numbers of a table at full precision: metrics as fractions, the paper's too; empty: there is none."""
+    reference = reference_of(experiment, rows)
+    figures = [f"{column}_{what}" for column in experiment.columns for what in ("paper", "mean", "deviation")]
+    scored = "dice" in experiment.columns
+    compared = ["dice_low", "dice_high", "dice_minus_reference", "low", "high", "p"] if scored else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scale", "dataset", "row", "seeds", "images", *figures, *compared])
+    for row in rows:
+        images = len(row.records[0].content["images"]) if row.records else ""
+        line: list[object] = [experiment.scale, row.row.dataset, row.row.label, len(row.records), images]
+        for column in experiment.columns:
+            paper = row.row.paper.get(column)
+            spread = over_seeds(row, column)
+            line += [None if paper is None else paper / 100 if column in PERCENT else paper]
+            line += [None, None] if spread is None else [spread.mean, spread.deviation]
+        if scored:
+            interval = over_images(row) if row.records else None
+            difference = _difference(row, reference)
+            line += [None, None] if interval is None else [interval.low, interval.high]
+            line += [None] * 4 if difference is None else _numbers(difference)
+        writer.writerow("" if value is None else value for value in line)
+    return text.getvalue()
+
+
+def reference_of(experiment: Experiment, rows: Sequence[MeasuredRow]) -> dict[str, MeasuredRow]:
+    """The reference row of each data set, if it was run."""
+    return {row.row.dataset: row for row in rows if row.row.label == experiment.reference and row.records}
+
+
+def status(row: MeasuredRow) -> str:
+    """Why a row has no figures."""
+    return "not implemented yet" if row.row.planned else "not run"
+
+
+def _paper(row: MeasuredRow, column: str) -> str:
+    value = row.row.paper.get(column)
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if column in COUNTS else f"{value:.2f}" if column in PERCENT else f"{value:.0f}"
+
+
+def _ours(row: MeasuredRow, column: str) -> str:
+    if not row.records:
+        return status(row)
+    spread = over_seeds(row, column)
+    if spread is None:
+        return NOTHING
+    if column in COUNTS:
+        return f"{spread.mean:,.0f}"
+    factor, digits = (100, 2) if column in PERCENT else (1, 1)
+    mean = f"{factor * spread.mean:.{digits}f}"
+    return mean if spread.deviation is None else f"{mean} ± {factor * spread.deviation:.{digits}f}"
+
+
+def _interval(row: MeasuredRow) -> str:
+    return _ends(over_images(row)) if row.records else NOTHING
+
+
+def _ends(interval: Interval | None) -> str:
+    return NOTHING if interval is None else f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
+
+
+def _from_paper(row: MeasuredRow) -> str:
+    spread, paper = over_seeds(row, "dice"), row.row.paper.get("dice")
+    return NOTHING if spread is None or paper is None else f"{100 * spread.mean - paper:+.2f}"
+
+
+def _difference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> Difference | None:
+    other = reference.get(row.row.dataset)
+    if other is None or not row.records or row.row.label == other.row.label:
+        return None
+    return paired_difference(row, other)
+
+
+def _from_reference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> str:
+    if row.records and reference.get(row.row.dataset) is row:
+        return "reference"
+    difference = _difference(row, reference)
+    if difference is None:
+        return NOTHING
+    if difference.interval is None:
+        return f"{100 * difference.mean:+.2f}"
+    low, high = 100 * difference.interval.low, 100 * difference.interval.high
+    return f"{100 * difference.mean:+.2f} ({low:+.2f} to {high:+.2f}; p = {difference.p_value:.3f})"
+
+
+def _numbers(difference: Difference) -> list[float | None]:
+    interval = difference.interval
+    ends = (None, None) if interval is None else (interval.low, interval.high)
+    return [difference.mean, *ends, difference.p_value]
+
+
+def _seeds(row: MeasuredRow) -> str:
+    return ", ".join(str(record.seed) for record in row.records) or NOTHING
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _latex(cell: str) -> str:
+    special = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "±": r"$\pm$"}
+    return "".join(special.get(character, character) for character in cell)
