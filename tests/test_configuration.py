@@ -58,6 +58,7 @@ def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path
         ),
         ("train", "trainer.max_epoch=3", "error: Could not override 'trainer.max_epoch'"),
         ("evaluate", "prompts.pints=3", "error: Could not override 'prompts.pints'"),
+        ("train", "+experiment=table9", "error: there is no experiment/table9: choose among ablation_backbone"),
     ],
 )
 def test_an_unknown_value_ends_with_one_sentence(
@@ -68,6 +69,31 @@ def test_an_unknown_value_ends_with_one_sentence(
     assert len(finished.stderr.splitlines()) == 1, finished.stderr
     assert finished.stderr.startswith(sentence)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("row=sac,nonsense", "error: there is no row/nonsense: choose among dense_off"),
+        ("prompts.pints=1,3", "error: Could not override 'prompts.pints'"),
+    ],
+)
+def test_an_unknown_value_in_any_job_of_a_sweep_ends_it_before_it_starts(
+    argument: str, sentence: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "sac_lightning.train", "+experiment=table1_monuseg", argument]
+    finished = call(command, tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(sentence)
+    assert len(finished.stderr.splitlines()) == 1, finished.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_launcher_that_is_not_installed_names_its_extra(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sac_lightning.train", "+experiment=table1_monuseg"]
+    finished = call([*command, "hydra/launcher=ray_cluster"], tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr == "error: this launcher is not installed: pip install 'sac-lightning[ray]'\n"
 
 
 def test_a_sweep_is_not_taken_for_an_unknown_value(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_run_with_other_settings_is_no_row_unless_the_report_is_told(runs: Pat
     write_run(runs, record_of(config, 0.6))
     run(tmp_path / "out", f"runs={runs}", "table=5")
     assert cells((tmp_path / "out" / "table5_selection" / "README.md").read_text(), "R-3-point")[2] == "not run"
-    run(tmp_path / "told", f"runs={runs}", "table=5", "overrides=[trainer.max_epochs=99]")
+    run(tmp_path / "told", f"runs={runs}", "table=5", "overrides=['trainer.max_epochs=99']")
     page = (tmp_path / "told" / "table5_selection" / "README.md").read_text()
     assert cells(page, "R-3-point")[6] == "60.00"
     assert cells(page, "O-1-point")[2] == "not run"
@@ -183,6 +183,9 @@ def test_smoke_tests_are_listed_and_enter_no_table(runs: Path, tmp_path: Path) -
 def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", f"runs={runs}")
     assert len(list((tmp_path / "out").glob("*/README.md"))) == 16
+    index = (tmp_path / "out" / "README.md").read_text()
+    assert "| [Table 5: selection of points](table5_selection/README.md) | cpu | 3 of 6 |  |" in index
+    assert "| [Table 1: MoNuSeg](table1_monuseg/README.md) | cpu | 1 of 10 | 6 |" in index
     claims = (tmp_path / "out" / "CLAIMS.md").read_text()
     assert all(f"C{i}" in claims for i in range(1, 15))
     html = (tmp_path / "out" / "index.html").read_text()
@@ -222,11 +225,7 @@ def test_a_file_that_is_no_record_is_refused_by_its_name(tmp_path: Path) -> None
 def test_the_committed_pages_are_what_report_makes_of_the_committed_records(tmp_path: Path) -> None:
     listed = ["git", "ls-files", "experiments"]
     tracked = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
-    committed = {
-        name.removeprefix("experiments/"): (REPOSITORY / name).read_bytes()
-        for name in tracked
-        if name != "experiments/README.md"
-    }
+    committed = {name.removeprefix("experiments/"): (REPOSITORY / name).read_bytes() for name in tracked}
     shutil.copytree(REPOSITORY / "experiments" / "records", tmp_path / "out" / "records")
     run(tmp_path / "out", "runs=nowhere")
     made = written(tmp_path / "out")

@@ -21,6 +21,7 @@ from sac_lightning.results import (
     git_commit,
     parameter_counts,
     peak_memory_bytes,
+    row_hash,
     write_record,
 )
 
@@ -36,6 +37,14 @@ def test_a_record_can_be_read_back(tmp_path: Path) -> None:
     write_record(path, record)
     assert json.loads(path.read_text(encoding="utf-8")) == record
     assert os.listdir(tmp_path) == ["results.json"]
+
+
+def test_a_number_that_json_does_not_know_becomes_null(tmp_path: Path) -> None:
+    nan, infinite = float("nan"), float("inf")
+    path = tmp_path / "results.json"
+    write_record(path, {"metrics": {"dice": nan, "iou": 0.5}, "history": [{"loss": infinite}, (1, -infinite)]})
+    read = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert read == {"metrics": {"dice": None, "iou": 0.5}, "history": [{"loss": None}, [1, None]]}
 
 
 def full_disk(*_: object, **__: object) -> None:
@@ -132,6 +141,23 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
 )
 def test_the_hash_sees_what_changes_the_numbers(overrides: tuple[str, ...]) -> None:
     assert hash_of(*overrides) != hash_of()
+
+
+def test_the_hash_does_not_depend_on_a_scales_choices_for_other_data_sets() -> None:
+    assert hash_of("scale.epochs.glas=99") == hash_of()
+    assert hash_of("scale.epochs.synthetic=99") != hash_of()
+    assert hash_of("scale.name=smoke") != hash_of(), "a smoke test is nothing else"
+
+
+def row_of(*overrides: str) -> str:
+    return row_hash(plain(composed("train", ["output_dir=x", *overrides])))
+
+
+def test_runs_of_a_row_share_its_hash_whatever_their_seed_and_machine() -> None:
+    other_place = ("trainer.accelerator=gpu", "trainer.devices=8", "trainer.strategy=ddp", "logger=wandb")
+    assert row_of("seed=3") == row_of() == row_of(*other_place) == row_of("row=null")
+    for other in ("prompts.points=3", "trainer.max_epochs=3", "optimizer.lr=1e-3", "trainer.precision=32-true"):
+        assert row_of(other) != row_of(), other
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys() -> None:

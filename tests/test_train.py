@@ -75,6 +75,20 @@ def test_the_record_tells_the_whole_story(tiny: list[str], tmp_path: Path) -> No
     assert record["seconds_per_epoch"] > 0
     assert record["peak_memory_bytes"] > 10e6
     assert len(record["split_hash"]) == len(record["config_hash"]) == 64
+    assert record["test_images"] == len(record["images"]) == 2
+    mean = sum(image["dice"] for image in record["images"]) / 2
+    assert record["metrics"]["dice"] == pytest.approx(mean, abs=1e-6)
+    assert set(record["prompt_quality"]) == {
+        "positives_on_nucleus",
+        "negatives_off_nucleus",
+        "nuclei_hit",
+        "points_per_nucleus",
+    }
+    assert not [name for name in record["metrics"] if name.startswith("prompt")]
+    assert (record["row"], record["experiment"]) == (None, None)
+    assert len(record["code_version"]) == 64
+    assert record["date"].startswith("20")
+    assert record["date"].endswith("+00:00")
     assert record["parameters"]["total"] == record["parameters"]["trainable"] + record["parameters"]["frozen"]
     assert record["config"]["model"]["name"] == "sac"
     assert {"torch", "lightning", "segment-anything"} <= record["versions"].keys()
@@ -83,8 +97,26 @@ def test_the_record_tells_the_whole_story(tiny: list[str], tmp_path: Path) -> No
         "csv/version_0/metrics.csv",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        *(f"test/{image['name']}.{kind}" for image in record["images"] for kind in ("png", "json")),
     ):
         assert (tmp_path / artefact).stat().st_size > 0, artefact
+
+
+def test_counting_writes_table_6_without_data_or_weights(tmp_path: Path) -> None:
+    for method, trainable in (("sam_ft", 12_746_129), ("msa", 56_595_760), ("sac", 56_493_360)):
+        folder = tmp_path / method
+        folder.mkdir()
+        overrides = ["+experiment=table6_parameters", f"model={method}", f"output_dir={folder}"]
+        train(composed("train", [*overrides, "data=glas", "data.root=nowhere"]))
+        record = json.loads((folder / "results.json").read_text())
+        assert record["parameters"]["trainable"] == trainable
+        assert record["metrics"] == {}
+        assert [path.name for path in folder.iterdir()] == ["results.json"]
+
+
+def test_what_table_6_does_not_have_is_not_counted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="count_only counts sam, sam_ft, msa, lora, sac: not otsu"):
+        train(composed("train", ["model=otsu", "count_only=true", f"output_dir={tmp_path}"]))
 
 
 def test_a_run_in_a_folder_behind_a_link_is_recorded(tiny: list[str], tmp_path: Path) -> None:

@@ -160,3 +160,13 @@ def test_only_a_view_that_says_so_stretches() -> None:
     image = grey([[10, 20], [10, 20]])
     assert np.array_equal(View(64).prepared(image), image)
     assert np.array_equal(View(64, stretch=True).prepared(image), stretched(image))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (40, 30, 3), (201, 333, 3)])
+@pytest.mark.parametrize("brightest", [1, 9, 256])
+def test_the_stretch_is_that_of_numpys_percentiles(shape: tuple[int, int, int], brightest: int) -> None:
+    image = np.random.default_rng(brightest).integers(0, brightest, shape).astype(np.uint8)
+    low, high = np.percentile(image, [0.5, 99.5])
+    expected = np.clip((image - low) * (255 / max(high - low, 1)), 0, 255)
+    # A value that lies between two may be rounded either way.
+    assert np.abs(View(None, stretch=True).prepared(image) - expected).max() <= 0.5001

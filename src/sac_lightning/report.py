@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -17,10 +17,9 @@ from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
 from sac_lightning.reporting.experiment import EXPERIMENTS, Experiment, by_row, read_experiment
 from sac_lightning.reporting.html import Section, write_html
-from sac_lightning.reporting.page import Part, page, smoke_page
+from sac_lightning.reporting.page import Part, index, page, run_and_planned, smoke_page
 from sac_lightning.reporting.paper import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_record
-from sac_lightning.reporting.row import MeasuredRow
 from sac_lightning.reporting.section import claims_section, section
 from sac_lightning.reporting.table import csv_table, latex_table, text_table
 from sac_lightning.train import make_data
@@ -28,14 +27,6 @@ from sac_lightning.whole_file import whole_file
 
 SMOKE = "smoke"
 SCALES = ("paper", "cpu")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An experiment at one scale, and its rows with their records."""
-
-    experiment: Experiment
-    rows: Sequence[MeasuredRow]
 
 
 def report(cfg: DictConfig) -> None:
@@ -51,14 +42,15 @@ def report(cfg: DictConfig) -> None:
     ]
     if cfg.smoke:
         for (only,) in measured:
-            text = smoke_page(Part(only.experiment, only.rows, ()))
-            write(output / only.experiment.name / "README.md", text)
+            write(output / only.experiment.name / "README.md", smoke_page(only))
     else:
-        measured = [[kept(part, output / "records") for part in parts] for parts in measured]
+        for part in (part for parts in measured for part in parts):
+            keep(part, output / "records")
         sections = [made for parts in measured for made in write_experiment(parts, output, cfg.root)]
         if cfg.table is None:
             judged = judge(measured)
             write(output / "CLAIMS.md", claims_page(judged, contradictions()))
+            write(output / "README.md", index([part for parts in measured for part in parts]))
             write_html(output, [*sections, claims_section(judged)])
     print_summary(measured, output, whole=cfg.table is None and not cfg.smoke)
 
@@ -90,15 +82,13 @@ def read_records(folder: Path, pattern: str) -> list[Record]:
     return [read_record(path) for path in sorted(folder.rglob(pattern))]
 
 
-def measured_at(
-    name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]
-) -> Measured:
+def measured_at(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:
     """An experiment at a scale with its records."""
     experiment = read_experiment(name, scale, overrides)
-    return Measured(experiment, experiment.measured(records))
+    return Part(experiment, experiment.measured(records))
 
 
-def kept(part: Measured, folder: Path) -> Measured:
+def keep(part: Part, folder: Path) -> None:
     """Copies the records of the runs into ``folder``, so that the pages can be made again without the runs."""
     for record in (record for row in part.rows for record in row.records):
         path = copy_of(record, folder)
@@ -106,7 +96,6 @@ def kept(part: Measured, folder: Path) -> Measured:
             folder.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as partial:
                 shutil.copyfile(record.path, partial)
-    return part
 
 
 def copy_of(record: Record, folder: Path) -> Path:
@@ -115,7 +104,7 @@ def copy_of(record: Record, folder: Path) -> Path:
     return folder / f"{content['dataset']}_{content['method']}_{content['config_hash'][:12]}.json"
 
 
-def write_experiment(parts: Sequence[Measured], output: Path, root: str | None) -> list[Section]:
+def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> list[Section]:
     """Writes the page of an experiment with its tables, charts and, where the images are, pictures."""
     name = parts[0].experiment.name
     folder = output / name
@@ -160,7 +149,7 @@ def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
         return []
 
 
-def judge(measured: Sequence[Sequence[Measured]]) -> dict[str, list[Verdict]]:
+def judge(measured: Sequence[Sequence[Part]]) -> dict[str, list[Verdict]]:
     """The verdicts on all claims by scale."""
     rows = {
         (part.experiment.scale, row.row.experiment, row.row.label, row.row.dataset): row
@@ -182,12 +171,11 @@ def write(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def print_summary(measured: Sequence[Sequence[Measured]], output: Path, whole: bool) -> None:
+def print_summary(measured: Sequence[Sequence[Part]], output: Path, whole: bool) -> None:
     """Says how much of each experiment there is, and what was written."""
     console = Console(soft_wrap=True, highlight=False)
     for part in (part for parts in measured for part in parts):
-        run = sum(bool(row.records) for row in part.rows)
-        planned = sum(row.row.planned for row in part.rows)
+        run, planned = run_and_planned(part.rows)
         rows = f"{run} of {len(part.rows)} rows" + (f", {planned} not implemented yet" if planned else "")
         console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {rows}")
     for parts in measured:

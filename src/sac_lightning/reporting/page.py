@@ -27,6 +27,17 @@ figures mean nothing and stand in no table.
 """
 
 
+INDEX = """\
+# Experiments
+
+One page per table and figure of the paper and per ablation of ours, written by `python -m sac_lightning.report`
+from the [records](records) of the runs: a fresh clone makes the same pages, byte for byte. [CLAIMS.md](CLAIMS.md)
+judges the paper's claims by them; `index.html`, opened from the disk, has all of it with curves to hover over.
+Rows that nobody has run say so. Pictures with real images are not in the repository: `report` draws them where the
+images (`SAC_DATA`) and the runs are.
+"""
+
+
 @dataclass(frozen=True)
 class Part:
     """An experiment at one scale with what was measured, and the charts of it.
@@ -39,7 +50,7 @@ class Part:
 
     experiment: Experiment
     rows: Sequence[MeasuredRow]
-    charts: Sequence[Path]
+    charts: Sequence[Path] = ()
 
 
 def page(parts: Sequence[Part], contradictions: Sequence[Contradiction], records: Path) -> str:
@@ -59,6 +70,22 @@ def page(parts: Sequence[Part], contradictions: Sequence[Contradiction], records
         text.append("## Where the paper contradicts itself\n")
         text.append("".join(f"- {contradiction.text}\n" for contradiction in contradictions))
     return "\n".join(text)
+
+
+def index(parts: Sequence[Part]) -> str:
+    """The page that leads to the others: how much of each experiment has been run."""
+    rows = []
+    for part in parts:
+        experiment = part.experiment
+        run, planned = run_and_planned(part.rows)
+        link = f"[{experiment.title}]({experiment.name}/README.md)"
+        rows.append([link, experiment.scale, f"{run} of {len(part.rows)}", str(planned or "")])
+    return f"{INDEX}\n{markdown_table(['', 'scale', 'rows run', 'not implemented yet'], rows)}"
+
+
+def run_and_planned(rows: Sequence[MeasuredRow]) -> tuple[int, int]:
+    """How many rows have been run, and how many are of networks to come."""
+    return sum(bool(row.records) for row in rows), sum(row.row.planned for row in rows)
 
 
 def smoke_page(part: Part) -> str:
