@@ -116,13 +116,13 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_with_the_same_numbers(
 def test_two_sweeps_at_once_do_no_job_twice(tiny: list[str], tmp_path: Path) -> None:
     both = [
         subprocess.Popen(
-            command(tiny, *TWO, "hydra/launcher=local", f"hydra.sweep.dir=sweep{i}"),
+            command(tiny, *TWO, "hydra/launcher=local"),
             cwd=tmp_path,
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for i in range(2)
+        for _ in range(2)
     ]
     texts = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], texts
