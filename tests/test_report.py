@@ -114,7 +114,19 @@ def test_a_page_shows_the_papers_figures_ours_and_what_is_not_run(runs: Path, tm
     assert cells(page, "O-3-point")[2] == "not run"
     assert "99.99" not in page, "a smoke test has come into a table"
     assert "| O-1-point | 75.0 | - | 50.0 | 1.25 |" in page
-    assert "| O-1-point | 1 | 2026-11-22 | CPU, 2 cores, 1 threads | 3 | 2.0 | 1.0 GiB | 5 | 01234567 |" in page
+    assert "| O-1-point | 1 | 2026-11-22 | CPU, 2 cores, threads: 1 | 3 | 2.0 | 1.0 GiB | 5 | 01234567 |" in page
+
+
+def test_a_table_that_the_paper_does_not_have_has_no_columns_of_the_papers(runs: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", f"runs={runs}", "table=figure5")
+    page = (tmp_path / "out" / "figure5_pairs" / "README.md").read_text()
+    assert "|  | F1 | IoU | Dice | Dice 95 % | less 1-pair | seeds |" in page
+    assert cells(page, "1-pair")[3] == "71.00 ± 1.41"
+    assert cells(page, "8-pair")[3] == "not run"
+    assert {path.name for path in (tmp_path / "out" / "figure5_pairs").iterdir()} >= {
+        "pairs_cpu.png",
+        "pairs_cpu.svg",
+    }
 
 
 def test_the_csv_has_the_numbers_at_full_precision(runs: Path, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def row_of(*overrides: str) -> str:
 
 def test_runs_of_a_row_share_its_hash_whatever_their_seed_and_machine() -> None:
     other_place = ("trainer.accelerator=gpu", "trainer.devices=8", "trainer.strategy=ddp", "logger=wandb")
-    assert row_of("seed=3") == row_of() == row_of(*other_place) == row_of("row=null")
+    assert row_of("seed=3") == row_of() == row_of(*other_place) == row_of("row=sac")
     for other in ("prompts.points=3", "trainer.max_epochs=3", "optimizer.lr=1e-3", "trainer.precision=32-true"):
         assert row_of(other) != row_of(), other
 

@@ -21,6 +21,10 @@ Metrics in percent, on the test images at their own resolution; ours are means o
 "Dice 95 %" is the bootstrap interval of the mean over test images; the column after the difference to the paper is
 the paired difference to the reference row, with its interval and the p value of a permutation test.
 """
+TIMES = """\
+Seconds per epoch are those of the training batches, without validation, on the machine as it was at the time: only
+runs that were made side by side compare.
+"""
 SMOKE = """\
 **A smoke test, not a result**: these runs show that every job of the experiment runs from end to end. Their
 figures mean nothing and stand in no table.
@@ -105,6 +109,8 @@ def _part(part: Part, records: Path) -> list[str]:
     text.append(f"```sh\npython -m sac_lightning.train {arguments}\n```\n")
     if "dice" in experiment.columns:
         text.append(LEGEND)
+    if "seconds_per_epoch" in experiment.columns:
+        text.append(TIMES)
     text.append(markdown_table(*text_table(experiment, part.rows)))
     text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
     quality = prompt_rows(part.rows)
@@ -151,7 +157,7 @@ def _run(row: MeasuredRow, record: Record, records: Path) -> list[str]:
         row.row.label,
         str(record.seed),
         str(content["date"])[:10],
-        f"{device}, {threads} threads" if threads and device.startswith("CPU") else device,
+        f"{device}, threads: {threads}" if threads and device.startswith("CPU") else device,
         str(len(content["history"]) or NOTHING),
         NOTHING if seconds is None else f"{seconds:.1f}",
         NOTHING if memory is None else f"{memory / 2**30:.1f} GiB",

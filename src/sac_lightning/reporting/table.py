@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from sac_lightning.reporting.charts import row_labels
 from sac_lightning.reporting.experiment import Experiment
@@ -24,21 +25,28 @@ NOTHING = "-"
 
 
 def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a table as a page shows it: metrics in percent, mean ± standard deviation."""
+    """The header and the rows of a table as a page shows it: metrics in percent, mean ± standard deviation.
+
+    What the paper has no figure for in any row has no column of the paper's.
+    """
     reference = reference_of(experiment, rows)
-    scored = "dice" in experiment.columns
-    header = ["", *(f"{NAMES[column]} {who}" for column in experiment.columns for who in ("paper", "ours"))]
-    if scored:
-        header += ["Dice 95 %", "ours - paper", f"less {experiment.reference}", "seeds"]
-    lines = []
-    for label, row in zip(row_labels(rows), rows, strict=True):
-        line = [label]
-        for column in experiment.columns:
-            line += [_paper(row, column), _ours(row, column)]
-        if scored:
-            line += [_interval(row), _from_paper(row), _from_reference(row, reference), _seeds(row)]
-        lines.append(line)
-    return header, lines
+    columns: dict[str, Callable[[MeasuredRow], str]] = {}
+    for column in experiment.columns:
+        in_paper = any(column in row.row.paper for row in rows)
+        if in_paper:
+            columns[f"{NAMES[column]} paper"] = partial(_paper, column=column)
+        columns[f"{NAMES[column]} ours" if in_paper else NAMES[column]] = partial(_ours, column=column)
+    if "dice" in experiment.columns:
+        columns["Dice 95 %"] = _interval
+        if any("dice" in row.row.paper for row in rows):
+            columns["ours - paper"] = _from_paper
+        columns[f"less {experiment.reference}"] = partial(_from_reference, reference=reference)
+        columns["seeds"] = _seeds
+    lines = [
+        [label, *(show(row) for show in columns.values())]
+        for label, row in zip(row_labels(rows), rows, strict=True)
+    ]
+    return ["", *columns], lines
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
