@@ -78,7 +78,7 @@ def latex_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
-    """The numbers of a table at full precision: metrics as fractions, the paper's too; empty: there is none."""
+    """The numbers of a table to six decimals: metrics as fractions, the paper's too; empty: there is none."""
     reference = reference_of(experiment, rows)
     figures = [f"{column}_{what}" for column in experiment.columns for what in ("paper", "mean", "deviation")]
     scored = "dice" in experiment.columns
@@ -99,8 +99,15 @@ def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
             difference = _difference(row, reference)
             line += [None, None] if interval is None else [interval.low, interval.high]
             line += [None] * 4 if difference is None else _numbers(difference)
-        writer.writerow("" if value is None else value for value in line)
+        writer.writerow(_number(value) for value in line)
     return text.getvalue()
+
+
+def _number(value: object) -> object:
+    """Six decimals: the digits beyond are those of the processor that added up."""
+    if value is None:
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else value
 
 
 def reference_of(experiment: Experiment, rows: Sequence[MeasuredRow]) -> dict[str, MeasuredRow]:
