@@ -26,9 +26,12 @@ def command(tiny: list[str], *overrides: str) -> list[str]:
 
 
 def sweep(tiny: list[str], folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    folder.mkdir(exist_ok=True)
+    return started(command(tiny, *overrides), folder)
+
+
+def started(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(tiny, *overrides),
+        arguments,
         cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
@@ -147,15 +150,7 @@ def test_a_failed_job_stops_no_other_and_is_listed_with_its_log(tiny: list[str],
 
 def test_a_row_of_a_network_to_come_says_so_and_is_no_failure(tiny: list[str], tmp_path: Path) -> None:
     arguments = ["+experiment=table1_monuseg", "row=u_net,medt", "data=synthetic", *tiny]
-    finished = subprocess.run(
-        [sys.executable, "-m", "sac_lightning.train", *arguments],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    finished = started([sys.executable, "-m", "sac_lightning.train", *arguments], tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert set(outcomes(finished.stdout).values()) == {"not implemented yet"}
 

@@ -1,12 +1,13 @@
 """Pictures of predictions: image, truth, prediction, and the points that prompted it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from skimage.draw import disk
 from skimage.segmentation import find_boundaries
 
 from sac_lightning.data.sample import WholeImage
@@ -18,6 +19,7 @@ MASK_COLOUR = (255, 210, 0)
 # The blue and pink of the paper's Figure 1.
 POSITIVE_RGB, NEGATIVE_RGB = (31, 119, 255), (255, 79, 163)
 OPACITY = 0.35
+POINT_RADIUS = 3
 
 mpl.use("Agg")
 
@@ -28,6 +30,20 @@ def overlaid(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     picture[mask] = (1 - OPACITY) * picture[mask] + OPACITY * np.array(MASK_COLOUR)
     picture[find_boundaries(mask, mode="inner")] = MASK_COLOUR
     return picture.astype(np.uint8)
+
+
+def draw_points(picture: NDArray[np.uint8], points: Iterable[Sequence[float]], labels: Iterable[int]) -> None:
+    """Draws points into a picture (H, W, 3): white rings, blue for nucleus (label 1), pink for background.
+
+    Args:
+        picture: Is changed.
+        points: (N, 2) xy in pixels of the picture.
+        labels: (N,).
+    """
+    for (x, y), label in zip(points, labels, strict=True):
+        colour = POSITIVE_RGB if label == 1 else NEGATIVE_RGB
+        for radius, rgb in ((POINT_RADIUS + 1, (255, 255, 255)), (POINT_RADIUS, colour)):
+            picture[disk((y, x), radius, shape=picture.shape[:2])] = rgb
 
 
 def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]) -> None:

@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from skimage.draw import disk
 from tqdm import tqdm
 
 from sac_lightning.command import command
 from sac_lightning.data.image_file import IMAGE_ENDINGS, read_image, write_image
 from sac_lightning.errors import UserError
-from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlaid
+from sac_lightning.picture import draw_points, overlaid
 from sac_lightning.predictor import Nuclei, Predictor, load
 
-POINT_RADIUS = 3
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
@@ -78,12 +76,7 @@ def write_prediction(
 def overlay(image: NDArray[np.uint8], nuclei: Nuclei) -> NDArray[np.uint8]:
     """The image (H, W, 3) with its mask and its points: blue for nucleus, pink for background."""
     picture = overlaid(image, nuclei.mask)
-    for (x, y), label in zip(nuclei.points, nuclei.labels, strict=True):
-        for radius, colour in (
-            (POINT_RADIUS + 1, (255, 255, 255)),
-            (POINT_RADIUS, (NEGATIVE_RGB, POSITIVE_RGB)[label]),
-        ):
-            picture[disk((y, x), radius, shape=picture.shape[:2])] = colour
+    draw_points(picture, nuclei.points, nuclei.labels)
     return picture
 
 

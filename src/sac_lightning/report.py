@@ -15,13 +15,13 @@ from sac_lightning.data.sample import Sample
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
-from sac_lightning.reporting.experiment import EXPERIMENTS, Experiment, by_row, read_experiment
+from sac_lightning.reporting.experiment import EXPERIMENTS, Experiment, by_row, read_experiment, table_of
 from sac_lightning.reporting.html import Section, write_html
 from sac_lightning.reporting.page import Part, index, page, run_and_planned, smoke_page
 from sac_lightning.reporting.paper import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_record
 from sac_lightning.reporting.section import claims_section, section
-from sac_lightning.reporting.table import csv_table, latex_table, text_table
+from sac_lightning.reporting.table import csv_table, latex_table
 from sac_lightning.train import make_data
 from sac_lightning.whole_file import whole_file
 
@@ -91,17 +91,11 @@ def measured_at(name: str, scale: str, overrides: Sequence[str], records: Mappin
 def keep(part: Part, folder: Path) -> None:
     """Copies the records of the runs into ``folder``, so that the pages can be made again without the runs."""
     for record in (record for row in part.rows for record in row.records):
-        path = copy_of(record, folder)
+        path = folder / record.name
         if record.path != path:
             folder.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as partial:
                 shutil.copyfile(record.path, partial)
-
-
-def copy_of(record: Record, folder: Path) -> Path:
-    """Where the copy of a record lies, named after its run."""
-    content = record.content
-    return folder / f"{content['dataset']}_{content['method']}_{content['config_hash'][:12]}.json"
 
 
 def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> list[Section]:
@@ -109,23 +103,15 @@ def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> l
     name = parts[0].experiment.name
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
-    records = output / "records"
-    drawn = []
-    for part in parts:
+    drawn = [replace(part, charts=draw_charts(folder, part.experiment, part.rows)) for part in parts]
+    for part in drawn:
         experiment, rows = part.experiment, part.rows
-        charts = draw_charts(folder, experiment, rows)
         write(folder / f"table_{experiment.scale}.csv", csv_table(experiment, rows))
-        latex = latex_table(experiment.title, *text_table(experiment, rows))
-        write(folder / f"table_{experiment.scale}.tex", latex)
+        write(folder / f"table_{experiment.scale}.tex", latex_table(experiment.title, *part.table))
         if name in PICTURED and any(has_predictions(record) for row in rows for record in row.records):
             draw_pictures(folder, experiment, rows, test_images(experiment, root))
-        copies = [
-            replace(row, records=tuple(replace(record, path=copy_of(record, records)) for record in row.records))
-            for row in rows
-        ]
-        drawn.append(Part(experiment, copies, charts))
     write(folder / "README.md", page(drawn, about(name), Path("../records")))
-    return [section(part.experiment, part.rows, part.charts, output) for part in drawn]
+    return [section(part, output) for part in drawn]
 
 
 def has_predictions(record: Record) -> bool:
@@ -135,8 +121,8 @@ def has_predictions(record: Record) -> bool:
 
 def about(name: str) -> list[Contradiction]:
     """The paper's contradictions that a table is part of."""
-    tables = [int(name.removeprefix("table").split("_")[0])] if name.startswith("table") else []
-    return [found for found in contradictions() if any(key.table in tables for key in found.rows)]
+    table = table_of(name)
+    return [found for found in contradictions() if any(key.table == table for key in found.rows)]
 
 
 def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:

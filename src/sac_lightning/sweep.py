@@ -99,21 +99,24 @@ def job_name(config: Mapping[str, Any], overrides: list[str]) -> str:
 
 def is_recorded(folder: Path, config: Mapping[str, Any]) -> bool:
     """Whether a run has its record, of this configuration and this version of the code."""
-    try:
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    record = read_run(folder)
     expected = (config_hash(config), code_version())
     return (record.get("config_hash"), record.get("code_version")) == expected
 
 
 def recorded_dice(folder: Path) -> float | None:
     """Test Dice of a run, None without one."""
+    dice: float | None = read_run(folder).get("metrics", {}).get("dice")
+    return dice
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The record of a run; empty where there is none yet, or half of one."""
     try:
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return record["metrics"].get("dice")  # type: ignore[no-any-return]
+        return {}
+    return record
 
 
 def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -> str:

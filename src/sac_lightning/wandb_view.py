@@ -14,12 +14,11 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from PIL import Image
-from skimage.draw import disk
 from torch import Tensor
 
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference import Prediction
-from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
+from sac_lightning.picture import draw_points
 from sac_lightning.scores import THRESHOLD
 from sac_lightning.task import SegmentationTask
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 # Pictures are uploaded after every epoch, so larger images are shrunk to this many pixels on their longer side.
 SIDE = 512
-POINT_RADIUS = 3
 NUCLEUS = {1: "nucleus"}
 # W&B has the curves and the configuration in places of their own; the images' figures are too many for a row.
 NOT_SUMMARISED = ("history", "images", "config", "metrics")
@@ -160,10 +158,7 @@ def _parts(
     pixels = F.interpolate(image.image[None].cpu(), shape, mode="bilinear", antialias=True)[0]
     picture = pixels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy().copy()
     points = (prediction.point_coords.cpu() + 0.5) * scale - 0.5
-    for (x, y), label in zip(points.tolist(), prediction.point_labels.tolist(), strict=True):
-        colour = POSITIVE_RGB if label == 1 else NEGATIVE_RGB
-        for radius, rgb in ((POINT_RADIUS + 1, (255, 255, 255)), (POINT_RADIUS, colour)):
-            picture[disk((y, x), radius, shape=picture.shape[:2])] = rgb
+    draw_points(picture, points.tolist(), prediction.point_labels.tolist())
     predicted = _shrunk(prediction.probability > THRESHOLD, shape)
     return picture, predicted, _shrunk(image.instances > 0, shape)
 

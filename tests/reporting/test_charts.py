@@ -35,20 +35,6 @@ def scored(label: str, *dice: float, **about: Any) -> MeasuredRow:
     return measured(label, *(record(value, seed=seed) for seed, value in enumerate(dice)), **about)
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are written."""
-    written: list[Figure] = []
-    original = Figure.savefig
-
-    def remembered(self: Figure, *args: Any, **kwargs: Any) -> None:
-        written.append(self)
-        original(self, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", remembered)
-    return written
-
-
 def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -51,20 +50,6 @@ def run(
 
 def measured(label: str, *records: Record) -> MeasuredRow:
     return MeasuredRow(Row("figure5_pairs", label, "monuseg", (), {}, "", False), records)
-
-
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are written."""
-    written: list[Figure] = []
-    original = Figure.savefig
-
-    def remembered(self: Figure, *args: Any, **kwargs: Any) -> None:
-        written.append(self)
-        original(self, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", remembered)
-    return written
 
 
 def shown(axis: Axes) -> np.ndarray:

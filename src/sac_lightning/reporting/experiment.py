@@ -99,6 +99,11 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     return rows
 
 
+def table_of(name: str) -> int | None:
+    """Number of the paper's table that an experiment is; None if it is none."""
+    return int(name.removeprefix("table").split("_")[0]) if name.startswith("table") else None
+
+
 def _swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """The overrides of each job that not all of them share."""
     shared = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
@@ -107,9 +112,9 @@ def _swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 def _papers(name: str) -> dict[tuple[str, str], tuple[Mapping[str, float], str]]:
     """The paper's figures and their source by data set and label; a figure of the paper has none."""
-    if not name.startswith("table"):
+    table = table_of(name)
+    if table is None:
         return {}
-    table = int(name.removeprefix("table").split("_")[0])
     found: dict[tuple[str, str], tuple[Mapping[str, float], str]] = {
         (row.key.dataset, row.key.row): (row.figures, row.source) for row in paper_rows(table)
     }

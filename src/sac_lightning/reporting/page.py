@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sac_lightning.reporting.experiment import Experiment
@@ -55,6 +56,11 @@ class Part:
     experiment: Experiment
     rows: Sequence[MeasuredRow]
     charts: Sequence[Path] = ()
+
+    @cached_property
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text, worked out once: their intervals take a while."""
+        return text_table(self.experiment, self.rows)
 
 
 def page(parts: Sequence[Part], contradictions: Sequence[Contradiction], records: Path) -> str:
@@ -111,7 +117,7 @@ def _part(part: Part, records: Path) -> list[str]:
         text.append(LEGEND)
     if "seconds_per_epoch" in experiment.columns:
         text.append(TIMES)
-    text.append(markdown_table(*text_table(experiment, part.rows)))
+    text.append(markdown_table(*part.table))
     text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
     quality = prompt_rows(part.rows)
     if quality:
@@ -163,5 +169,5 @@ def _run(row: MeasuredRow, record: Record, records: Path) -> list[str]:
         NOTHING if memory is None else f"{memory / 2**30:.1f} GiB",
         str(len(content["images"]) or NOTHING),
         str(content.get("git_commit") or NOTHING)[:8],
-        f"[json]({(records / record.path.name).as_posix()})",
+        f"[json]({(records / record.name).as_posix()})",
     ]

@@ -27,6 +27,11 @@ class Record:
         return int(self.content["seed"])
 
     @property
+    def name(self) -> str:
+        """File name of its copy, after its run."""
+        return f"{self.content['dataset']}_{self.content['method']}_{self.content['config_hash'][:12]}.json"
+
+    @property
     def scale(self) -> str:
         """Name of the scale: paper, cpu, smoke."""
         return str(self.content["config"]["scale"]["name"])

@@ -5,23 +5,20 @@ from pathlib import Path
 
 from sac_lightning.reporting.claims import Verdict
 from sac_lightning.reporting.draw import PICTURED, strip
-from sac_lightning.reporting.experiment import Experiment
 from sac_lightning.reporting.html import Curve, Section
-from sac_lightning.reporting.row import MeasuredRow
-from sac_lightning.reporting.table import text_table
+from sac_lightning.reporting.page import Part
 
 
-def section(experiment: Experiment, rows: Sequence[MeasuredRow], charts: Sequence[Path], root: Path) -> Section:
+def section(part: Part, root: Path) -> Section:
     """The section, with a curve of validation Dice per run.
 
     Args:
-        experiment: At its scale.
-        rows: Of its table.
-        charts: PNG files drawn of them.
+        part: With the charts that were drawn of it.
         root: Folder of the HTML page, which pictures are named from.
     """
-    header, lines = text_table(experiment, rows)
-    pictures = [(chart.stem.replace("_", " "), chart.relative_to(root).as_posix()) for chart in charts]
+    experiment, rows = part.experiment, part.rows
+    header, lines = part.table
+    pictures = [(chart.stem.replace("_", " "), chart.relative_to(root).as_posix()) for chart in part.charts]
     if experiment.name in PICTURED:
         names = sorted({name for row in rows for record in row.records for name in record.images("dice")})
         pictures += [(name, f"{experiment.name}/{strip(experiment, name)}.png") for name in names]
