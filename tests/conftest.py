@@ -1,10 +1,14 @@
 """What the tests share: real images where there are some, one thread, no network."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import nn
 
 os.environ["WANDB_MODE"] = "offline"
 torch.set_num_threads(1)  # Tiny tensors: threads cost more than they give, and workers run side by side.
@@ -65,3 +69,47 @@ def tiny_weights(tmp_path: Path) -> Path:
     path = tmp_path / "tiny_sam.pth"
     torch.save(model.state_dict(), path)
     return path
+
+
+def _official_sam(
+    dim: int = 32,
+    depth: int = 2,
+    heads: int = 2,
+    global_blocks: tuple[int, ...] = (1,),
+    patch: int = 16,
+    size: int = 64,
+    window: int = 3,
+    seed: int = 0,
+) -> Sam:
+    """segment_anything's own Sam, tiny, with random numbers everywhere (its positions start at zero)."""
+    torch.manual_seed(seed)
+    sam = Sam(
+        ImageEncoderViT(
+            depth=depth,
+            embed_dim=dim,
+            img_size=size,
+            mlp_ratio=4,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            num_heads=heads,
+            patch_size=patch,
+            qkv_bias=True,
+            use_rel_pos=True,
+            global_attn_indexes=global_blocks,
+            window_size=window,
+            out_chans=256,
+        ),
+        PromptEncoder(256, (size // patch, size // patch), (size, size), mask_in_chans=16),
+        MaskDecoder(
+            transformer_dim=256,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+        ),
+    )
+    for parameter in sam.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return sam.eval()
+
+
+@pytest.fixture(scope="session")
+def official_sam() -> Callable[..., Sam]:
+    """Makes segment_anything's own Sam; by default of the sizes of TINY's backbone."""
+    return _official_sam

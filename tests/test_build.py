@@ -2,14 +2,15 @@
 
 import copy
 import hashlib
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from sac_lightning.baselines.otsu import Otsu
@@ -20,47 +21,10 @@ from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.sac import SAC
 from sac_lightning.weights import WEIGHTS, Weights
 
-# The sizes of conftest's tiny backbone.
-SIZE, PATCH = 64, 16
+SIZE = 64  # Of conftest's tiny backbone.
+MakeSam = Callable[..., Sam]
 METHODS = ("sam", "sam_ft", "msa", "lora", "sac")
 ALL_PROJECTIONS = "model.projections=[q,k,v,o]"
-
-
-def official_sam(
-    dim: int = 32,
-    depth: int = 2,
-    heads: int = 2,
-    global_blocks: tuple[int, ...] = (1,),
-    patch: int = PATCH,
-    size: int = SIZE,
-    seed: int = 0,
-) -> Sam:
-    """segment_anything's own Sam, tiny, with random numbers everywhere (its positions start at zero)."""
-    torch.manual_seed(seed)
-    sam = Sam(
-        ImageEncoderViT(
-            depth=depth,
-            embed_dim=dim,
-            img_size=size,
-            mlp_ratio=4,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            num_heads=heads,
-            patch_size=patch,
-            qkv_bias=True,
-            use_rel_pos=True,
-            global_attn_indexes=global_blocks,
-            window_size=3,
-            out_chans=256,
-        ),
-        PromptEncoder(256, (size // patch, size // patch), (size, size), mask_in_chans=16),
-        MaskDecoder(
-            transformer_dim=256,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
-        ),
-    )
-    for parameter in sam.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    return sam.eval()
 
 
 def saved(path: Path, state: dict[str, Tensor]) -> Path:
@@ -105,7 +69,7 @@ def official_answer(sam: Sam, image: Tensor, coords: Tensor, labels: Tensor) -> 
     ("method", "overrides"), [*((method, ()) for method in METHODS), ("sac", (ALL_PROJECTIONS,))]
 )
 def test_an_official_state_dict_gives_the_official_outputs(
-    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path
+    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path, official_sam: MakeSam
 ) -> None:
     sam = official_sam()
     settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", sam.state_dict()), *overrides)
@@ -128,7 +92,7 @@ def test_an_official_state_dict_gives_the_official_outputs(
     ("method", "overrides"), [("sam", ()), ("msa", ()), ("sac", ()), ("sac", (ALL_PROJECTIONS,))]
 )
 def test_every_official_tensor_arrives_unchanged(
-    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path
+    method: str, overrides: tuple[str, ...], tiny: list[str], tmp_path: Path, official_sam: MakeSam
 ) -> None:
     state = official_sam().state_dict()
     settings = model_settings(tiny, method, saved(tmp_path / "sam.pth", state), *overrides)
@@ -141,7 +105,9 @@ def test_every_official_tensor_arrives_unchanged(
         assert torch.equal(own[name], tensor), f"{name} is not what the file holds"
 
 
-def test_weights_in_half_precision_become_single_precision(tiny: list[str], tmp_path: Path) -> None:
+def test_weights_in_half_precision_become_single_precision(
+    tiny: list[str], tmp_path: Path, official_sam: MakeSam
+) -> None:
     state = {name: tensor.half() for name, tensor in official_sam().state_dict().items()}
     settings = model_settings(tiny, "sam", saved(tmp_path / "half.pth", state))
     model = build_model(settings)
@@ -178,16 +144,18 @@ def refusal(method: str, tiny: list[str], state: dict[str, Tensor]) -> str:
 
 
 @pytest.mark.parametrize("sizes", WRONG.values(), ids=WRONG)
-def test_weights_of_another_backbone_are_refused_whole(sizes: dict[str, Any], tiny: list[str]) -> None:
+def test_weights_of_another_backbone_are_refused_whole(
+    sizes: dict[str, Any], tiny: list[str], official_sam: MakeSam
+) -> None:
     assert "vit_t" in refusal("lora", tiny, official_sam(**sizes).state_dict())
 
 
 @pytest.mark.parametrize("method", ["sam", "msa"])
-def test_other_methods_refuse_them_too(method: str, tiny: list[str]) -> None:
+def test_other_methods_refuse_them_too(method: str, tiny: list[str], official_sam: MakeSam) -> None:
     assert "vit_t" in refusal(method, tiny, official_sam(depth=3).state_dict())
 
 
-def test_the_sentence_says_what_the_file_holds(tiny: list[str]) -> None:
+def test_the_sentence_says_what_the_file_holds(tiny: list[str], official_sam: MakeSam) -> None:
     sentence = refusal("sam", tiny, official_sam(dim=48, depth=3, size=128).state_dict())
     assert "3 blocks" in sentence
     assert "48 channels" in sentence
@@ -205,12 +173,16 @@ def test_weights_of_something_else_are_refused(tiny: list[str], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("part", ["mask_decoder", "prompt_encoder"])
-def test_an_image_encoder_alone_is_refused_for_what_it_lacks(part: str, tiny: list[str]) -> None:
+def test_an_image_encoder_alone_is_refused_for_what_it_lacks(
+    part: str, tiny: list[str], official_sam: MakeSam
+) -> None:
     state = {name: t for name, t in official_sam().state_dict().items() if not name.startswith(part)}
     assert part in refusal("sac", tiny, state), "the image encoder fits: the sentence must name what is missing"
 
 
-def test_weights_by_path_are_recorded_with_the_hash_of_their_file(tiny: list[str], tmp_path: Path) -> None:
+def test_weights_by_path_are_recorded_with_the_hash_of_their_file(
+    tiny: list[str], tmp_path: Path, official_sam: MakeSam
+) -> None:
     path = saved(tmp_path / "sam.pth", official_sam().state_dict())
     settings = model_settings(tiny, "lora", path)
     model = build_model(settings)
@@ -220,7 +192,7 @@ def test_weights_by_path_are_recorded_with_the_hash_of_their_file(tiny: list[str
 
 
 def test_registered_weights_are_recorded_with_the_registered_hash(
-    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, official_sam: MakeSam
 ) -> None:
     path = saved(tmp_path / "vit_x.pth", official_sam().state_dict())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

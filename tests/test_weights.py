@@ -21,7 +21,7 @@ from torch import nn
 
 from sac_lightning import weights
 from sac_lightning.errors import UserError
-from sac_lightning.weights import WEIGHTS, Weights, locate, read_weights, sha256_of
+from sac_lightning.weights import WEIGHTS, Weights, locate, read_weights, sha256_of, write_weights
 
 PAYLOAD = bytes(range(256)) * 100
 FILE = "sam_vit_x.pth"
@@ -261,6 +261,25 @@ def test_a_state_dict_comes_back_as_it_was(tmp_path: Path, zipped: bool) -> None
     for name, tensor in state.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor)
+
+
+def test_what_is_written_comes_back_in_half_precision(tmp_path: Path) -> None:
+    state = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict()
+    write_weights(tmp_path / "state.safetensors", state)
+    found = read_weights(tmp_path / "state.safetensors")
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(found[name], tensor.half())
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Please log in</html>", bytes(range(256)) * 10])
+def test_damaged_safetensors_are_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as safetensors") as error:
+        read_weights(path)
+    assert str(path) in str(error.value)
 
 
 class RunsCode:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-# Commands and views: they read what a run has made, or start one.
+# Commands and views: they read what a run has made, start one, or make the weights that it starts from.
 NOT_COVERED = (
     "command.py",
     "dashboard.py",
@@ -22,6 +22,8 @@ NOT_COVERED = (
     "picture.py",
     "predict.py",
     "predictor.py",
+    "pretrain.py",
+    "pretraining",
     "prepare.py",
     "report.py",
     "reporting",

@@ -1,7 +1,7 @@
-"""SAM's published weights: where they are, how they get here, and how a file of weights is read.
+"""SAM's published weights: where they are, how they get here, and how a file of weights is read and written.
 
 `locate` turns a registered name or a path into a file; `read_weights` turns a file into tensors without ever
-running what the file says.
+running what the file says; `write_weights` writes one that cannot hold code.
 """
 
 import hashlib
@@ -13,16 +13,20 @@ import urllib.error
 import urllib.request
 import warnings
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
 from sac_lightning.errors import UserError
+from sac_lightning.whole_file import whole_file
 
 HOST = "https://dl.fbaipublicfiles.com/"
 CHUNK_BYTES = 1 << 20
@@ -123,7 +127,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     The tensors are on the CPU and, in torch's zip format, mapped from the file rather than copied.
 
     Args:
-        path: A file that holds a state dict alone, as `torch.save(model.state_dict(), path)` writes it.
+        path: A file that holds a state dict alone, as `torch.save(model.state_dict(), path)` writes it, or a
+            .safetensors file.
 
     Returns:
         The tensors by name, as they are in the file.
@@ -131,6 +136,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: Where the file cannot be read, needs code to run, or is no state dict of tensors.
     """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path} cannot be read as safetensors ({error}): get it again.") from error
     try:
         with warnings.catch_warnings(action="ignore"):  # torch warns about files that it goes on to refuse
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -150,6 +160,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UserError(f"{path} is no state dict, as its entry {name!r} is {type(value).__name__}: {REMEDY}")
     return dict(state)
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Writes a state dict as safetensors in half precision, whole or not at all."""
+    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
+    with whole_file(path) as partial:
+        partial.write_bytes(save(half))  # save_file would give the file to its owner alone.
 
 
 def _download_once(registered: Weights) -> None:

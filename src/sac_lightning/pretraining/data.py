@@ -1,0 +1,111 @@
+"""Scenes as Lightning takes them: made on the fly, every one from the seed and its own number."""
+
+import cv2
+import numpy as np
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from sac_lightning.data.base import EpochSampler
+from sac_lightning.pretraining.example import Example, make_example
+from sac_lightning.pretraining.scene import draw_scene
+from sac_lightning.pretraining.textures import texture_bank
+
+# Scenes with numbers from here on are held out: no training lasts long enough to reach them.
+FIRST_HELD_OUT = 1 << 40
+
+
+class Scenes(Dataset[Example]):
+    """The examples of a seed, ``length`` of them per epoch, from the number ``first`` on; none comes twice."""
+
+    def __init__(self, seed: int, first: int, length: int, side: int, questions: int, smallest: int) -> None:
+        """Args: side: of a scene in pixels; questions, smallest: see make_example."""
+        self.seed = seed
+        self.first = first
+        self.length = length
+        self.side = side
+        self.questions = questions
+        self.smallest = smallest
+
+    def __len__(self) -> int:
+        """Examples per epoch."""
+        return self.length
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Example:
+        """An example, on another scene where the first one drawn shows no object large enough."""
+        epoch, index = epoch_and_index
+        rng = np.random.default_rng([self.seed, self.first + epoch * self.length + index])
+        while True:
+            example = make_example(rng, draw_scene(rng, self.side), self.questions, self.smallest)
+            if example is not None:
+                return example
+
+
+class SceneData(LightningDataModule):
+    """Training scenes, new ones in every epoch, and a few held-out ones to watch."""
+
+    def __init__(
+        self,
+        seed: int,
+        side: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        questions: int,
+        smallest: int,
+        watched: int,
+        workers: int,
+    ) -> None:
+        """Puts together the settings.
+
+        Args:
+            seed: Of all scenes.
+            side: Of a scene in pixels.
+            batch_size: Scenes per step.
+            steps_per_epoch: Steps between two looks at the held-out scenes.
+            questions: Objects asked for in a training scene.
+            smallest: Pixels of the smallest object asked for.
+            watched: Held-out scenes to look at after every epoch.
+            workers: Processes that make scenes.
+        """
+        super().__init__()
+        self.seed = seed
+        self.side = side
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.questions = questions
+        self.smallest = smallest
+        self.watched = watched
+        self.workers = workers
+
+    def train_dataloader(self) -> DataLoader[Example]:
+        """The training scenes."""
+        length = self.batch_size * self.steps_per_epoch
+        scenes = Scenes(self.seed, 0, length, self.side, self.questions, self.smallest)
+        return scene_loader(scenes, self.batch_size, self.workers)
+
+    def val_dataloader(self) -> DataLoader[Example]:
+        """The first of the held-out scenes, the same after every epoch."""
+        scenes = held_out_scenes(self.seed, self.watched, self.side, self.smallest)
+        return scene_loader(scenes, self.batch_size, workers=0)
+
+
+def held_out_scenes(seed: int, number: int, side: int, smallest: int, questions: int = 4) -> Scenes:
+    """The first scenes that no training with this seed sees."""
+    return Scenes(seed, FIRST_HELD_OUT, number, side, questions, smallest)
+
+
+def scene_loader(scenes: Scenes, batch_size: int, workers: int) -> DataLoader[Example]:
+    """Batches of scenes in the order of their numbers."""
+    texture_bank()  # Before the workers start, so that they share it.
+    return DataLoader(
+        scenes,
+        batch_size,
+        sampler=EpochSampler(len(scenes), shuffle=False, seed=0),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_single_threaded,
+    )
+
+
+def _single_threaded(worker: int) -> None:
+    """OpenCV's threads would take the training's cores; 1 instead of 0 would wait for those that a fork leaves."""
+    cv2.setNumThreads(0)

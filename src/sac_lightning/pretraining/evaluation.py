@@ -1,0 +1,167 @@
+"""What a SAM makes of clicks: on held-out scenes, and on nuclei, which it has never seen."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from skimage.measure import regionprops
+from torch import Tensor
+from tqdm import tqdm
+
+from sac_lightning.data.sample import WholeImage
+from sac_lightning.inference import cut
+from sac_lightning.model.sac import SAC
+from sac_lightning.pretraining.example import Example
+from sac_lightning.pretraining.interaction import Answers, decode, interact, mask_iou
+from sac_lightning.view import View, Window
+
+CLICKS = 3
+AT_ONCE = 64
+"""Objects that go through the decoder together; memory, not the answers, depends on it."""
+
+
+@dataclass
+class ClickedImage:
+    """An image with a click at the middle of each of its N objects.
+
+    Attributes:
+        name: Of the image.
+        image: (H, W, 3) uint8.
+        truth: (H, W) bool, the objects clicked on.
+        answer: (H, W) bool, the union of the best masks after the first click.
+        clicks: (N, 2) xy in pixels.
+        best: (N, CLICKS) IoU of the best of three masks after each click.
+        single: (N, CLICKS) IoU of the single mask.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+    answer: NDArray[np.bool_]
+    clicks: NDArray[np.float32]
+    best: Tensor
+    single: Tensor
+
+
+def embed(sam: SAC, images: Tensor) -> Tensor:
+    """The image embeddings (B, 256, h, w) of images (B, 3, S, S) in 0..255."""
+    with torch.inference_mode():
+        return sam.image_encoder((images - sam.pixel_mean) / sam.pixel_std)  # type: ignore[no-any-return]
+
+
+def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[ClickedImage, float]]:
+    """Each scene with a click on each object asked for, and the IoU of the union of kinds that its points mean."""
+    for batch in batches:
+        embeddings = embed(sam, batch["image"].float())
+        with torch.inference_mode():
+            logits, _ = decode(sam, embeddings, batch["union_coords"], batch["union_labels"])
+        side = batch["image"].shape[-1]
+        unions = F.interpolate(logits[:, :1], (side, side), mode="bilinear", align_corners=False)[:, 0] > 0
+        union_iou = mask_iou(unions, batch["union"])
+        for i, embedding in enumerate(embeddings):
+            truths = batch["objects"][i] == torch.unique(batch["asked"][i])[:, None, None]
+            answers = interact(sam, embedding.expand(len(truths), -1, -1, -1), truths, CLICKS)
+            image = batch["image"][i].permute(1, 2, 0).numpy()
+            yield _clicked("", image, truths, answers), float(union_iou[i])
+
+
+def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
+    """An image with a click at the middle of each nucleus, which the model sees in the window that holds it best.
+
+    IoU is taken within the window, in the pixels of the model's input.
+
+    Args:
+        sam: The model, built for view.image_size.
+        image: With its label map.
+        view: With windows.
+    """
+    assert view.image_size is not None
+    size = (view.image_size, view.image_size)
+    by_window = _share_out(image.instances.numpy(), view)
+    height, width = image.instances.shape
+    answer, clicks, best, single = np.zeros((height, width), bool), [], [], []
+    for window, numbers in by_window.items():
+        pixels = F.interpolate(
+            cut(image.image, window)[None], size, mode="bilinear", antialias=True, align_corners=False
+        )
+        labels = F.interpolate(cut(image.instances[None], window)[None].float(), size, mode="nearest-exact")[0, 0]
+        embedding = embed(sam, pixels)
+        for chunk in torch.split(torch.tensor(numbers), AT_ONCE):
+            truths = labels == chunk[:, None, None]
+            answers = interact(sam, embedding.expand(len(chunk), -1, -1, -1), truths, CLICKS)
+            best.append(answers.best)
+            single.append(answers.single)
+            scale = np.array([window.width, window.height]) / size
+            clicks.append((answers.coords[:, 0].numpy() + 0.5) * scale - 0.5 + [window.left, window.top])
+            _add(answer, answers.masks.any(0), window)
+    return ClickedImage(
+        image.name,
+        image.image.permute(1, 2, 0).byte().numpy(),
+        image.instances.numpy() > 0,
+        answer,
+        np.concatenate(clicks).astype(np.float32),
+        torch.cat(best),
+        torch.cat(single),
+    )
+
+
+def _clicked(name: str, image: NDArray[np.uint8], truths: Tensor, answers: Answers) -> ClickedImage:
+    return ClickedImage(
+        name,
+        image,
+        truths.any(0).numpy(),
+        answers.masks.any(0).numpy(),
+        answers.coords[:, 0].numpy(),
+        answers.best,
+        answers.single,
+    )
+
+
+def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
+    """The nuclei by the window in whose middle they are most."""
+    windows = view.windows(*instances.shape)
+    shared: dict[Window, list[int]] = {}
+    for region in regionprops(instances):
+        y, x = region.centroid
+        inside = [min(x - w.left, y - w.top, w.left + w.width - x, w.top + w.height - y) for w in windows]
+        shared.setdefault(windows[int(np.argmax(inside))], []).append(region.label)
+    return shared
+
+
+def _add(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
+    """Joins a mask (S, S) of a window to that of the image."""
+    resized = F.interpolate(mask[None, None].float(), (window.height, window.width), mode="nearest-exact")[0, 0]
+    top, left = max(window.top, 0), max(window.left, 0)
+    bottom, right = (
+        min(window.top + window.height, answer.shape[0]),
+        min(window.left + window.width, answer.shape[1]),
+    )
+    inner = resized[top - window.top : bottom - window.top, left - window.left : right - window.left]
+    answer[top:bottom, left:right] |= inner.numpy() > 0
+
+
+def scene_metrics(
+    clicked: Iterable[tuple[ClickedImage, float]], number: int
+) -> tuple[dict[str, float], list[ClickedImage]]:
+    """Mean IoU over all objects of all scenes, and the scenes."""
+    scenes, unions = [], []
+    for scene, union in tqdm(clicked, desc="held-out scenes", total=number, leave=False, disable=None):
+        scenes.append(scene)
+        unions.append(union)
+    return click_metrics(scenes) | {"union": float(np.mean(unions))}, scenes
+
+
+def click_metrics(clicked: Iterable[ClickedImage]) -> dict[str, float]:
+    """Mean IoU over all objects after one click and after three, best of three masks and the single one."""
+    images = list(clicked)
+    best, single = torch.cat([image.best for image in images]), torch.cat([image.single for image in images])
+    return {
+        "objects": len(best),
+        "one_click": float(best[:, 0].mean()),
+        "three_clicks": float(best[:, -1].mean()),
+        "one_click_single_mask": float(single[:, 0].mean()),
+        "three_clicks_single_mask": float(single[:, -1].mean()),
+    }

@@ -1,0 +1,61 @@
+"""Pictures of a pre-training: its curves, and what the model makes of clicks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from sac_lightning.picture import draw_points, overlaid
+from sac_lightning.pretraining.evaluation import ClickedImage
+from sac_lightning.whole_file import whole_file
+
+mpl.use("Agg")
+
+
+def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """The losses and the IoU on held-out scenes, epoch by epoch.
+
+    Args:
+        path: Of the PNG.
+        rows: Of History.
+    """
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    losses, ious = figure.subplots(1, 2)
+    epochs = [row["epoch"] + 1 for row in rows]
+    for name in rows[0]:
+        kind, _, what = name.partition("/")
+        axis = {"train": losses, "val": ious}.get(kind)
+        if axis is not None:
+            axis.plot(epochs, [row[name] for row in rows], label=what.removesuffix("_iou").replace("_", " "))
+    losses.set(title="training losses", xlabel="epoch", ylim=(0, None))
+    ious.set(title="mean IoU on held-out scenes", xlabel="epoch", ylim=(0, 1))
+    for axis in (losses, ious):
+        axis.legend(fontsize=8)
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def write_clicks(path: Path, images: Sequence[ClickedImage]) -> None:
+    """Images with what was clicked on, and what came of one click each.
+
+    Args:
+        path: Of the PNG.
+        images: At least one.
+    """
+    figure = Figure(figsize=(9, 3.2 * len(images)), layout="constrained")
+    for row, image in zip(figure.subplots(len(images), 3, squeeze=False), images, strict=True):
+        answer = overlaid(image.image, image.answer)
+        draw_points(answer, image.clicks.tolist(), [1] * len(image.clicks))
+        titles = (image.name[:32], "clicked on", f"best of three masks, mean IoU {image.best[:, 0].mean():.2f}")
+        panels = (image.image, overlaid(image.image, image.truth), answer)
+        for axis, title, panel in zip(row, titles, panels, strict=True):
+            axis.imshow(panel)
+            axis.set_title(title, fontsize=8, parse_math=False)
+            axis.set_axis_off()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")

@@ -1,0 +1,160 @@
+"""The LightningModule of the pre-training: a step asks SAM about scenes and lets it correct itself."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sac_lightning.model.sac import SAC
+from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
+from sac_lightning.pretraining.example import Example
+from sac_lightning.pretraining.interaction import corrections, decode, interact
+from sac_lightning.pretraining.losses import balanced_bce, coverage, dice, iou, mask_loss
+
+WATCHED_CLICKS = 3
+MOST_CORRECTIONS = 3
+
+
+class PretrainingTask(LightningModule):
+    """Trains image encoder, prompt encoder and mask decoder together.
+
+    A step asks for objects, by a click each or by a box; corrects the answers by clicks on what is wrong; asks for
+    unions of kinds by many points; and trains the embedding directly through heads that are dropped afterwards.
+    """
+
+    def __init__(
+        self,
+        sam: SAC,
+        patch: int,
+        objects: int,
+        box_share: float,
+        seed: int,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[..., LRScheduler],
+    ) -> None:
+        """Puts together what trains.
+
+        Args:
+            sam: With everything in it set to train.
+            patch: Side of a patch of its image encoder, in pixels.
+            objects: Objects of each scene that go through the decoder; all asked ones train the similarity.
+            box_share: Share of the steps that begin with boxes instead of clicks.
+            seed: Of the corrections.
+            optimizer: Parameters to an optimiser.
+            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch.
+        """
+        super().__init__()
+        self.sam = sam
+        self.similarity_of_objects = SimilarityHead()
+        self.similarity_of_kinds = SimilarityHead()
+        self.reconstruction = ReconstructionHead(patch)
+        self.objects = objects
+        self.box_share = box_share
+        self.seed = seed
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+
+    def training_step(self, batch: Example) -> Tensor:
+        """The sum of the losses of a batch of scenes."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        images = (batch["image"] - self.sam.pixel_mean) / self.sam.pixel_std
+        embeddings = self.sam.image_encoder(images)
+        losses = self._of_the_embedding(embeddings, images, batch)
+        losses |= self._of_objects(embeddings, batch, generator)
+        losses["union"] = self._of_a_union(embeddings, batch)
+        total = torch.stack(list(losses.values())).sum()
+        logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
+        return total
+
+    @property
+    def focus(self) -> float:
+        """Share of the focal loss: 0 in the first three tenths of the training, 1 in the last three."""
+        progress = self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
+        return min(max((progress - 0.3) / 0.4, 0.0), 1.0)
+
+    def _of_the_embedding(self, embeddings: Tensor, images: Tensor, batch: Example) -> dict[str, Tensor]:
+        """Similarity of the pixels of an object and of a kind, and the reconstruction of the image."""
+        side = images.shape[-1]
+        objects = self.similarity_of_objects(embeddings, batch["clicks"], side)
+        stride = side // objects.shape[-1]
+        centres = slice(stride // 2, None, stride)
+        object_map, kind_map = (batch[key][:, None, centres, centres] for key in ("objects", "kinds"))
+        same_object = (object_map == batch["asked"][..., None, None]).float()
+        kinds = self.similarity_of_kinds(embeddings, batch["clicks"], side)
+        clicked = batch["clicks"].long()
+        kind = batch["kinds"].flatten(1).gather(1, clicked[..., 1] * side + clicked[..., 0])
+        same_kind = (kind_map == kind[..., None, None]).float()
+        return {
+            "similarity_of_objects": (balanced_bce(objects, same_object) + dice(objects, same_object)).mean(),
+            "similarity_of_kinds": 0.5 * (balanced_bce(kinds, same_kind) + dice(kinds, same_kind)).mean(),
+            "reconstruction": 0.5 * self.reconstruction(embeddings, images),
+        }
+
+    def _of_objects(self, embeddings: Tensor, batch: Example, generator: torch.Generator) -> dict[str, Tensor]:
+        """A first question about each object, by click or box, and a second one after corrections."""
+        side, grid = batch["image"].shape[-1], 4 * embeddings.shape[-1]
+        asked = batch["asked"][:, : self.objects, None, None]
+        target = coverage(batch["objects"][:, None] == asked, grid).flatten(0, 1)[:, None]
+        repeated = embeddings.repeat_interleave(self.objects, dim=0)
+        coords = batch["clicks"][:, : self.objects].reshape(-1, 1, 2)
+        labels = torch.ones(coords.shape[:2], dtype=torch.long, device=coords.device)
+        boxes = None
+        if torch.rand((), generator=generator) < self.box_share:
+            boxes = batch["boxes"][:, : self.objects].reshape(-1, 4)
+            logits, estimate = decode(self.sam, repeated, boxes=boxes)
+        else:
+            logits, estimate = decode(self.sam, repeated, coords, labels)
+        first = self._of_answers(logits, estimate, target)
+
+        rated_best = estimate[:, 1:].argmax(1) + 1
+        answer = logits.detach()[torch.arange(len(logits)), rated_best][:, None]
+        number = int(torch.randint(1, MOST_CORRECTIONS + 1, (), generator=generator))
+        more_coords, more_labels = corrections(answer[:, 0], target[:, 0], number, side, generator)
+        if boxes is None:
+            more_coords, more_labels = torch.cat([coords, more_coords], 1), torch.cat([labels, more_labels], 1)
+        shown = answer if torch.rand((), generator=generator) < 0.5 else None
+        logits, estimate = decode(self.sam, repeated, more_coords, more_labels, boxes, shown)
+        second = self._of_answers(logits, estimate, target)
+        return {"first_answer": first, "corrected_answer": second}
+
+    def _of_answers(self, logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
+        """The single mask's loss, the lowest of the three's, and the error of the estimated IoU."""
+        each = mask_loss(logits, target, self.focus)  # (N, 4)
+        error = (estimate - iou(logits.detach(), target)) ** 2
+        return (each[:, 0] + each[:, 1:].amin(1)).mean() + error.mean()
+
+    def _of_a_union(self, embeddings: Tensor, batch: Example) -> Tensor:
+        """Many points, one answer, of the single mask: all objects of the kinds that the points stand for."""
+        target = coverage(batch["union"], 4 * embeddings.shape[-1])[:, None]
+        logits, estimate = decode(self.sam, embeddings, batch["union_coords"], batch["union_labels"])
+        error = (estimate[:, :1] - iou(logits[:, :1].detach(), target)) ** 2
+        return mask_loss(logits[:, :1], target, self.focus).mean() + error.mean()
+
+    def validation_step(self, batch: Example) -> None:
+        """Clicks on the objects of held-out scenes, and asks for their unions."""
+        images = (batch["image"] - self.sam.pixel_mean) / self.sam.pixel_std
+        embeddings = self.sam.image_encoder(images)
+        truths = batch["objects"][:, None] == batch["asked"][..., None, None]
+        repeated = embeddings.repeat_interleave(truths.shape[1], dim=0)
+        answers = interact(self.sam, repeated, truths.flatten(0, 1), WATCHED_CLICKS)
+        target = coverage(batch["union"], 4 * embeddings.shape[-1])[:, None]
+        logits, _ = decode(self.sam, embeddings, batch["union_coords"], batch["union_labels"])
+        watched = {
+            "one_click": answers.best[:, 0],
+            "three_clicks": answers.best[:, -1],
+            "union": iou(logits[:, :1], target)[:, 0],
+        }
+        for name, values in watched.items():
+            self.log(f"val/{name}_iou", values.float().mean(), prog_bar=True, batch_size=len(values))
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over everything, and its scheduler."""
+        optimizer = self.make_optimizer(self.parameters())
+        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
