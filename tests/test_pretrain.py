@@ -112,6 +112,19 @@ def test_an_interrupted_one_goes_on_to_the_same_end(
     assert sha256_of(tmp_path / "vit_t.safetensors") == sha256_of(whole / "vit_t.safetensors")
 
 
+def test_it_goes_on_from_weights_at_a_finer_size(whole: Path, tmp_path: Path) -> None:
+    weights = whole / "vit_t.safetensors"
+    record = run(tmp_path / "as_is", f"backbone.weights={weights}", "view.image_size=128", "trainer.max_epochs=0")
+    assert sha256_of(tmp_path / "as_is" / "vit_t.safetensors") == sha256_of(weights)
+    assert record["metrics"]["scenes"] != record["metrics"]["scenes_untrained"]
+    assert sha256_of(weights) in (tmp_path / "as_is" / "vit_t.md").read_text().replace(
+        record["weights"]["sha256"], "", 1
+    )
+    run(tmp_path / "on", f"backbone.weights={weights}", "view.image_size=128", "trainer.max_epochs=1")
+    finer, before = (read_weights(path) for path in (tmp_path / "on" / "vit_t.safetensors", weights))
+    assert {name: t.shape for name, t in finer.items()} == {name: t.shape for name, t in before.items()}
+
+
 def test_it_learns(tmp_path: Path) -> None:
     """Some twenty steps on small scenes: the losses that train the embedding directly have come down."""
     record = run(
@@ -144,6 +157,8 @@ def test_the_nuclei_of_a_data_set_are_clicked_on(tmp_path: Path) -> None:
     [
         (["resume=nothing.ckpt"], "nothing.ckpt does not exist"),
         (["data=folder", "data.root=nowhere"], "nowhere"),
+        (["backbone.weights=nowhere.pth"], "nowhere.pth"),
+        (["view.image_size=70"], "view.image_size is 70: choose a multiple of the patch"),
     ],
 )
 def test_bad_input_is_refused_before_the_training(

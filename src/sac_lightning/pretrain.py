@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 from tqdm import tqdm
 
-from sac_lightning.build import initialise_positions, load_official_state
+from sac_lightning.build import initialise_positions, load_base, load_official_state
 from sac_lightning.command import command
 from sac_lightning.configuration import plain
 from sac_lightning.data.base import NucleiDataModule
@@ -50,10 +50,12 @@ def pretrain(cfg: DictConfig) -> None:
     config = plain(cfg)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
-    nuclei = nuclei_to_click_on(config, backbone)
+    view = View(**cfg.view)
+    nuclei = nuclei_to_click_on(config, view)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    model = new_sam(backbone)
+    model = new_sam(backbone, cfg.view.image_size)
     untrained = deepcopy(model).requires_grad_(False)
+    base = load_base(model, config) if backbone.weights is not None else None
     history = History()
     trainer = fit(cfg, config, model, history)
     if not trainer.is_global_zero:
@@ -65,7 +67,7 @@ def pretrain(cfg: DictConfig) -> None:
     model.requires_grad_(False).eval()
     metrics, pictures = {}, {}
     for name, tested in (("", model), ("_untrained", untrained)):
-        metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, backbone, tested)
+        metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, tested)
         if nuclei is not None:
             clicked = tested_on_nuclei(tested, nuclei)
             metrics[f"{cfg.data.name}{name}"], pictures[f"{cfg.data.name}{name}"] = click_metrics(clicked), clicked
@@ -75,6 +77,7 @@ def pretrain(cfg: DictConfig) -> None:
             "bytes": weights.stat().st_size,
             "sha256": sha256_of(weights),
         },
+        "base_weights": base,
         "metrics": metrics,
         "parameters": {name: parameter_counts(part)["total"] for name, part in model.named_children()},
         "epochs": len(history.rows),
@@ -86,20 +89,18 @@ def pretrain(cfg: DictConfig) -> None:
     print_summary(metrics, written)
 
 
-def new_sam(backbone: Backbone) -> SAC:
+def new_sam(backbone: Backbone, image_size: int) -> SAC:
     """A SAM with random weights, all of which train."""
-    model = sam(backbone, Prompts(points=0), backbone.native_size).requires_grad_(True)
+    model = sam(backbone, Prompts(points=0), image_size).requires_grad_(True)
     initialise_positions(model)
     return model
 
 
-def nuclei_to_click_on(config: Mapping[str, Any], backbone: Backbone) -> NucleiDataModule | None:
+def nuclei_to_click_on(config: Mapping[str, Any], view: View) -> NucleiDataModule | None:
     """The data set whose test images are clicked on, read before the training begins; None without one."""
     if "data" not in config:
         return None
     arguments = {key: value for key, value in config["data"].items() if key != "name"}
-    side = backbone.native_size
-    view = View(image_size=side, crop=side, stretch=True)
     make = instantiate(arguments, _partial_=True, _convert_="all")
     data = make(view=view, experts=ExpertPoints(), seed=config["seed"])
     assert isinstance(data, NucleiDataModule)
@@ -120,7 +121,7 @@ def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
     )
-    data = SceneData(cfg.seed, cfg.backbone.native_size, **cfg.scenes)
+    data = SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(cfg.trainer, callbacks=[last, history], logger=make_loggers(cfg.logger, config))
     assert isinstance(trainer, Trainer)
@@ -132,12 +133,10 @@ def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
     return trainer
 
 
-def tested_on_scenes(
-    cfg: DictConfig, backbone: Backbone, model: nn.Module
-) -> tuple[dict[str, float], list[ClickedImage]]:
+def tested_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
     """Mean IoU on held-out scenes, and some of them to be shown."""
     assert isinstance(model, SAC)
-    scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, backbone.native_size, cfg.scenes.smallest)
+    scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
     batches = scene_loader(scenes, cfg.scenes.batch_size, workers=0)
     metrics, clicked = scene_metrics(click_on_scenes(model, batches), len(scenes))
     return metrics, clicked[:PICTURED]

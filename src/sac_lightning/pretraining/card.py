@@ -8,16 +8,19 @@ def model_card(record: Mapping[str, Any]) -> str:
     """The card, in Markdown, of the record that a pre-training has written.
 
     Args:
-        record: With ``weights`` (name, sha256, bytes), ``config``, ``metrics``, ``parameters``, ``date``.
+        record: With ``weights`` (name, sha256, bytes), ``base_weights`` (what it went on from, or None),
+            ``config``, ``metrics``, ``parameters``, ``date``.
     """
     config, weights, metrics = record["config"], record["weights"], record["metrics"]
+    base = record["base_weights"]
+    start = "from scratch" if base is None else f"from weights with the SHA-256 `{base['sha256']}`"
     backbone, scenes, trainer = config["backbone"], config["scenes"], config["trainer"]
     steps = record["epochs"] * scenes["steps_per_epoch"]
     parameters = ", ".join(f"{part.replace('_', ' ')} {number:,}" for part, number in record["parameters"].items())
     return f"""# {weights["name"]}
 
-A small promptable segmentation model in the format of segment-anything's `Sam`, trained from scratch by
-sac_lightning for machines without a GPU. Licence: Apache-2.0, as the package's.
+A small promptable segmentation model in the format of segment-anything's `Sam`, pre-trained by sac_lightning for
+machines without a GPU. Licence: Apache-2.0, as the package's.
 
 | | |
 | --- | --- |
@@ -29,7 +32,8 @@ sac_lightning for machines without a GPU. Licence: Apache-2.0, as the package's.
 | parameters | {parameters} |
 | date | {record["date"][:10]} |
 | seed | {config["seed"]} |
-| training | {steps:,} steps of {scenes["batch_size"]} scenes, {trainer["precision"]}, \
+| training | {start}, {steps:,} steps of {scenes["batch_size"]} scenes of {config["view"]["image_size"]} pixels, \
+{trainer["precision"]}, \
 {sum(row["train_seconds"] for row in record["history"]) / 3600:.1f} hours on {record["device"]} |
 | made by | `python -m sac_lightning.pretrain` of sac_lightning {record["versions"]["sac-lightning"]}, \
 torch {record["versions"]["torch"]} |
