@@ -29,14 +29,17 @@ def data_root() -> Path:
     return Path(os.environ["SAC_DATA"]).resolve()
 
 
-# A SAM of a few thousand parameters on scenes of 64 pixels.
-TINY = [
+TINY_BACKBONE = [
     "backbone.dim=32",
     "backbone.depth=2",
     "backbone.heads=2",
     "backbone.global_blocks=[1]",
     "backbone.window=3",
     "backbone.native_size=64",
+]
+# A SAM of a few thousand parameters on scenes of 64 pixels.
+TINY = [
+    *TINY_BACKBONE,
     "view.image_size=64",
     "prompts.map_size=32",
     "prompts.generator.init_features=4",
@@ -50,6 +53,12 @@ TINY = [
     "trainer.precision=32-true",
     "+trainer.enable_progress_bar=false",
 ]
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> list[str]:
+    """Overrides for an image encoder of a few thousand parameters at 64 pixels."""
+    return list(TINY_BACKBONE)
 
 
 @pytest.fixture(scope="session")

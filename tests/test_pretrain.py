@@ -20,12 +20,6 @@ from sac_lightning.pretrain import pretrain
 from sac_lightning.weights import read_weights, sha256_of
 
 TINY = [
-    "backbone.dim=32",
-    "backbone.depth=2",
-    "backbone.heads=2",
-    "backbone.global_blocks=[1]",
-    "backbone.window=3",
-    "backbone.native_size=64",
     "scenes.batch_size=2",
     "scenes.steps_per_epoch=2",
     "scenes.questions=4",
@@ -39,15 +33,24 @@ TINY = [
 ]
 
 
-def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    pretrain(composed("pretrain", [*TINY, f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
+Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tiny_backbone: list[str]) -> Run:
+    """Pre-trains into a folder with some overrides and returns the record."""
+
+    def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        pretrain(composed("pretrain", [*tiny_backbone, *TINY, f"output_dir={output_dir}", *overrides]))
+        record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
+        return record
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     run(folder)
     return folder
@@ -60,7 +63,7 @@ def test_segment_anything_loads_what_it_writes(whole: Path, official_sam: Callab
     sam.load_state_dict(state, strict=True)
 
 
-def test_everything_has_trained(whole: Path, tmp_path: Path) -> None:
+def test_everything_has_trained(run: Run, whole: Path, tmp_path: Path) -> None:
     run(tmp_path, "trainer.max_epochs=0")
     trained, untrained = (read_weights(folder / "vit_t.safetensors") for folder in (whole, tmp_path))
     same = {name for name in trained if torch.equal(trained[name], untrained[name])}
@@ -70,7 +73,7 @@ def test_everything_has_trained(whole: Path, tmp_path: Path) -> None:
     assert same <= allowed
 
 
-def test_boxes_train_their_corners(whole: Path, tmp_path: Path) -> None:
+def test_boxes_train_their_corners(run: Run, whole: Path, tmp_path: Path) -> None:
     run(tmp_path, "box_share=1")
     boxes, clicks = (read_weights(folder / "vit_t.safetensors") for folder in (tmp_path, whole))
     for i in (2, 3):
@@ -95,7 +98,7 @@ def test_the_record_and_the_card_describe_the_file(whole: Path) -> None:
 
 
 def test_an_interrupted_one_goes_on_to_the_same_end(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_train_epoch_end = History.on_train_epoch_end
 
@@ -112,7 +115,7 @@ def test_an_interrupted_one_goes_on_to_the_same_end(
     assert sha256_of(tmp_path / "vit_t.safetensors") == sha256_of(whole / "vit_t.safetensors")
 
 
-def test_it_goes_on_from_weights_at_a_finer_size(whole: Path, tmp_path: Path) -> None:
+def test_it_goes_on_from_weights_at_a_finer_size(run: Run, whole: Path, tmp_path: Path) -> None:
     weights = whole / "vit_t.safetensors"
     record = run(tmp_path / "as_is", f"backbone.weights={weights}", "view.image_size=128", "trainer.max_epochs=0")
     assert sha256_of(tmp_path / "as_is" / "vit_t.safetensors") == sha256_of(weights)
@@ -125,7 +128,7 @@ def test_it_goes_on_from_weights_at_a_finer_size(whole: Path, tmp_path: Path) ->
     assert {name: t.shape for name, t in finer.items()} == {name: t.shape for name, t in before.items()}
 
 
-def test_it_learns(tmp_path: Path) -> None:
+def test_it_learns(run: Run, tmp_path: Path) -> None:
     """Some twenty steps on small scenes: the losses that train the embedding directly have come down."""
     record = run(
         tmp_path, "scenes.steps_per_epoch=6", "trainer.max_epochs=4", "optimizer.lr=2e-3", "tested_scenes=1"
@@ -135,7 +138,7 @@ def test_it_learns(tmp_path: Path) -> None:
         assert last[name] < first[name]
 
 
-def test_the_nuclei_of_a_data_set_are_clicked_on(tmp_path: Path) -> None:
+def test_the_nuclei_of_a_data_set_are_clicked_on(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "own"
     for kind in ("images", "instances"):
         (folder / kind).mkdir(parents=True)
@@ -162,7 +165,7 @@ def test_the_nuclei_of_a_data_set_are_clicked_on(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_refused_before_the_training(
-    overrides: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, overrides: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("the training started"))
     with pytest.raises(UserError, match=sentence):

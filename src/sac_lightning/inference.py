@@ -165,15 +165,9 @@ class _Blend:
         size = (window.height, window.width)
         logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
         ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
-        top, left = max(window.top, 0), max(window.left, 0)
-        bottom = min(window.top + window.height, self.sum.shape[0])
-        right = min(window.left + window.width, self.sum.shape[1])
-        inner = (
-            slice(top - window.top, bottom - window.top),
-            slice(left - window.left, right - window.left),
-        )
-        self.sum[top:bottom, left:right] += (torch.sigmoid(logits[0, 0]) * ramp)[inner]
-        self.weight[top:bottom, left:right] += ramp[inner]
+        in_image, in_window = window.inside(*self.sum.shape)
+        self.sum[in_image] += (torch.sigmoid(logits[0, 0]) * ramp)[in_window]
+        self.weight[in_image] += ramp[in_window]
 
     def result(self) -> Tensor:
         """(H, W)."""

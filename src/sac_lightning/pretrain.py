@@ -21,7 +21,6 @@ from sac_lightning.configuration import plain
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
 from sac_lightning.history import History
-from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC
@@ -37,7 +36,7 @@ from sac_lightning.pretraining.evaluation import (
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.results import environment, parameter_counts, provenance, write_record
-from sac_lightning.view import View
+from sac_lightning.train import make_data
 from sac_lightning.wandb_view import make_loggers
 from sac_lightning.weights import read_weights, sha256_of, write_weights
 from sac_lightning.whole_file import whole_file
@@ -50,8 +49,7 @@ def pretrain(cfg: DictConfig) -> None:
     config = plain(cfg)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
-    view = View(**cfg.view)
-    nuclei = nuclei_to_click_on(config, view)
+    nuclei = nuclei_to_click_on(config)
     seed_everything(cfg.seed, workers=True, verbose=False)
     model = new_sam(backbone, cfg.view.image_size)
     untrained = deepcopy(model).requires_grad_(False)
@@ -96,14 +94,11 @@ def new_sam(backbone: Backbone, image_size: int) -> SAC:
     return model
 
 
-def nuclei_to_click_on(config: Mapping[str, Any], view: View) -> NucleiDataModule | None:
+def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
     """The data set whose test images are clicked on, read before the training begins; None without one."""
     if "data" not in config:
         return None
-    arguments = {key: value for key, value in config["data"].items() if key != "name"}
-    make = instantiate(arguments, _partial_=True, _convert_="all")
-    data = make(view=view, experts=ExpertPoints(), seed=config["seed"])
-    assert isinstance(data, NucleiDataModule)
+    data = make_data({**config, "model": {}})  # Without expert points.
     data.read("test")
     return data
 
@@ -117,6 +112,7 @@ def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
         patch=cfg.backbone.patch,
         objects=cfg.objects,
         box_share=cfg.box_share,
+        focus=cfg.focus,
         seed=cfg.seed,
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),

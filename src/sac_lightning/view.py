@@ -20,6 +20,13 @@ class Window:
     width: int
     height: int
 
+    def inside(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Rows and columns of the part that lies within an image of this size: in the image, and in the window."""
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom, right = min(self.top + self.height, height), min(self.left + self.width, width)
+        in_window = (slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left))
+        return (slice(top, bottom), slice(left, right)), in_window
+
 
 @dataclass(frozen=True)
 class View:

@@ -14,7 +14,8 @@ from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining import interaction
-from sac_lightning.pretraining.interaction import corrections, decode, interact, mask_iou, middle
+from sac_lightning.pretraining.interaction import corrections, decode, interact, middle
+from sac_lightning.pretraining.losses import mask_iou
 
 SIDE = 64
 

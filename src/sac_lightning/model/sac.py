@@ -93,14 +93,14 @@ class SAC(nn.Module):
             expert_labels: (B, E), 1 nucleus, 0 background, -1 padding.
             seeds: (B,), one seed per image for the random selection R. Default: zeros.
         """
-        images = (images - self.pixel_mean) / self.pixel_std
+        images = self.normalised(images)
         image_embeddings = self.image_encoder(images)
         generator_logits, point_coords, point_labels = self._generate_prompts(images, seeds)
         if expert_coords is not None and expert_labels is not None:
             point_coords = torch.cat([point_coords, expert_coords], dim=1)
             point_labels = torch.cat([point_labels, expert_labels], dim=1)
-        image_pe, sparse_embeddings, dense_embeddings = self._encode_prompts(
-            point_coords, point_labels, generator_logits if self.dense else None
+        image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(
+            point_coords, point_labels, mask_logits=generator_logits if self.dense else None
         )
         low_res_logits, iou = self.mask_decoder(
             image_embeddings,
@@ -111,6 +111,10 @@ class SAC(nn.Module):
         )
         logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
         return Segmentation(logits, iou[:, 0], generator_logits, point_coords, point_labels)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in 0..255 with SAM's pixel mean and standard deviation taken out."""
+        return (images - self.pixel_mean) / self.pixel_std
 
     def _generate_prompts(self, images: Tensor, seeds: Tensor | None) -> tuple[Tensor | None, Tensor, Tensor]:
         """The generator's logits and its points, (B, N, 2) in input pixels with labels (B, N)."""
@@ -126,15 +130,19 @@ class SAC(nn.Module):
         padding = (labels == -1).unsqueeze(-1)
         return logits, scaled(coords, size / self.map_size).masked_fill(padding, 0), labels
 
-    def _encode_prompts(
-        self, point_coords: Tensor, point_labels: Tensor, mask_logits: Tensor | None
+    def encode_prompts(
+        self,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        boxes: Tensor | None = None,
+        mask_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """SAM's prompt encoder on points and, where they are given, on logits of a mask (B, 1, m, m).
+        """SAM's prompt encoder on points and, where given, boxes (B, 4) and logits of a mask (B, 1, m, m).
 
         It works in full precision: a position in bfloat16 would be off by pixels.
 
         Returns the positions of the grid (1, 256, h, w), the embeddings of the points (B, N + 1, 256; N = 0
-        gives none) and the dense ones (B, 256, h, w).
+        gives none) or of points and boxes (B, N + 2, 256), and the dense ones (B, 256, h, w).
         """
         with torch.autocast(point_coords.device.type, enabled=False):
             points = (point_coords, point_labels) if point_coords.shape[1] else None
@@ -142,7 +150,7 @@ class SAC(nn.Module):
             if mask_logits is not None:
                 size = self.prompt_encoder.mask_input_size  # 4 times the grid of the image embeddings.
                 masks = F.interpolate(mask_logits.detach().float(), size, mode="bilinear", antialias=True)
-            sparse, dense = self.prompt_encoder(points=points, boxes=None, masks=masks)
+            sparse, dense = self.prompt_encoder(points=points, boxes=boxes, masks=masks)
             image_pe = self.prompt_encoder.get_dense_pe()
         batch = point_coords.shape[0]
         return image_pe, sparse.expand(batch, -1, -1), dense.expand(batch, -1, -1, -1)

@@ -15,10 +15,10 @@ from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference import cut
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.example import Example
-from sac_lightning.pretraining.interaction import Answers, decode, interact, mask_iou
+from sac_lightning.pretraining.interaction import CLICKS, decode, interact
+from sac_lightning.pretraining.losses import mask_iou
 from sac_lightning.view import View, Window
 
-CLICKS = 3
 AT_ONCE = 64
 """Objects that go through the decoder together; memory, not the answers, depends on it."""
 
@@ -49,7 +49,7 @@ class ClickedImage:
 def embed(sam: SAC, images: Tensor) -> Tensor:
     """The image embeddings (B, 256, h, w) of images (B, 3, S, S) in 0..255."""
     with torch.inference_mode():
-        return sam.image_encoder((images - sam.pixel_mean) / sam.pixel_std)  # type: ignore[no-any-return]
+        return sam.image_encoder(sam.normalised(images))  # type: ignore[no-any-return]
 
 
 def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[ClickedImage, float]]:
@@ -64,8 +64,16 @@ def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[Clic
         for i, embedding in enumerate(embeddings):
             truths = batch["objects"][i] == torch.unique(batch["asked"][i])[:, None, None]
             answers = interact(sam, embedding.expand(len(truths), -1, -1, -1), truths, CLICKS)
-            image = batch["image"][i].permute(1, 2, 0).numpy()
-            yield _clicked("", image, truths, answers), float(union_iou[i])
+            scene = ClickedImage(
+                "",
+                batch["image"][i].permute(1, 2, 0).numpy(),
+                truths.any(0).numpy(),
+                answers.masks.any(0).numpy(),
+                answers.coords[:, 0].numpy(),
+                answers.best,
+                answers.single,
+            )
+            yield scene, float(union_iou[i])
 
 
 def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
@@ -108,18 +116,6 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     )
 
 
-def _clicked(name: str, image: NDArray[np.uint8], truths: Tensor, answers: Answers) -> ClickedImage:
-    return ClickedImage(
-        name,
-        image,
-        truths.any(0).numpy(),
-        answers.masks.any(0).numpy(),
-        answers.coords[:, 0].numpy(),
-        answers.best,
-        answers.single,
-    )
-
-
 def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
     """The nuclei by the window in whose middle they are most."""
     windows = view.windows(*instances.shape)
@@ -134,13 +130,8 @@ def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[in
 def _add(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
     """Joins a mask (S, S) of a window to that of the image."""
     resized = F.interpolate(mask[None, None].float(), (window.height, window.width), mode="nearest-exact")[0, 0]
-    top, left = max(window.top, 0), max(window.left, 0)
-    bottom, right = (
-        min(window.top + window.height, answer.shape[0]),
-        min(window.left + window.width, answer.shape[1]),
-    )
-    inner = resized[top - window.top : bottom - window.top, left - window.left : right - window.left]
-    answer[top:bottom, left:right] |= inner.numpy() > 0
+    in_image, in_window = window.inside(*answer.shape)
+    answer[in_image] |= resized[in_window].numpy() > 0
 
 
 def scene_metrics(

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.model.sac import SAC
+from sac_lightning.pretraining.losses import mask_iou
+
+CLICKS = 3
+"""What a model is judged by: the first click and two corrections."""
 
 
 def decode(
@@ -20,7 +24,7 @@ def decode(
     boxes: Tensor | None = None,
     mask_logits: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """SAM's prompt encoder, in full precision, and mask decoder.
+    """SAM's prompt encoder and mask decoder.
 
     Args:
         sam: The model.
@@ -33,11 +37,10 @@ def decode(
     Returns:
         Logits (N, 4, 4h, 4w), the single mask first and then the three; and the estimates of their IoU, (N, 4).
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
-        points = None if coords is None or labels is None else (coords, labels)
-        sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=mask_logits)
-        image_pe = sam.prompt_encoder.get_dense_pe()
-    dense = dense.expand(len(embeddings), -1, -1, -1)
+    if coords is None or labels is None:
+        coords = torch.zeros(len(embeddings), 0, 2, device=embeddings.device)
+        labels = coords.new_zeros(len(embeddings), 0)
+    image_pe, sparse, dense = sam.encode_prompts(coords, labels, boxes, mask_logits)
     logits, iou = sam.mask_decoder.predict_masks(embeddings, image_pe, sparse, dense)
     return logits.float(), iou.float()
 
@@ -119,12 +122,6 @@ def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answe
         wrong, signs = _errors(rated_best.cpu(), truths.cpu())
     assert first is not None
     return Answers(torch.stack(best, 1), torch.stack(single, 1), first, coords, labels)
-
-
-def mask_iou(masks: Tensor, truths: Tensor) -> Tensor:
-    """IoU of boolean masks (..., S, S) that broadcast: (...,), 1 where both are empty."""
-    intersection, union = (masks & truths).sum((-2, -1)), (masks | truths).sum((-2, -1))
-    return (intersection + (union == 0)) / (union + (union == 0))
 
 
 def middle(mask: NDArray[np.bool_]) -> tuple[int, int]:

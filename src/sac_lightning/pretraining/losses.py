@@ -64,7 +64,10 @@ def mask_loss(logits: Tensor, target: Tensor, focus: float) -> Tensor:
 
 def iou(logits: Tensor, target: Tensor) -> Tensor:
     """IoU of the masks logits > 0 and target > 0.5: (...,), 1 where both are empty."""
-    prediction, truth = (logits > 0).flatten(-2), (target.expand_as(logits) > 0.5).flatten(-2)
-    intersection = (prediction & truth).sum(-1)
-    union = (prediction | truth).sum(-1)
+    return mask_iou(logits > 0, target > 0.5)
+
+
+def mask_iou(masks: Tensor, truths: Tensor) -> Tensor:
+    """IoU of boolean masks (..., h, w) that broadcast: (...,), 1 where both are empty."""
+    intersection, union = (masks & truths).sum((-2, -1)), (masks | truths).sum((-2, -1))
     return (intersection + (union == 0)) / (union + (union == 0))

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from sac_lightning.picture import draw_points, overlaid
 from sac_lightning.pretraining.evaluation import ClickedImage
 from sac_lightning.whole_file import whole_file
-
-mpl.use("Agg")
 
 
 def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

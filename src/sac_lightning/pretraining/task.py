@@ -12,10 +12,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
 from sac_lightning.pretraining.example import Example
-from sac_lightning.pretraining.interaction import corrections, decode, interact
+from sac_lightning.pretraining.interaction import CLICKS, corrections, decode, interact
 from sac_lightning.pretraining.losses import balanced_bce, coverage, dice, iou, mask_loss
 
-WATCHED_CLICKS = 3
 MOST_CORRECTIONS = 3
 
 
@@ -32,6 +31,7 @@ class PretrainingTask(LightningModule):
         patch: int,
         objects: int,
         box_share: float,
+        focus: tuple[float, float],
         seed: int,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[..., LRScheduler],
@@ -43,6 +43,8 @@ class PretrainingTask(LightningModule):
             patch: Side of a patch of its image encoder, in pixels.
             objects: Objects of each scene that go through the decoder; all asked ones train the similarity.
             box_share: Share of the steps that begin with boxes instead of clicks.
+            focus: Shares of the training at which the focal loss begins to replace balanced cross-entropy, and at
+                which it has.
             seed: Of the corrections.
             optimizer: Parameters to an optimiser.
             scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch.
@@ -54,6 +56,7 @@ class PretrainingTask(LightningModule):
         self.reconstruction = ReconstructionHead(patch)
         self.objects = objects
         self.box_share = box_share
+        self.begin, self.end = focus
         self.seed = seed
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
@@ -61,7 +64,7 @@ class PretrainingTask(LightningModule):
     def training_step(self, batch: Example) -> Tensor:
         """The sum of the losses of a batch of scenes."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        images = (batch["image"] - self.sam.pixel_mean) / self.sam.pixel_std
+        images = self.sam.normalised(batch["image"])
         embeddings = self.sam.image_encoder(images)
         losses = self._of_the_embedding(embeddings, images, batch)
         losses |= self._of_objects(embeddings, batch, generator)
@@ -74,9 +77,9 @@ class PretrainingTask(LightningModule):
 
     @property
     def focus(self) -> float:
-        """Share of the focal loss: 0 in the first three tenths of the training, 1 in the last three."""
+        """Share of the focal loss at this step, in [0, 1]."""
         progress = self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
-        return min(max((progress - 0.3) / 0.4, 0.0), 1.0)
+        return min(max((progress - self.begin) / (self.end - self.begin), 0.0), 1.0)
 
     def _of_the_embedding(self, embeddings: Tensor, images: Tensor, batch: Example) -> dict[str, Tensor]:
         """Similarity of the pixels of an object and of a kind, and the reconstruction of the image."""
@@ -138,11 +141,11 @@ class PretrainingTask(LightningModule):
 
     def validation_step(self, batch: Example) -> None:
         """Clicks on the objects of held-out scenes, and asks for their unions."""
-        images = (batch["image"] - self.sam.pixel_mean) / self.sam.pixel_std
+        images = self.sam.normalised(batch["image"])
         embeddings = self.sam.image_encoder(images)
         truths = batch["objects"][:, None] == batch["asked"][..., None, None]
         repeated = embeddings.repeat_interleave(truths.shape[1], dim=0)
-        answers = interact(self.sam, repeated, truths.flatten(0, 1), WATCHED_CLICKS)
+        answers = interact(self.sam, repeated, truths.flatten(0, 1), CLICKS)
         target = coverage(batch["union"], 4 * embeddings.shape[-1])[:, None]
         logits, _ = decode(self.sam, embeddings, batch["union_coords"], batch["union_labels"])
         watched = {
