@@ -38,7 +38,7 @@ from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.results import environment, parameter_counts, provenance, write_record
 from sac_lightning.train import make_data
 from sac_lightning.wandb_view import make_loggers
-from sac_lightning.weights import read_weights, sha256_of, write_weights
+from sac_lightning.weights import locate, read_weights, sha256_of, write_weights
 from sac_lightning.whole_file import whole_file
 
 PICTURED = 6
@@ -64,11 +64,12 @@ def pretrain(cfg: DictConfig) -> None:
     load_official_state(model, read_weights(weights), weights, backbone.name)  # As written, rounded.
     model.requires_grad_(False).eval()
     metrics, pictures = {}, {}
-    for name, tested in (("", model), ("_untrained", untrained)):
-        metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, tested)
-        if nuclei is not None:
-            clicked = tested_on_nuclei(tested, nuclei)
-            metrics[f"{cfg.data.name}{name}"], pictures[f"{cfg.data.name}{name}"] = click_metrics(clicked), clicked
+    with trainer.precision_plugin.forward_context():
+        for name, tested in (("", model), ("_untrained", untrained)):
+            metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, tested)
+            if nuclei is not None:
+                on_nuclei, clicked = f"{cfg.data.name}{name}", tested_on_nuclei(tested, nuclei)
+                metrics[on_nuclei], pictures[on_nuclei] = click_metrics(clicked), clicked
     record = {
         "weights": {
             "name": backbone.name,
@@ -152,7 +153,9 @@ def write_report(
     written = {"record": output_dir / "results.json", "card": output_dir / f"{record['weights']['name']}.md"}
     write_record(written["record"], record)
     with whole_file(written["card"]) as partial:
-        partial.write_text(model_card(record), encoding="utf-8")
+        partial.write_text(
+            model_card(record, card_beside(record["config"]["backbone"]["weights"])), encoding="utf-8"
+        )
     if record["history"]:
         written["curves"] = output_dir / "curves.png"
         write_curves(written["curves"], record["history"])
@@ -160,6 +163,14 @@ def write_report(
         written[name] = output_dir / f"{name}.png"
         write_clicks(written[name], clicked[:: max(1, len(clicked) // PICTURED)][:PICTURED])
     return written
+
+
+def card_beside(weights: str | None) -> str | None:
+    """The model card of weights that a pre-training went on from, where one lies beside them."""
+    if weights is None:
+        return None
+    card = locate(weights).with_suffix(".md")
+    return card.read_text(encoding="utf-8") if card.is_file() else None
 
 
 def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[str, Path]) -> None:

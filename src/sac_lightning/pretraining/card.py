@@ -1,15 +1,17 @@
 """The model card that lies beside pre-trained weights."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 
-def model_card(record: Mapping[str, Any]) -> str:
+def model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
     """The card, in Markdown, of the record that a pre-training has written.
 
     Args:
         record: With ``weights`` (name, sha256, bytes), ``base_weights`` (what it went on from, or None),
             ``config``, ``metrics``, ``parameters``, ``date``.
+        base_card: The card of the weights that it went on from; it is repeated at the end.
     """
     config, weights, metrics = record["config"], record["weights"], record["metrics"]
     base = record["base_weights"]
@@ -65,7 +67,15 @@ that the model itself rates best. "Best" is the best of the three masks, "single
 The scenes are held out (of another range of numbers than any scene of the training), with up to four objects of at
 least {scenes["smallest"]} pixels each, drawn in proportion to the square root of their area. "Union" is the IoU of
 the union of kinds that 4 to 32 pairs of points stand for.
-"""
+{_before(base_card)}"""
+
+
+def _before(base_card: str | None) -> str:
+    """The earlier card, a level of headings deeper."""
+    if base_card is None:
+        return ""
+    deeper = re.sub("^#", "##", base_card, flags=re.MULTILINE)
+    return f"\n## What it went on from\n\n{deeper}"
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:

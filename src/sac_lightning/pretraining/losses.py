@@ -1,5 +1,6 @@
 """The losses of the pre-training: masks against the cells of the decoder's grid."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -69,5 +70,6 @@ def iou(logits: Tensor, target: Tensor) -> Tensor:
 
 def mask_iou(masks: Tensor, truths: Tensor) -> Tensor:
     """IoU of boolean masks (..., h, w) that broadcast: (...,), 1 where both are empty."""
-    intersection, union = (masks & truths).sum((-2, -1)), (masks | truths).sum((-2, -1))
+    # int32 holds any mask's pixels and is summed twice as fast as torch's default, int64.
+    intersection, union = (m.sum((-2, -1), dtype=torch.int32) for m in (masks & truths, masks | truths))
     return (intersection + (union == 0)) / (union + (union == 0))
