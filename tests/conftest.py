@@ -40,6 +40,7 @@ TINY_BACKBONE = [
 # A SAM of a few thousand parameters on scenes of 64 pixels.
 TINY = [
     *TINY_BACKBONE,
+    "backbone.weights=null",
     "view.image_size=64",
     "prompts.map_size=32",
     "prompts.generator.init_features=4",

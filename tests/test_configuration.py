@@ -127,7 +127,7 @@ def test_a_source_checkout_finds_its_configuration(tmp_path: Path) -> None:
     assert finished.stdout.strip() == "sac", finished.stderr
 
 
-def test_a_wheel_finds_its_configuration_and_splits(tmp_path: Path) -> None:
+def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> None:
     source = tmp_path / "source"
     copy_sources(source)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
@@ -143,6 +143,8 @@ def test_a_wheel_finds_its_configuration_and_splits(tmp_path: Path) -> None:
     code = (
         "import sac_lightning; from sac_lightning.configuration import composed, config_dir;"
         "from sac_lightning.data.split import load_split;"
+        "from sac_lightning.weights import locate;"
+        "locate('vit_t');"
         "print(composed('train').model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
     )
     foreign = tmp_path / "foreign"

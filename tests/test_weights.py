@@ -246,7 +246,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vit_g", "missing/file.pth", ".", ""])
 def test_a_name_that_is_nothing_is_a_sentence(name: str) -> None:
-    with pytest.raises(UserError, match="give one of vit_b, vit_l, vit_h, or the path of a file") as error:
+    with pytest.raises(UserError, match="give one of vit_t, vit_b, vit_l, vit_h, or the path of a file") as error:
         locate(name)
     assert_one_sentence(error)
 

@@ -1,7 +1,7 @@
-"""SAM's published weights: where they are, how they get here, and how a file of weights is read and written.
+"""SAM's published weights and our own: where they are, how they get here, and how a file of weights is read.
 
 `locate` turns a registered name or a path into a file; `read_weights` turns a file into tensors without ever
-running what the file says; `write_weights` writes one that cannot hold code.
+running what the file says; `write_weights` writes the small one that the package ships.
 """
 
 import hashlib
@@ -89,11 +89,39 @@ WEIGHTS = {
 }
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """A file of weights that this package brings along, made by `python -m sac_lightning.pretrain`.
+
+    Attributes:
+        name: What a config calls it.
+        sha256: SHA-256 in lower-case hexadecimal. It stands here so that other weights are another version of the
+            code, and no run of before counts as done.
+    """
+
+    name: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The file; its model card lies beside it."""
+        return Path(__file__).parent / "pretrained" / f"{self.name}.safetensors"
+
+
+SHIPPED = {
+    shipped.name: shipped
+    for shipped in (
+        Shipped(name="vit_t", sha256="6e581fc5e9ff3e7726888435aaaa6af3144542a0c1f221f0a50e2e9847331fd8"),
+    )
+}
+
+
 def locate(weights: str) -> Path:
     """Finds a file of weights, and downloads it first where it is registered and not here.
 
     Args:
-        weights: A registered name (vit_b, vit_l, vit_h) or the path of an existing file.
+        weights: The name of shipped weights (vit_t), a registered name (vit_b, vit_l, vit_h) or the path of an
+            existing file.
 
     Returns:
         The path of a file; a registered one has been checked against its length and SHA-256.
@@ -101,6 +129,8 @@ def locate(weights: str) -> Path:
     Raises:
         UserError: Where it is neither, cannot be downloaded, or is not the file that is registered.
     """
+    if weights in SHIPPED:
+        return _checked(SHIPPED[weights])
     if weights in WEIGHTS:
         registered = WEIGHTS[weights]
         if not registered.cached.exists():
@@ -109,10 +139,15 @@ def locate(weights: str) -> Path:
         return registered.cached
     path = Path(weights).expanduser()
     if not path.is_file():
-        raise UserError(
-            f"There are no weights {weights!r}: give one of {', '.join(WEIGHTS)}, or the path of a file."
-        )
+        names = ", ".join([*SHIPPED, *WEIGHTS])
+        raise UserError(f"There are no weights {weights!r}: give one of {names}, or the path of a file.")
     return path
+
+
+def _checked(shipped: Shipped) -> Path:
+    if not shipped.path.is_file() or sha256_of(shipped.path) != shipped.sha256:
+        raise UserError(f"{shipped.path} is not the file that belongs to this version: install the package again.")
+    return shipped.path
 
 
 def sha256_of(path: Path) -> str:
