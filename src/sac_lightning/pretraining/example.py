@@ -59,15 +59,16 @@ def make_example(rng: np.random.Generator, scene: Scene, questions: int, smalles
     Returns:
         The example, or None where the scene shows no object as large.
     """
-    areas = np.bincount(scene.objects.ravel())
-    areas[0] = 0
+    pixels_of = np.bincount(scene.objects.ravel())
+    areas = pixels_of.copy()
+    areas[0] = 0  # The background is nobody's object.
     eligible = np.flatnonzero(areas >= smallest)
     if not len(eligible):
         return None
     weight = np.sqrt(areas[eligible])
     few = len(eligible) < questions
     asked = rng.choice(eligible, questions, replace=few, p=weight / weight.sum())
-    ends = np.cumsum(np.bincount(scene.objects.ravel()))
+    ends = np.cumsum(pixels_of)
     by_object = np.argsort(scene.objects, axis=None, kind="stable")
     side = scene.objects.shape[1]
     clicks, boxes = np.empty((questions, 2), np.float32), np.empty((questions, 4), np.float32)
