@@ -9,7 +9,7 @@ from sac_lightning.baselines import planned
 from sac_lightning.configuration import composed, config_dir, plain, sweep_jobs
 from sac_lightning.reporting.experiment import EXPERIMENTS
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
-from sac_lightning.results import config_hash
+from sac_lightning.run_identity import config_hash
 
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
 ALIASES = {

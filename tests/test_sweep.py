@@ -211,7 +211,7 @@ def test_another_configuration_or_code_has_another_folder(
 
 
 def test_a_record_counts_only_for_its_configuration_and_code(config: dict[str, Any], tmp_path: Path) -> None:
-    from sac_lightning.results import config_hash
+    from sac_lightning.run_identity import config_hash
 
     assert not is_recorded(tmp_path, config)
     record = tmp_path / "results.json"

@@ -1,6 +1,5 @@
 """The record of a run: ``results.json``, the truth of which W&B and TensorBoard are views."""
 
-import hashlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from sac_lightning.code_version import code_version
+from sac_lightning.run_identity import config_hash
 from sac_lightning.whole_file import whole_file
 
 RECORDED_PACKAGES = (
@@ -28,13 +28,6 @@ RECORDED_PACKAGES = (
     "segment-anything",
     "albumentations",
 )
-# What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
-NOT_HASHED = ("output_dir", "logger", "resume", "row", "experiment", "runs")
-NOT_HASHED_DATA = ("root", "workers", "in_memory")
-NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
-# Runs of one row of a table: their seeds differ, and maybe the machine.
-NOT_IN_ROW = ("seed",)
-NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
 
 
 def described(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,29 +62,6 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     return {"trainable": trainable, "frozen": total - trainable, "total": total}
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a resolved configuration, but for what does not change the numbers."""
-    hashed = {key: value for key, value in config.items() if key not in NOT_HASHED}
-    if "data" in hashed:
-        hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
-    if "scale" in hashed:
-        # Its choices for every data set; those for this one stand where they are used.
-        hashed["scale"] = hashed["scale"]["name"]
-    if "callbacks" in hashed:
-        hashed["callbacks"] = {
-            name: {k: v for k, v in callback.items() if k not in NOT_HASHED_CALLBACKS}
-            for name, callback in hashed["callbacks"].items()
-        }
-    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
-
-
-def row_hash(config: Mapping[str, Any]) -> str:
-    """config_hash of what all runs of one row of a table share, whatever their seed and machine."""
-    shared = {key: value for key, value in config.items() if key not in NOT_IN_ROW}
-    shared["trainer"] = {k: v for k, v in config["trainer"].items() if k not in NOT_IN_ROW_TRAINER}
-    return config_hash(shared)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -29,7 +28,7 @@ from rich.table import Table
 from sac_lightning.baselines import planned
 from sac_lightning.code_version import code_version
 from sac_lightning.configuration import plain
-from sac_lightning.results import config_hash
+from sac_lightning.run_identity import config_hash
 from sac_lightning.whole_file import whole_file
 
 DONE, RECORDED, FAILED, BUSY, PLANNED = "done", "recorded before", "failed", "run elsewhere", "not implemented yet"
@@ -178,12 +177,20 @@ def _share_of_the_machine() -> Iterator[dict[str, str]]:
         return
     threads = max(1, (os.cpu_count() or 1) // at_once)
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-    gpus = torch.cuda.device_count()
-    if gpus < 2 or "CUDA_VISIBLE_DEVICES" in os.environ:
+    gpus = 0 if "CUDA_VISIBLE_DEVICES" in os.environ else _gpus()
+    if gpus < 2:
         yield environment
         return
     with _slot(at_once) as slot:
         yield environment | {"CUDA_VISIBLE_DEVICES": str(slot % gpus)}
+
+
+def _gpus() -> int:
+    """How many GPUs this machine has."""
+    # Seconds to import, which a sweep that does one job after the other is spared.
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _jobs_at_once() -> int:

@@ -8,7 +8,7 @@ from sac_lightning.configuration import composed, plain, sweep_jobs
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, Row
-from sac_lightning.results import row_hash
+from sac_lightning.run_identity import row_hash
 
 # In the order of the paper; the last four are ours.
 EXPERIMENTS = (
