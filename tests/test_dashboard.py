@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from sac_lightning import dashboard as module
+from sac_lightning import wandb_workspace as module
 from sac_lightning.configuration import composed
-from sac_lightning.dashboard import dashboard, make_workspace
 from sac_lightning.errors import UserError
+from sac_lightning.wandb_workspace import dashboard, make_workspace
 
 
 def cfg(*overrides: str) -> DictConfig:

@@ -11,9 +11,11 @@ import pytest
 from omegaconf import DictConfig
 
 from sac_lightning.configuration import composed
+from sac_lightning.counting import METHODS, Row, count
 from sac_lightning.errors import UserError
 from sac_lightning.model.image_encoder import ImageEncoder
-from sac_lightning.parameters import METHODS, Row, count, parameters, read_backbone
+from sac_lightning.parameter_table import parameters, read_backbone
+from sac_lightning.parameters import known
 
 PROMPT_ENCODER, PROMPT_GENERATOR = 6_220, 7_763_041
 
@@ -100,7 +102,7 @@ def test_one_method_and_one_backbone_need_no_brackets(capsys: pytest.CaptureFixt
 )
 def test_a_wrong_name_is_told_with_the_right_ones(overrides: list[str], named: list[str]) -> None:
     with pytest.raises(UserError) as refused:
-        parameters(cfg(*overrides))
+        known(cfg(*overrides))
     sentence = str(refused.value)
     assert all(name in sentence for name in named), sentence
     assert "\n" not in sentence

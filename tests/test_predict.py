@@ -15,8 +15,8 @@ from PIL import Image
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
+from sac_lightning.folder_prediction import find_images, overlay, predict, read_points
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
-from sac_lightning.predict import find_images, overlay, predict, read_points
 from sac_lightning.predictor import Nuclei, load
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View

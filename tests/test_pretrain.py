@@ -16,7 +16,7 @@ from sac_lightning.configuration import composed
 from sac_lightning.data.synthetic import SceneSample
 from sac_lightning.errors import UserError
 from sac_lightning.history import History
-from sac_lightning.pretrain import pretrain
+from sac_lightning.pretraining.run import pretrain
 from sac_lightning.weights import read_weights, sha256_of
 
 TINY = [

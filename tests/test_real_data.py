@@ -14,7 +14,7 @@ from sac_lightning.data.sample import WholeImages
 from sac_lightning.inference import segment
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.scores import Scores
-from sac_lightning.train import train
+from sac_lightning.training import train
 from sac_lightning.view import View
 
 pytestmark = pytest.mark.real_data

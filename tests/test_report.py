@@ -13,7 +13,8 @@ import pytest
 
 from sac_lightning.configuration import composed, plain, sweep_jobs
 from sac_lightning.errors import UserError
-from sac_lightning.report import chosen, report
+from sac_lightning.reporting.experiment import chosen
+from sac_lightning.reporting.report import report
 from sac_lightning.run_identity import config_hash
 
 REPOSITORY = Path(__file__).parents[1]

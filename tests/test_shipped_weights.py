@@ -13,7 +13,7 @@ from sac_lightning.configuration import composed, plain
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.data import held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import click_metrics, click_on_nuclei, click_on_scenes
-from sac_lightning.train import make_data
+from sac_lightning.training import make_data
 from sac_lightning.weights import SHIPPED, read_weights, sha256_of
 
 FILE = SHIPPED["vit_t"].path

@@ -13,7 +13,7 @@ import pytest
 
 from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, what_runs
 from sac_lightning.configuration import composed, plain
-from sac_lightning.evaluate import evaluate
+from sac_lightning.evaluation import evaluate
 from sac_lightning.sweep import held, is_recorded, run_folder
 
 # Jobs run beside each other here; PyTorch's threads would wait for one another.

@@ -11,8 +11,8 @@ from lightning import Trainer
 from sac_lightning.checkpoint import load_checkpoint, read_checkpoint
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
-from sac_lightning.evaluate import evaluate
-from sac_lightning.train import train
+from sac_lightning.evaluation import evaluate
+from sac_lightning.training import train
 
 METHODS = ("sam", "sam_ft", "msa", "lora", "sac")
 

@@ -21,11 +21,11 @@ from wandb.proto.wandb_internal_pb2 import Record
 import sac_lightning.wandb_view
 from sac_lightning.configuration import composed
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.evaluate import evaluate
+from sac_lightning.evaluation import evaluate
 from sac_lightning.inference import Experts, Prediction
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.task import PICTURES, SegmentationTask
-from sac_lightning.train import train
+from sac_lightning.training import train
 from sac_lightning.wandb_view import SIDE, make_loggers, overlays
 
 ROW = "SAC O, 1 point"

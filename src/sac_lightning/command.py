@@ -1,17 +1,21 @@
-"""What every command has in common: its Hydra configuration and its way to fail."""
+"""What every command has in common: its Hydra configuration, its late start of the work, and its way to fail."""
 
-import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pkgutil import resolve_name
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     InstantiationException,
     MissingConfigException,
 )
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.configuration import MULTIRUN_FLAGS, composed, config_dir, sweep_jobs
@@ -20,62 +24,93 @@ from sac_lightning.errors import UserError
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
 
+Check = Callable[[DictConfig], object]
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+
+def command(name: str, work: str, check: Check | None = None, job: str | None = None) -> Callable[[], None]:
     """Makes a function of a configuration a program: bad input ends it with one sentence and status 1.
 
     Args:
-        config_name: Primary configuration file of ``conf/``, without its ending.
+        name: Of the command's module and of its primary configuration file in ``conf/``, without their endings.
+        work: The function, as ``module:function``. It is imported when the arguments have been accepted: torch
+            takes seconds, which neither ``--help`` nor a misspelt key should cost.
+        check: Refuses a configuration by a UserError, as far as can be seen without the libraries of the work.
+        job: What to do instead for a job of a multirun, as ``module:function``.
     """
 
-    def decorate(function: Callable[[DictConfig], None]) -> Callable[[], None]:
-        @functools.wraps(function)
-        def run(cfg: DictConfig) -> None:
-            try:
-                function(cfg)
-            except (UserError, InstantiationException, OmegaConfBaseException) as error:
-                sentence = _sentence(error)
-                if sentence is None:
-                    raise
-                print(f"error: {sentence}", file=sys.stderr)
-                sys.exit(1)
+    def run(cfg: DictConfig) -> None:
+        is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+        with _one_sentence():
+            resolve_name(job if job is not None and is_job else work)(cfg)
 
-        hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(run)
+    run.__module__ = f"sac_lightning.{name}"  # Hydra calls the job after it.
+    hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)
 
-        @functools.wraps(function)
-        def program() -> None:
-            sentence = _unknown_value(config_name, sys.argv[1:])
-            if sentence is not None:
-                print(f"error: {sentence}", file=sys.stderr)
-                sys.exit(1)
-            hydra_program()
+    def program() -> None:
+        with _one_sentence():
+            _look_at(name, sys.argv[1:], check)
+        hydra_program()
 
-        return program
-
-    return decorate
+    return program
 
 
-def _unknown_value(config_name: str, arguments: list[str]) -> str | None:
-    """What is wrong with a choice or a key that the configuration does not have, in any job of a sweep; else None.
+def existing(*keys: str) -> Check:
+    """A check that what some keys name, if anything, is there: a file or a folder."""
 
-    Hydra would say it in a page. Whatever else may be wrong is left to Hydra, and so are its other flags.
+    def check(cfg: DictConfig) -> None:
+        for key in keys:
+            if cfg[key] is not None and not Path(str(cfg[key])).exists():
+                raise UserError(f"{key}={cfg[key]} does not exist: give a path that does")
+
+    return check
+
+
+def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
+    """Refuses arguments that are wrong, in any job of a sweep, before anything has begun.
+
+    Whatever may be wrong but what is named below is left to Hydra, and so are its flags.
+
+    Raises:
+        UserError: The configuration does not have a choice or a key, it lacks a value, or ``check`` refuses it.
+            Hydra would say the first of them in a page.
     """
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
-        return None
+        return
     try:
-        for job in sweep_jobs(config_name, arguments):
-            composed(config_name, job)
+        for job in sweep_jobs(name, arguments):
+            cfg = composed(name, job)
+            lacking = [f"{key}=" for key in map(str, cfg) if OmegaConf.is_missing(cfg, key)]
+            if lacking:
+                remedy = f"python -m sac_lightning.{name} --help says how"
+                raise UserError(f"{' '.join(lacking)} must be given: {remedy}")
+            if check is not None:
+                check(cfg)
     except MissingConfigException as error:
         extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
         if extra is not None:
-            return f"this launcher is not installed: pip install 'sac-lightning[{extra}]'"
-        return f"there is no {error.missing_cfg_file}: choose among {', '.join(error.options or ())}"
+            raise UserError(f"this launcher is not installed: pip install 'sac-lightning[{extra}]'") from error
+        choices = ", ".join(error.options or ())
+        raise UserError(f"there is no {error.missing_cfg_file}: choose among {choices}") from error
     except ConfigCompositionException as error:
         first_line = str(error).splitlines()[0].rstrip(".")
-        return f"{first_line}: python -m sac_lightning.{config_name} --cfg job shows the keys that there are"
+        raise UserError(
+            f"{first_line}: python -m sac_lightning.{name} --cfg job shows the keys that there are"
+        ) from error
     except (HydraException, OmegaConfBaseException):
-        return None
-    return None
+        return
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turns an error that is the user's into one sentence and status 1."""
+    try:
+        yield
+    except (UserError, InstantiationException, OmegaConfBaseException) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _sentence(error: BaseException) -> str | None:

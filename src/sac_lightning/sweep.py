@@ -20,7 +20,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -54,11 +53,6 @@ class Outcome:
     folder: str
     seconds: float
     dice: float | None
-
-
-def is_job_of_a_sweep() -> bool:
-    """Whether this process is to start a job of a multirun, rather than to be one."""
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def run_job(cfg: DictConfig) -> None:

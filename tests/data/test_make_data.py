@@ -7,7 +7,7 @@ import pytest
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.train import make_data
+from sac_lightning.training import make_data
 
 
 def settings(*overrides: str) -> dict[str, Any]:

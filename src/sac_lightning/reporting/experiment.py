@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sac_lightning.baselines import planned
 from sac_lightning.configuration import composed, plain, sweep_jobs
+from sac_lightning.errors import UserError
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, Row
@@ -59,6 +60,21 @@ class Experiment:
             MeasuredRow(row, tuple(records.get(digest, ())))
             for row, digest in zip(self.rows, self.hashes, strict=True)
         ]
+
+
+def chosen(table: str | int | None) -> tuple[str, ...]:
+    """The experiments that ``table`` names: a number, a name, or the beginning of one.
+
+    Raises:
+        UserError: There is no such experiment.
+    """
+    if table is None:
+        return EXPERIMENTS
+    asked = f"table{table}_" if str(table).isdigit() else str(table)
+    names = tuple(name for name in EXPERIMENTS if name.startswith(asked))
+    if len(names) != 1:
+        raise UserError(f"table={table} is no experiment: choose 1 to 8, or one of {', '.join(EXPERIMENTS)}")
+    return names
 
 
 def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Experiment:

@@ -1,0 +1,59 @@
+"""The parameters of a method with a backbone, counted without any weights, in Table 6's way and in ours."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from sac_lightning.model import methods
+from sac_lightning.model.image_encoder import Backbone
+from sac_lightning.model.sac import SAC
+from sac_lightning.results import parameter_counts
+
+METHODS = {
+    "sam": methods.sam,
+    "sam_ft": methods.sam_ft,
+    "msa": methods.msa,
+    "lora": methods.sac,
+    "sac": methods.sac,
+}
+WITH_GENERATOR = ("sam_ft", "sac")
+
+
+@dataclass
+class Row:
+    """The counts of one method with one backbone: trainable, frozen, total, in both ways of counting."""
+
+    method: str
+    backbone: str
+    table6: dict[str, int]
+    ours: dict[str, int]
+
+
+def count(method: str, backbone: Backbone) -> Row:
+    """Counts a method's parameters on the meta device, which holds no numbers.
+
+    Args:
+        method: A key of METHODS. SAM-FT and SAC get a prompt generator, the others none, as their defaults.
+        backbone: The image encoder's sizes; counted as if it had weights, that is, frozen.
+    """
+    prompts = methods.Prompts(points=1 if method in WITH_GENERATOR else 0)
+    with torch.device("meta"):
+        model = METHODS[method](replace(backbone, weights=backbone.name), prompts, backbone.native_size)
+    return Row(method, backbone.name, table6_counts(method, model), parameter_counts(model))
+
+
+def table6_counts(method: str, model: SAC) -> dict[str, int]:
+    """Counts as Table 6 does: the prompt encoder as trained, the prompt generator for SAM-FT alone."""
+    encoder = parameter_counts(model.image_encoder)
+    rest = _number(model.mask_decoder) + _number(model.prompt_encoder)
+    if method == "sam":
+        return {"trainable": 0, "frozen": encoder["frozen"] + rest, "total": encoder["frozen"] + rest}
+    if method == "sam_ft" and model.prompt_generator is not None:
+        rest += _number(model.prompt_generator)
+    trainable = encoder["trainable"] + rest
+    return {"trainable": trainable, "frozen": encoder["frozen"], "total": trainable + encoder["frozen"]}
+
+
+def _number(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,184 @@
+"""A pre-training from end to end: the weights of a small SAM, their test, their model card."""
+
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import nn
+from tqdm import tqdm
+
+from sac_lightning.build import initialise_positions, load_base, load_official_state
+from sac_lightning.configuration import plain
+from sac_lightning.data.base import NucleiDataModule
+from sac_lightning.errors import UserError
+from sac_lightning.history import History
+from sac_lightning.model.image_encoder import Backbone
+from sac_lightning.model.methods import Prompts, sam
+from sac_lightning.model.sac import SAC
+from sac_lightning.pretraining.card import model_card
+from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader
+from sac_lightning.pretraining.evaluation import (
+    ClickedImage,
+    click_metrics,
+    click_on_nuclei,
+    click_on_scenes,
+    scene_metrics,
+)
+from sac_lightning.pretraining.pictures import write_clicks, write_curves
+from sac_lightning.pretraining.task import PretrainingTask
+from sac_lightning.results import environment, parameter_counts, provenance, write_record
+from sac_lightning.training import make_data
+from sac_lightning.wandb_view import make_loggers
+from sac_lightning.weights import locate, read_weights, sha256_of, write_weights
+from sac_lightning.whole_file import whole_file
+
+PICTURED = 6
+
+
+def pretrain(cfg: DictConfig) -> None:
+    """Trains, writes the weights, tests what has been written, and describes it."""
+    config = plain(cfg)
+    output_dir = Path(cfg.output_dir)
+    backbone = instantiate(cfg.backbone, _convert_="all")
+    nuclei = nuclei_to_click_on(config)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    model = new_sam(backbone, cfg.view.image_size)
+    untrained = deepcopy(model).requires_grad_(False)
+    base = load_base(model, config) if backbone.weights is not None else None
+    history = History()
+    trainer = fit(cfg, config, model, history)
+    if not trainer.is_global_zero:
+        return
+
+    weights = output_dir / f"{backbone.name}.safetensors"
+    write_weights(weights, model.state_dict())
+    load_official_state(model, read_weights(weights), weights, backbone.name)  # As written, rounded.
+    model.requires_grad_(False).eval()
+    metrics, pictures = {}, {}
+    with trainer.precision_plugin.forward_context():
+        for name, tested in (("", model), ("_untrained", untrained)):
+            metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, tested)
+            if nuclei is not None:
+                on_nuclei, clicked = f"{cfg.data.name}{name}", tested_on_nuclei(tested, nuclei)
+                metrics[on_nuclei], pictures[on_nuclei] = click_metrics(clicked), clicked
+    record = {
+        "weights": {
+            "name": backbone.name,
+            "bytes": weights.stat().st_size,
+            "sha256": sha256_of(weights),
+        },
+        "base_weights": base,
+        "metrics": metrics,
+        "parameters": {name: parameter_counts(part)["total"] for name, part in model.named_children()},
+        "epochs": len(history.rows),
+        "history": history.rows,
+        **environment(torch.device("cpu")),
+        **provenance(config),
+    }
+    written = {"weights": weights} | write_report(output_dir, record, pictures)
+    print_summary(metrics, written)
+
+
+def new_sam(backbone: Backbone, image_size: int) -> SAC:
+    """A SAM with random weights, all of which train."""
+    model = sam(backbone, Prompts(points=0), image_size).requires_grad_(True)
+    initialise_positions(model)
+    return model
+
+
+def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
+    """The data set whose test images are clicked on, read before the training begins; None without one."""
+    if "data" not in config:
+        return None
+    data = make_data({**config, "model": {}})  # Without expert points.
+    data.read("test")
+    return data
+
+
+def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
+    """Trains the model in place; ``last.ckpt`` is there to go on from after every epoch."""
+    if cfg.resume is not None and not Path(cfg.resume).is_file():
+        raise UserError(f"the checkpoint {cfg.resume} does not exist: give the last.ckpt of a pre-training")
+    task = PretrainingTask(
+        model,
+        patch=cfg.backbone.patch,
+        objects=cfg.objects,
+        box_share=cfg.box_share,
+        focus=cfg.focus,
+        seed=cfg.seed,
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+    )
+    data = SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes)
+    last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
+    trainer = instantiate(cfg.trainer, callbacks=[last, history], logger=make_loggers(cfg.logger, config))
+    assert isinstance(trainer, Trainer)
+    with warnings.catch_warnings():
+        # Scenes take one worker, and a run goes on in the folder that it began in.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
+    return trainer
+
+
+def tested_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
+    """Mean IoU on held-out scenes, and some of them to be shown."""
+    assert isinstance(model, SAC)
+    scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
+    batches = scene_loader(scenes, cfg.scenes.batch_size, workers=0)
+    metrics, clicked = scene_metrics(click_on_scenes(model, batches), len(scenes))
+    return metrics, clicked[:PICTURED]
+
+
+def tested_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[ClickedImage]:
+    """The test images of a data set, each nucleus clicked on."""
+    assert isinstance(model, SAC)
+    images = data.test_dataloader()
+    return [click_on_nuclei(model, i, data.view) for i in tqdm(images, desc="nuclei", leave=False, disable=None)]
+
+
+def write_report(
+    output_dir: Path, record: Mapping[str, Any], pictures: Mapping[str, list[ClickedImage]]
+) -> dict[str, Path]:
+    """Writes the record, the model card, the curves and the pictures; returns where."""
+    written = {"record": output_dir / "results.json", "card": output_dir / f"{record['weights']['name']}.md"}
+    write_record(written["record"], record)
+    with whole_file(written["card"]) as partial:
+        partial.write_text(
+            model_card(record, card_beside(record["config"]["backbone"]["weights"])), encoding="utf-8"
+        )
+    if record["history"]:
+        written["curves"] = output_dir / "curves.png"
+        write_curves(written["curves"], record["history"])
+    for name, clicked in pictures.items():
+        written[name] = output_dir / f"{name}.png"
+        write_clicks(written[name], clicked[:: max(1, len(clicked) // PICTURED)][:PICTURED])
+    return written
+
+
+def card_beside(weights: str | None) -> str | None:
+    """The model card of weights that a pre-training went on from, where one lies beside them."""
+    if weights is None:
+        return None
+    card = locate(weights).with_suffix(".md")
+    return card.read_text(encoding="utf-8") if card.is_file() else None
+
+
+def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[str, Path]) -> None:
+    """Says what came out and where it is."""
+    console = Console()
+    for name, values in metrics.items():
+        figures = ", ".join(
+            f"{key.replace('_', ' ')} {value:.3f}" for key, value in values.items() if key != "objects"
+        )
+        console.print(f"{name.replace('_', ' ')}: mean IoU over {values['objects']:,.0f} objects: {figures}")
+    for name, path in written.items():
+        console.print(f"{name:10} {path}", soft_wrap=True)

@@ -1,0 +1,154 @@
+"""The report: the records of the runs put beside the paper, as pages."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from tqdm import tqdm
+
+from sac_lightning.configuration import composed, plain
+from sac_lightning.data.sample import Sample
+from sac_lightning.errors import UserError
+from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
+from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
+from sac_lightning.reporting.experiment import Experiment, by_row, chosen, read_experiment, table_of
+from sac_lightning.reporting.html import Section, write_html
+from sac_lightning.reporting.page import Part, index, page, run_and_planned, smoke_page
+from sac_lightning.reporting.paper import Contradiction, contradictions
+from sac_lightning.reporting.record import Record, read_record
+from sac_lightning.reporting.section import claims_section, section
+from sac_lightning.reporting.table import csv_table, latex_table
+from sac_lightning.training import make_data
+from sac_lightning.whole_file import whole_file
+
+SMOKE = "smoke"
+SCALES = ("paper", "cpu")
+
+
+def report(cfg: DictConfig) -> None:
+    """Writes the pages that the configuration asks for."""
+    names = chosen(cfg.table)
+    output = Path(cfg.output or ("outputs/smoke_report" if cfg.smoke else "experiments"))
+    found = read_records(Path(cfg.runs), "results.json") + read_records(output / "records", "*.json")
+    found = [record for record in found if (record.scale == SMOKE) == cfg.smoke]
+    records = by_row(found)
+    measured = [
+        [measured_at(name, scale, list(cfg.overrides), records) for scale in scales_of(found, cfg.smoke)]
+        for name in tqdm(names, desc="composing", leave=False, disable=None)
+    ]
+    if cfg.smoke:
+        for (only,) in measured:
+            write(output / only.experiment.name / "README.md", smoke_page(only))
+    else:
+        for part in (part for parts in measured for part in parts):
+            keep(part, output / "records")
+        sections = [made for parts in measured for made in write_experiment(parts, output, cfg.root)]
+        if cfg.table is None:
+            judged = judge(measured)
+            write(output / "CLAIMS.md", claims_page(judged, contradictions()))
+            write(output / "README.md", index([part for parts in measured for part in parts]))
+            write_html(output, [*sections, claims_section(judged)])
+    print_summary(measured, output, whole=cfg.table is None and not cfg.smoke)
+
+
+def scales_of(records: Sequence[Record], smoke: bool) -> tuple[str, ...]:
+    """The scales to report on: those of the records; the CPU's if there are none."""
+    if smoke:
+        return (SMOKE,)
+    return tuple(scale for scale in SCALES if any(record.scale == scale for record in records)) or SCALES[-1:]
+
+
+def read_records(folder: Path, pattern: str) -> list[Record]:
+    """Every record of a training below a folder."""
+    return [read_record(path) for path in sorted(folder.rglob(pattern))]
+
+
+def measured_at(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:
+    """An experiment at a scale with its records."""
+    experiment = read_experiment(name, scale, overrides)
+    return Part(experiment, experiment.measured(records))
+
+
+def keep(part: Part, folder: Path) -> None:
+    """Copies the records of the runs into ``folder``, so that the pages can be made again without the runs."""
+    for record in (record for row in part.rows for record in row.records):
+        path = folder / record.name
+        if record.path != path:
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as partial:
+                shutil.copyfile(record.path, partial)
+
+
+def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> list[Section]:
+    """Writes the page of an experiment with its tables, charts and, where the images are, pictures."""
+    name = parts[0].experiment.name
+    folder = output / name
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [replace(part, charts=draw_charts(folder, part.experiment, part.rows)) for part in parts]
+    for part in drawn:
+        experiment, rows = part.experiment, part.rows
+        write(folder / f"table_{experiment.scale}.csv", csv_table(experiment, rows))
+        write(folder / f"table_{experiment.scale}.tex", latex_table(experiment.title, *part.table))
+        if name in PICTURED and any(has_predictions(record) for row in rows for record in row.records):
+            draw_pictures(folder, experiment, rows, test_images(experiment, root))
+    write(folder / "README.md", page(drawn, about(name), Path("../records")))
+    return [section(part, output) for part in drawn]
+
+
+def has_predictions(record: Record) -> bool:
+    """Whether a record still lies in the folder of its run, and its predictions with it."""
+    return (record.path.parent / "test").is_dir()
+
+
+def about(name: str) -> list[Contradiction]:
+    """The paper's contradictions that a table is part of."""
+    table = table_of(name)
+    return [found for found in contradictions() if any(key.table == table for key in found.rows)]
+
+
+def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
+    """The test images of an experiment's data set; none where they are not on this computer."""
+    own = [f"+experiment={experiment.name}", f"scale={experiment.scale}", *experiment.rows[0].overrides]
+    data = make_data(plain(composed("train", [*own, f"data.root={root or 'null'}"])))
+    try:
+        return data.samples.test
+    except UserError:
+        return []
+
+
+def judge(measured: Sequence[Sequence[Part]]) -> dict[str, list[Verdict]]:
+    """The verdicts on all claims by scale."""
+    rows = {
+        (part.experiment.scale, row.row.experiment, row.row.label, row.row.dataset): row
+        for parts in measured
+        for part in parts
+        for row in part.rows
+    }
+
+    def at(scale: str) -> Find:
+        return lambda experiment, label, dataset: rows.get((scale, experiment, label, dataset))
+
+    return {part.experiment.scale: verdicts(at(part.experiment.scale)) for part in measured[0]}
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def print_summary(measured: Sequence[Sequence[Part]], output: Path, whole: bool) -> None:
+    """Says how much of each experiment there is, and what was written."""
+    console = Console(soft_wrap=True, highlight=False)
+    for part in (part for parts in measured for part in parts):
+        run, planned = run_and_planned(part.rows)
+        rows = f"{run} of {len(part.rows)} rows" + (f", {planned} not implemented yet" if planned else "")
+        console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {rows}")
+    for parts in measured:
+        console.print(f"page       {output / parts[0].experiment.name / 'README.md'}")
+    if whole:
+        console.print(f"claims     {output / 'CLAIMS.md'}\nweb page   {output / 'index.html'}")

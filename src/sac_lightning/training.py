@@ -1,0 +1,186 @@
+"""A training from end to end: fit, test the best checkpoint, write ``results.json``."""
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import nn
+
+from sac_lightning.build import base_weights, build_model, load_base
+from sac_lightning.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
+from sac_lightning.configuration import plain
+from sac_lightning.counting import METHODS, count
+from sac_lightning.data.base import NucleiDataModule
+from sac_lightning.errors import UserError
+from sac_lightning.history import History
+from sac_lightning.model.experts import ExpertPoints
+from sac_lightning.model.sac import SAC
+from sac_lightning.predictions import TestPredictions
+from sac_lightning.results import described, provenance, write_record
+from sac_lightning.summary import training_table
+from sac_lightning.task import SegmentationTask
+from sac_lightning.testing import tested_and_recorded
+from sac_lightning.view import View
+from sac_lightning.wandb_view import WandbView, make_loggers
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> None:
+    """Trains, tests and records what the configuration describes."""
+    config = plain(cfg)
+    if cfg.count_only:
+        record_counts(config, Path(cfg.output_dir))
+        return
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    callbacks = make_callbacks(cfg)
+    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
+    settings["precision"] = config["trainer"]["precision"]
+    if cfg.resume is not None:
+        refuse_other_settings(Path(cfg.resume), settings)
+    data = make_data(settings)
+    data.read("train", "val", "test")  # Bad data shows here, before the weights are fetched.
+    model = build_model(settings["model"])
+    base = (
+        load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
+    )
+    task = make_task(cfg, model, settings, base)
+    history = History()
+    callbacks += [history, WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=make_loggers(cfg.logger, config))
+    if trainer.is_global_zero:
+        announce(model, settings)
+    checkpoint = fit(trainer, task, data, cfg)
+    tested_and_recorded(
+        trainer,
+        task,
+        data,
+        Path(cfg.output_dir),
+        about={
+            "seconds_per_epoch": history.seconds_per_epoch,
+            "epochs": len(history.rows),
+            "history": history.rows,
+            # Lightning has resolved the links in the checkpoint's folder; a resumed run's may be another folder.
+            "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
+            **provenance(config),
+        },
+    )
+
+
+def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
+    """Writes the record of a model that is counted and not trained: its parameters as Table 6 counts them."""
+    model = config["model"]
+    if model["name"] not in METHODS:
+        raise UserError(f"count_only counts {', '.join(METHODS)}: not {model['name']}")
+    row = count(model["name"], instantiate(model["backbone"], _convert_="all"))
+    record = described(config) | {"metrics": {}, "prompt_quality": {}, "images": [], "history": []}
+    record |= {"parameters": row.table6, "parameters_as_trained": row.ours} | provenance(config)
+    write_record(output_dir / "results.json", record)
+    console = Console()
+    console.print(f"{model['name']}: {', '.join(f'{number:,} {name}' for name, number in row.table6.items())}")
+    console.print(f"record     {output_dir / 'results.json'}", soft_wrap=True)
+
+
+def make_callbacks(cfg: DictConfig) -> list[Callback]:
+    """The configured callbacks.
+
+    Raises:
+        UserError: One of them would choose by a test metric.
+    """
+    callbacks = list(instantiate(cfg.callbacks).values())
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor.startswith("test"):
+            raise UserError(
+                f"{type(callback).__name__} would monitor {monitor}: choose a validation metric, such as val/dice"
+            )
+    return callbacks
+
+
+def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
+    """The data module of the settings."""
+    arguments = {key: value for key, value in settings["data"].items() if key != "name"}
+    prompts = settings["model"].get("prompts", {})  # A plain network has none, an old checkpoint not all of them.
+    experts = ExpertPoints(
+        positives=prompts.get("experts", 0),
+        negatives=prompts.get("expert_negatives", 0),
+        placement=prompts.get("expert_placement", "centre"),
+    )
+    make = instantiate(arguments, _partial_=True, _convert_="all")
+    data = make(view=View(**settings["view"]), experts=experts, seed=settings["seed"])
+    assert isinstance(data, NucleiDataModule)
+    return data
+
+
+def make_task(
+    cfg: DictConfig, model: nn.Module, settings: Mapping[str, Any], base: Mapping[str, str] | None
+) -> SegmentationTask:
+    """The LightningModule of a run."""
+    return SegmentationTask(
+        model=model,
+        view=View(**settings["view"]),
+        mask_loss=instantiate(cfg.loss),
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+        settings=settings,
+        base=base,
+        batch_size=cfg.data.batch_size,
+    )
+
+
+def refuse_other_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raises UserError where a checkpoint to go on from is of another model than this run's."""
+    theirs = read_checkpoint(path)[KEY]["settings"]["model"]
+    ours = settings["model"]
+    for key in ("name", "backbone", "prompts"):
+        if theirs.get(key) != ours.get(key):
+            named = [value["name"] if key == "backbone" else value for value in (theirs.get(key), ours.get(key))]
+            raise UserError(
+                f"{path} was trained with the {key} {named[0]}, this run has {named[1]}: make them the same"
+            )
+
+
+def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
+    """Says what trains, and where the pre-training is missing."""
+    console = Console()
+    console.print(training_table(model))
+    backbone = settings["model"].get("backbone")
+    if backbone and backbone["weights"] is None:
+        what = (
+            "stays as random as it is, so the figures of zero-shot SAM mean nothing"
+            if settings["model"]["name"] == "sam"
+            else "is trained in full"
+        )
+        console.print(f"{backbone['name']} has no pre-trained weights: its encoder {what}.")
+
+
+def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: DictConfig) -> Path:
+    """Trains and leaves the best epoch's weights in the task's model.
+
+    Returns:
+        The checkpoint of these weights; of a method without anything to train, one is written all the same.
+    """
+    if any(parameter.requires_grad for parameter in task.model.parameters()):
+        with warnings.catch_warnings():
+            # Our loaders are short of workers on purpose, and a run goes on in the folder that it began in.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            if cfg.resume is not None:
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+            trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
+        best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+        state = read_checkpoint(best)["state_dict"]
+        load_trained_state(task.model, {name.removeprefix(PREFIX): t for name, t in state.items()}, best)
+        return best
+    log.info("%s has nothing to train", task.settings["model"]["name"])
+    path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(path, weights_only=True)
+    return path
