@@ -1,4 +1,4 @@
-"""Every configuration composes; every command answers from a foreign directory, from any kind of installation."""
+"""Every configuration composes, and is found from a foreign directory, from any kind of installation."""
 
 import os
 import subprocess
@@ -14,7 +14,6 @@ from omegaconf import OmegaConf
 from sac_lightning.configuration import composed, config_dir
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("train", "evaluate", "predict", "prepare", "parameters", "report", "dashboard")
 GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss", "row")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
 
@@ -38,37 +37,6 @@ def test_the_scale_of_the_paper_is_the_papers() -> None:
     assert cfg.optimizer.lr == 1e-4
     assert cfg.prompts.generator.init_features == 32
     assert (cfg.view.image_size, cfg.view.crop) == (1024, None)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_that_shows_how_to_call_it(command: str, tmp_path: Path) -> None:
-    finished = call([sys.executable, "-m", f"sac_lightning.{command}", "--help"], tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    assert f"python -m sac_lightning.{command}" in finished.stdout
-    assert not list(tmp_path.iterdir()), "asking for help must not leave files"
-
-
-@pytest.mark.parametrize(
-    ("command", "argument", "sentence"),
-    [
-        (
-            "train",
-            "model=nonsense",
-            "error: there is no model/nonsense: choose among doubleu_net, duat, fanet, histoseg, lora, mdm",
-        ),
-        ("train", "trainer.max_epoch=3", "error: Could not override 'trainer.max_epoch'"),
-        ("evaluate", "prompts.pints=3", "error: Could not override 'prompts.pints'"),
-        ("train", "+experiment=table9", "error: there is no experiment/table9: choose among ablation_backbone"),
-    ],
-)
-def test_an_unknown_value_ends_with_one_sentence(
-    command: str, argument: str, sentence: str, tmp_path: Path
-) -> None:
-    finished = call([sys.executable, "-m", f"sac_lightning.{command}", argument], tmp_path)
-    assert finished.returncode == 1
-    assert len(finished.stderr.splitlines()) == 1, finished.stderr
-    assert finished.stderr.startswith(sentence)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

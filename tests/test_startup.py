@@ -1,0 +1,102 @@
+"""Every command answers at once: help and refusals come before the libraries that take seconds to import."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+COMMANDS = ("train", "evaluate", "predict", "prepare", "pretrain", "parameters", "report", "dashboard")
+SLOW = {
+    "albumentations",
+    "lightning",
+    "matplotlib",
+    "pandas",
+    "pytorch_lightning",
+    "scipy",
+    "segment_anything",
+    "skimage",
+    "torch",
+    "torchmetrics",
+    "wandb",
+}
+
+
+class Answer(NamedTuple):
+    """What a command came to: its status, what it said, and the packages that it imported."""
+
+    status: int
+    out: str
+    err: str
+    imported: set[str]
+
+
+def answer(folder: Path, command: str, *arguments: str) -> Answer:
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", f"sac_lightning.{command}", *arguments],
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if key != "SAC_DATA"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    # import time:       256 |      12345 |   package.module
+    imports = re.compile(r"^import time:.*\|\s*([^.\s]+)\S*$\n", re.M)
+    imported = set(imports.findall(finished.stderr))
+    assert "hydra" in imported, finished.stderr
+    err = re.sub(r"^import time:.*$\n", "", finished.stderr, flags=re.M)
+    return Answer(finished.returncode, finished.stdout, err, imported)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
+    help_of = answer(tmp_path, command, "--help")
+    assert help_of.status == 0, help_of.err
+    assert f"python -m sac_lightning.{command}" in help_of.out
+    assert help_of.imported & SLOW == set()
+    assert not list(tmp_path.iterdir()), "asking for help must not leave files"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        (
+            "train",
+            ["model=nonsense"],
+            "there is no model/nonsense: choose among doubleu_net, duat, fanet",
+        ),
+        ("train", ["+experiment=table9"], "there is no experiment/table9: choose among ablation_backbone"),
+        ("train", ["trainer.max_epoch=3"], "Could not override 'trainer.max_epoch'"),
+        ("train", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
+        ("evaluate", ["prompts.pints=3"], "Could not override 'prompts.pints'"),
+        ("evaluate", [], "checkpoint= must be given: python -m sac_lightning.evaluate --help"),
+        ("evaluate", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
+        ("predict", ["images=."], "checkpoint= output= must be given: "),
+        ("predict", ["checkpoint=.", "images=none", "output=out"], "images=none does not exist: "),
+        ("prepare", ["datset=glas"], "Could not override 'datset'"),
+        ("pretrain", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
+        ("parameters", ["backbones=vit_b,vit_x", "-m"], "there is no backbone vit_x: choose among vit_t, vit_b"),
+        ("report", ["table=9"], "table=9 is no experiment: choose 1 to 8"),
+        ("dashboard", ["gruop=glas"], "Could not override 'gruop'"),
+    ],
+)
+def test_wrong_arguments_end_with_one_sentence(
+    command: str, arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    refusal = answer(tmp_path, command, *arguments)
+    assert refusal.status == 1
+    assert refusal.err.startswith(f"error: {sentence}")
+    assert len(refusal.err.splitlines()) == 1, refusal.err
+    assert refusal.imported & SLOW == set()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_only_starts_its_jobs(tmp_path: Path) -> None:
+    sweep = answer(tmp_path, "train", "+experiment=table1_monuseg", "row=u_net")
+    assert sweep.status == 0, sweep.err
+    assert "not implemented yet" in sweep.out
+    assert sweep.imported & SLOW == set()
