@@ -198,6 +198,42 @@ def test_two_epochs_have_another_order() -> None:
     assert sorted(chain(*first)) == sorted(chain(*second))
 
 
+# Without augmentation
+
+
+def by_name(batches: list[TrainingBatch]) -> dict[str, list[bytes]]:
+    """All that belongs to a window, of the windows of each image."""
+    found: dict[str, list[bytes]] = {}
+    for batch in batches:
+        for i, name in enumerate(batch["names"]):
+            parts = [batch[key][i] for key in ("images", "masks", "expert_coords", "expert_labels", "seeds")]  # type: ignore[literal-required]
+            found.setdefault(name, []).append(b"".join(part.numpy().tobytes() for part in parts))
+    return {name: sorted(windows) for name, windows in found.items()}
+
+
+def test_without_augmentation_every_epoch_has_the_same_windows_in_another_order() -> None:
+    data = scenes(augment=False)
+    first, later = (epoch_of(data, [epoch]) for epoch in (0, 4))
+    assert by_name(first) == by_name(later)
+    assert [batch["names"] for batch in first] != [batch["names"] for batch in later]
+    assert by_name(epoch_of(scenes(), [0])) != by_name(epoch_of(scenes(), [4]))
+
+
+def test_without_augmentation_the_number_of_workers_changes_nothing() -> None:
+    alone, helped = (epoch_of(scenes(augment=False, workers=workers), [0, 1]) for workers in (0, 2))
+    assert_same_batches(alone, helped)
+
+
+def test_without_augmentation_windows_of_an_image_and_of_seeds_differ() -> None:
+    first, other = (by_name(epoch_of(scenes(augment=False, seed=seed))) for seed in (0, 1))
+    roomy = "train_3"  # 64x35 pixels: a window of 40 fits in many places.
+    assert len({*first[roomy], *other[roomy]}) == 4
+
+
+def test_without_augmentation_whole_images_are_the_same_as_with() -> None:
+    assert_same_images(images_of(scenes(augment=False)), images_of(scenes()))
+
+
 # Whole images
 
 

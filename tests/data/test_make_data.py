@@ -29,6 +29,16 @@ def test_an_old_checkpoint_knows_positive_points_at_centres_only() -> None:
     assert make_data(old).experts == ExpertPoints(3, 0, "centre")
 
 
+def test_augmentation_is_a_setting_which_old_checkpoints_lack() -> None:
+    assert make_data(settings()).augment is True
+    assert make_data(settings("data.augment=false")).augment is False
+    for dataset in ("dsb2018", "monuseg", "glas"):
+        assert make_data(settings(f"data={dataset}", "data.augment=false")).augment is False
+    old = settings()
+    del old["data"]["augment"]
+    assert make_data(old).augment is True
+
+
 def test_a_plain_network_gets_no_expert_points() -> None:
     plain_network = settings("model=otsu")
     assert "prompts" not in plain_network["model"]

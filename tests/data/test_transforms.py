@@ -95,6 +95,29 @@ def test_seeds_reach_all_windows_symmetries_and_colours() -> None:
     assert 120 < sum(repainted) < 190, f"colours jittered in {sum(repainted)} of 200, 160 expected"
 
 
+def test_without_augmentation_a_window_shows_the_image_as_it_is() -> None:
+    labels = numbered(40, 40)
+    image = random_image(40, 40)
+    transform = training_transform(View(32, crop=32), augment=False)
+    corners = set()
+    for seed in range(40):
+        picture, cut = transformed(transform, image, labels, seed)
+        top, left = divmod(int(cut[0, 0]) - 1, 40)
+        np.testing.assert_array_equal(cut, labels[top : top + 32, left : left + 32], err_msg="it is turned")
+        np.testing.assert_array_equal(picture, image[top : top + 32, left : left + 32], err_msg="colours changed")
+        corners.add((top, left))
+    assert len(corners) > 20, "windows are not drawn at random"
+
+
+def test_without_augmentation_and_windows_nothing_is_random() -> None:
+    labels, image = numbered(40, 30), random_image(40, 30)
+    for view in (View(32), View(None)):
+        transform = training_transform(view, augment=False)
+        first, other = (transformed(transform, image, labels, seed) for seed in (0, 1))
+        np.testing.assert_array_equal(first[0], other[0])
+        np.testing.assert_array_equal(first[1], other[1])
+
+
 def test_the_jitter_is_mild() -> None:
     image = np.full((32, 32, 3), (200, 120, 180), dtype=np.uint8)
     labels = np.ones((32, 32), dtype=np.int32)

@@ -41,6 +41,7 @@ class NucleiDataModule(LightningDataModule):
         workers: int,
         crops_per_image: int,
         in_memory: bool,
+        augment: bool = True,
     ) -> None:
         """Says how samples are loaded.
 
@@ -52,6 +53,8 @@ class NucleiDataModule(LightningDataModule):
             workers: Loading processes. The numbers do not depend on it.
             crops_per_image: Random windows of each image per epoch.
             in_memory: Keep the decoded images.
+            augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
+                epoch, as they are. Older checkpoints do not say.
         """
         super().__init__()
         self.view = view
@@ -61,6 +64,7 @@ class NucleiDataModule(LightningDataModule):
         self.workers = workers
         self.crops_per_image = crops_per_image
         self.in_memory = in_memory
+        self.augment = augment
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -113,7 +117,7 @@ class NucleiDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
         """Batches of random windows."""
         windows = TrainingWindows(
-            self._ready_samples("train"), self.view, self.experts, self.crops_per_image, self.seed
+            self._ready_samples("train"), self.view, self.experts, self.crops_per_image, self.seed, self.augment
         )
         return DataLoader(
             windows,

@@ -98,15 +98,31 @@ class TrainingWindows(Dataset[dict[str, object]]):
     """Random windows of images; item (epoch, i) is the same in every process, for any number of workers."""
 
     def __init__(
-        self, samples: Sequence[Sample], view: View, experts: ExpertPoints, crops_per_image: int, seed: int
+        self,
+        samples: Sequence[Sample],
+        view: View,
+        experts: ExpertPoints,
+        crops_per_image: int,
+        seed: int,
+        augment: bool = True,
     ) -> None:
-        """Args: samples: the images; view, experts: as the model gets them; seed: of everything random."""
+        """Says which windows there are.
+
+        Args:
+            samples: The images.
+            view: How the model sees them.
+            experts: Expert points of each window.
+            crops_per_image: Windows of each image.
+            seed: Of everything random.
+            augment: False: no augmentation, and item i is the same in every epoch.
+        """
         self.samples = samples
         self.view = view
         self.experts = experts
         self.crops_per_image = crops_per_image
         self.seed = seed
-        self.transform = training_transform(view)
+        self.augment = augment
+        self.transform = training_transform(view, augment)
 
     def __len__(self) -> int:
         """Windows per epoch."""
@@ -115,7 +131,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> dict[str, object]:
         """The window ``index`` of an epoch."""
         epoch, index = epoch_and_index
-        generator = np.random.default_rng([self.seed, epoch, index])
+        generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
         sample = self.samples[index // self.crops_per_image]
         image, instances = sample.load()
         window, labels = transformed(

@@ -13,11 +13,15 @@ import albumentations as A
 from sac_lightning.view import View
 
 
-def training_transform(view: View) -> A.Compose:
-    """The augmentation: random window (or the whole image) at the input size, symmetries, mild colour jitter.
+def training_transform(view: View, augment: bool = True) -> A.Compose:
+    """Random window (or the whole image) at the input size, and the augmentation: symmetries, mild colour jitter.
 
     Our choice, the paper is silent: nuclei have no preferred direction, so all eight symmetries are used; the
     jitter stands for stain and exposure.
+
+    Args:
+        view: How the model sees images.
+        augment: False: the window alone.
     """
     size = view.image_size
     steps: list[A.BasicTransform] = []
@@ -28,8 +32,9 @@ def training_transform(view: View) -> A.Compose:
         steps.append(
             A.Resize(size, size, interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST_EXACT)
         )
-    steps.append(A.SquareSymmetry() if size is not None or view.crop is not None else A.HorizontalFlip())
-    steps.append(A.ColorJitter(brightness=0.15, contrast=0.15, saturation=0.15, hue=0.03, p=0.8))
+    if augment:
+        steps.append(A.SquareSymmetry() if size is not None or view.crop is not None else A.HorizontalFlip())
+        steps.append(A.ColorJitter(brightness=0.15, contrast=0.15, saturation=0.15, hue=0.03, p=0.8))
     return A.Compose(steps)
 
 
