@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, beside ``path``, that takes its place when the block ends well.
 
-    After an error ``path`` is what it was before, and nothing is left beside it.
+    After an error ``path`` is what it was before, and nothing is left beside it. Of several that write it at once,
+    on whichever machine, the last to end stays.
 
     Args:
         path: Of the file; its folder exists.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield partial
         os.replace(partial, path)
