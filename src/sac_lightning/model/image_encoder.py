@@ -14,6 +14,7 @@ from segment_anything.modeling.common import LayerNorm2d, MLPBlock
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
+from sac_lightning.model.trunk_features import TrunkFeatures
 
 NECK_CHANNELS = 256
 
@@ -152,7 +153,13 @@ class PatchEmbed(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """SAM's ViT: images to image embeddings (Kirillov et al. 2023; the paper's Figure 2, left)."""
+    """SAM's ViT: images to image embeddings (Kirillov et al. 2023; the paper's Figure 2, left).
+
+    Attributes:
+        features: Where the trunk's tokens are kept, for a trunk that is fixed; None computes them.
+    """
+
+    features: TrunkFeatures | None = None
 
     def __init__(self, backbone: Backbone) -> None:
         """Args: backbone: the sizes."""
@@ -190,11 +197,17 @@ class ImageEncoder(nn.Module):
                 f"the image encoder cannot take {height}x{width} pixels: choose view.image_size as a "
                 f"multiple of its patch, {self.patch}"
             )
-        tokens = self.patch_embed(images)
+        tokens = self.trunk(images) if self.features is None else self.features.tokens(self, images)
+        # One layout, computed or read: the neck's convolutions have other last bits in another.
+        return self.neck(tokens.permute(0, 3, 1, 2).contiguous())  # type: ignore[no-any-return]
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """All but the neck: images (B, 3, H, W) to tokens (B, H / patch, W / patch, dim)."""
+        tokens: Tensor = self.patch_embed(images)
         tokens = tokens + self._absolute_positions(tokens.shape[1], tokens.shape[2])
         for block in self.blocks:
             tokens = block(tokens)
-        return self.neck(tokens.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
+        return tokens
 
     def _absolute_positions(self, h: int, w: int) -> Tensor:
         """The stored positions (1, H, W, dim), interpolated bicubically to a grid that is not native."""
