@@ -25,6 +25,8 @@ def hash_of(*overrides: str) -> str:
         ("logger=tensorboard",),
         ("data.workers=7",),
         ("data.in_memory=false",),
+        ("features=somewhere",),
+        ("activation_checkpointing=true",),
     ],
     ids=" ".join,
 )
@@ -45,6 +47,7 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
         ("data.batch_size=2",),
         ("data.scene_seed=1",),
         ("data.crops_per_image=2",),
+        ("data.augment=false",),
         ("prompts.experts=1",),
         ("prompts.selection=R",),
         ("view.stretch=false",),

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.configuration import plain
+from sac_lightning.features import keep_features
 from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import provenance
 from sac_lightning.task import SegmentationTask
@@ -24,6 +25,7 @@ def evaluate(cfg: DictConfig) -> None:
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
     loaded = load_checkpoint(path, prompts, cfg.weights)
     settings = loaded.settings
+    keep_features(loaded.model, settings["model"]["name"], cfg.features)
     settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
     if "data" in config:
         settings["data"] = config["data"]

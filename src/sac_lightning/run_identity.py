@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 # What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
-NOT_HASHED = ("output_dir", "logger", "resume", "row", "experiment", "runs")
+NOT_HASHED = (
+    "activation_checkpointing",
+    "experiment",
+    "features",
+    "logger",
+    "output_dir",
+    "resume",
+    "row",
+    "runs",
+)
 NOT_HASHED_DATA = ("root", "workers", "in_memory")
 NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
 # Runs of one row of a table: their seeds differ, and maybe the machine.

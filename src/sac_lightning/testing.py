@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sac_lightning.data.base import NucleiDataModule
+from sac_lightning.model.sac import SAC
 from sac_lightning.picture import write_examples
 from sac_lightning.results import described, environment, parameter_counts, write_record
 from sac_lightning.task import SegmentationTask
@@ -58,6 +59,9 @@ def tested_and_recorded(
     write_record(output_dir / "results.json", record)
     summarise(trainer.loggers, record)
     _print_summary(metrics, output_dir, output_dir / about["checkpoint"])
+    features = task.model.image_encoder.features if isinstance(task.model, SAC) else None
+    if features is not None:
+        Console().print(f"{'features':10} {features.summary()}", soft_wrap=True)
 
 
 def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: Path) -> None:

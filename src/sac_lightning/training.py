@@ -20,6 +20,7 @@ from sac_lightning.configuration import plain
 from sac_lightning.counting import METHODS, count
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
+from sac_lightning.features import keep_features, refuse_features_of_training
 from sac_lightning.history import History
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.sac import SAC
@@ -40,6 +41,8 @@ def train(cfg: DictConfig) -> None:
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
+    if cfg.features is not None:
+        refuse_features_of_training(config)
     seed_everything(cfg.seed, workers=True, verbose=False)
     callbacks = make_callbacks(cfg)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
@@ -52,6 +55,7 @@ def train(cfg: DictConfig) -> None:
     base = (
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
     )
+    keep_features(model, settings["model"]["name"], cfg.features)
     task = make_task(cfg, model, settings, base)
     history = History()
     callbacks += [history, WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
