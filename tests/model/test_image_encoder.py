@@ -10,7 +10,8 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
-from sac_lightning.model.image_encoder import Backbone, ImageEncoder, relative_positions
+from sac_lightning.model import image_encoder
+from sac_lightning.model.image_encoder import Backbone, ImageEncoder
 
 # Grid 8, windows of 3 (which do not divide it), window and global blocks in turn.
 TINY = Backbone("tiny", dim=32, depth=4, heads=2, global_blocks=(1, 3), patch=8, window=3, native_size=64)
@@ -123,21 +124,58 @@ def test_a_size_that_the_patch_does_not_divide_is_refused(height: int, width: in
         ImageEncoder(TINY)(torch.zeros(1, 3, height, width))
 
 
-def test_relative_positions_are_indexed_by_query_minus_key() -> None:
-    table = torch.arange(5.0)[:, None]  # offsets -2 to 2 of a grid of 3
-    expected = torch.tensor([[2.0, 1.0, 0.0], [3.0, 2.0, 1.0], [4.0, 3.0, 2.0]])
-    assert torch.equal(relative_positions(table, 3)[..., 0], expected)
-
-
-def test_relative_positions_are_interpolated_to_other_sizes() -> None:
-    table = torch.arange(9.0)[:, None]  # offsets -4 to 4 of a grid of 5
-    # 9 entries to 3: their centres lie at entries 1, 4 and 7.
-    expected = torch.tensor([[4.0, 1.0], [7.0, 4.0]])
-    assert torch.allclose(relative_positions(table, 2)[..., 0], expected)
-
-
 def test_gradients_reach_the_positions() -> None:
     encoder = random_encoder(TINY).train()
     encoder(torch.randn(1, 3, 64, 64)).square().mean().backward()
     without = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
     assert not without, f"these parameters get no gradient: {without}"
+
+
+def test_checkpointing_changes_no_gradient_and_runs_the_blocks_again() -> None:
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    gradients, runs = [], []
+    for checkpointing in (False, True):
+        encoder = random_encoder(TINY).train()
+        encoder.checkpointing = checkpointing
+        calls: list[int] = []
+        encoder.blocks[1].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        encoder(images).square().mean().backward()
+        gradients.append([parameter.grad for parameter in encoder.parameters()])
+        runs.append(len(calls))
+    assert runs == [1, 2]
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert plain is not None
+        assert checkpointed is not None
+        assert torch.equal(plain, checkpointed)
+
+
+def test_checkpointing_does_nothing_without_gradients() -> None:
+    encoder = random_encoder(TINY)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = encoder(images)
+        encoder.checkpointing = True
+        assert torch.equal(encoder(images), before)
+
+
+@pytest.mark.parametrize("numbers", [1, 32 * 8 * 4 * 5], ids=["a window at a time", "five rows, so three"])
+@pytest.mark.parametrize("size", [64, 40])
+def test_strips_change_nothing(numbers: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = random_encoder(TINY).train()
+    images = torch.randn(2, 3, size, 64, generator=torch.Generator().manual_seed(2))
+    outputs, gradients, runs = [], [], []
+    for strip in (2**30, numbers):
+        monkeypatch.setattr(image_encoder, "STRIP_NUMBERS", strip)
+        calls: list[int] = []
+        handle = encoder.blocks[0].norm1.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        encoder.zero_grad()
+        out = encoder(images)
+        out.square().mean().backward()
+        handle.remove()
+        outputs.append(out)
+        gradients.append([parameter.grad for parameter in encoder.parameters()])
+        runs.append(len(calls))
+    assert runs == [1, -(-(size // 8) // 3)]
+    torch.testing.assert_close(outputs[0], outputs[1])
+    for whole, in_strips in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, in_strips)

@@ -6,7 +6,7 @@ Each is dim -> dim / 4 -> dim with biases and GELU, which reproduces Table 6.
 
 from torch import Tensor, nn
 
-from sac_lightning.model.image_encoder import Block, ImageEncoder
+from sac_lightning.model.image_encoder import Block, ImageEncoder, in_strips
 
 MLP_ADAPTER_SCALE = 0.5
 
@@ -40,10 +40,18 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        base = self.base
-        tokens = tokens + self.attention_adapter(base.attend(base.norm1(tokens)))
-        normed = base.norm2(tokens)
-        return tokens + base.mlp(normed) + MLP_ADAPTER_SCALE * self.mlp_adapter(normed)  # type: ignore[no-any-return]
+        if self.base.window:
+            return in_strips(lambda strip: self.through_mlp(self.attended(strip)), tokens, self.base.window)
+        return in_strips(self.through_mlp, self.attended(tokens))
+
+    def attended(self, tokens: Tensor) -> Tensor:
+        """The first half of the block."""
+        return tokens + self.attention_adapter(self.base.attend(self.base.norm1(tokens)))  # type: ignore[no-any-return]
+
+    def through_mlp(self, tokens: Tensor) -> Tensor:
+        """The second half of the block."""
+        normed = self.base.norm2(tokens)
+        return tokens + self.base.mlp(normed) + MLP_ADAPTER_SCALE * self.mlp_adapter(normed)  # type: ignore[no-any-return]
 
 
 def add_adapters(encoder: ImageEncoder) -> None:

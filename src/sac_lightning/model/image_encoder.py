@@ -2,21 +2,26 @@
 
 The parameters carry the names of segment-anything's ``ImageEncoderViT``, so that its state dicts load
 unchanged, and at the native image size the outputs are the same. Two things differ: absolute and relative
-positions are interpolated to any size that the patch divides, and attention takes the relative positions
-inside its product of queries and keys, so that no bias matrix of tokens x tokens is ever made.
+positions are interpolated to any size that the patch divides, and attention never makes a matrix of
+tokens x tokens (sac_lightning.model.attention).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d, MLPBlock
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sac_lightning.errors import UserError
+from sac_lightning.model.attention import attention, relative_positions
 from sac_lightning.model.trunk_features import TrunkFeatures
 
 NECK_CHANNELS = 256
+# Numbers in the largest tensor of a strip: 12 MB in float32.
+STRIP_NUMBERS = 3 * 2**20
 
 
 @dataclass(frozen=True)
@@ -59,52 +64,27 @@ class Attention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, dim // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid - 1, dim // heads))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, H, W, dim) attend to each other; the shape stays."""
-        b, h, w, dim = tokens.shape
-        qkv = self.qkv(tokens).view(b, h * w, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, H*W, head_dim) each
-        q, k = _with_relative_positions(q, k, self.rel_pos_h, self.rel_pos_w, h, w)
-        # Values as wide as the queries: else torch leaves its fused attention, at 512 px for twice the time.
-        v = F.pad(v, (0, q.shape[-1] - v.shape[-1]))
-        out = F.scaled_dot_product_attention(q, k, v, scale=1.0)[..., : dim // self.heads]
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, dim))  # type: ignore[no-any-return]
+    def forward(self, tokens: Tensor, window: int = 0) -> Tensor:
+        """Tokens (B, H, W, dim) attend to those of their window, ``window`` tokens wide, or, with 0, to all."""
+        _, height, width, dim = tokens.shape
+        qkv = self.qkv(tokens)
+        if window and (height % window or width % window):
+            qkv = _padded(qkv, self.qkv(tokens.new_zeros(dim)), -height % window, -width % window)
+        qkv = qkv.unflatten(-1, (3, self.heads, -1))
+        rel_h = relative_positions(self.rel_pos_h, window or height).to(qkv.dtype)
+        rel_w = relative_positions(self.rel_pos_w, window or width).to(qkv.dtype)
+        out = attention(qkv, rel_h, rel_w)
+        return self.proj(out[:, :height, :width])  # type: ignore[no-any-return]
 
 
-def _with_relative_positions(
-    q: Tensor, k: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor, h: int, w: int
-) -> tuple[Tensor, Tensor]:
-    """Appends the relative positions to queries and keys, so that q'.k' = scale * q.k + bias_h + bias_w.
+def _padded(qkv: Tensor, of_nothing: Tensor, rows: int, columns: int) -> Tensor:
+    """A grid (B, H, W, 3 dim) with rows and columns more, of what an empty token (3 dim) projects to.
 
-    The bias of query (y, x) towards key (y', x') is ``q.Rh[y, y'] + q.Rw[x, x']``. The query therefore
-    carries its h + w possible biases, and the key two one-hot vectors that pick those of its row and column.
+    segment-anything pads the tokens and projects them then; so the last windows' padding need not be projected.
     """
-    b, heads, n, head_dim = q.shape
-    grid_q = q.view(b, heads, h, w, head_dim)
-    bias_h = torch.einsum("bnhwc,hkc->bnhwk", grid_q, relative_positions(rel_pos_h, h))
-    bias_w = torch.einsum("bnhwc,wkc->bnhwk", grid_q, relative_positions(rel_pos_w, w))
-    rows = torch.eye(h, dtype=k.dtype, device=k.device).repeat_interleave(w, dim=0)
-    columns = torch.eye(w, dtype=k.dtype, device=k.device).repeat(h, 1)
-    one_hot = torch.cat([rows, columns], dim=1).expand(b, heads, n, h + w)
-    bias = torch.cat([bias_h, bias_w], dim=-1).view(b, heads, n, h + w)
-    return torch.cat([q * head_dim**-0.5, bias], dim=-1), torch.cat([k, one_hot], dim=-1)
-
-
-def relative_positions(table: Tensor, size: int) -> Tensor:
-    """The embedding of each offset between two of ``size`` positions.
-
-    Args:
-        table: (2 * stored_size - 1, C), one row per offset; interpolated linearly where the sizes differ.
-        size: Number of positions along the axis.
-
-    Returns:
-        (size, size, C): entry (i, j) is the embedding of query i against key j.
-    """
-    offsets = 2 * size - 1
-    if table.shape[0] != offsets:
-        table = F.interpolate(table.T[None], size=offsets, mode="linear")[0].T
-    position = torch.arange(size, device=table.device)
-    return table[position[:, None] - position[None, :] + size - 1]
+    batch, height, width, _ = qkv.shape
+    qkv = torch.cat([qkv, of_nothing.expand(batch, height, columns, -1)], dim=2)
+    return torch.cat([qkv, of_nothing.expand(batch, rows, width + columns, -1)], dim=1)
 
 
 class Block(nn.Module):
@@ -121,22 +101,40 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        tokens = tokens + self.attend(self.norm1(tokens))
+        if self.window:
+            return in_strips(lambda strip: self.through_mlp(self.attended(strip)), tokens, self.window)
+        return in_strips(self.through_mlp, self.attended(tokens))
+
+    def attended(self, tokens: Tensor) -> Tensor:
+        """The first half of the block."""
+        return tokens + self.attend(self.norm1(tokens))
+
+    def through_mlp(self, tokens: Tensor) -> Tensor:
+        """The second half of the block."""
         return tokens + self.mlp(self.norm2(tokens))  # type: ignore[no-any-return]
 
     def attend(self, tokens: Tensor) -> Tensor:
         """Attention within windows, or over the whole grid where ``window`` is 0."""
-        if self.window == 0:
-            return self.attn(tokens)  # type: ignore[no-any-return]
-        b, h, w, dim = tokens.shape
-        side = self.window
-        pad_h, pad_w = -h % side, -w % side
-        tokens = F.pad(tokens, (0, 0, 0, pad_w, 0, pad_h))
-        rows, columns = (h + pad_h) // side, (w + pad_w) // side
-        windows = tokens.view(b, rows, side, columns, side, dim).transpose(2, 3).reshape(-1, side, side, dim)
-        windows = self.attn(windows)
-        tokens = windows.view(b, rows, columns, side, side, dim).transpose(2, 3)
-        return tokens.reshape(b, h + pad_h, w + pad_w, dim)[:, :h, :w]
+        return self.attn(tokens, self.window)  # type: ignore[no-any-return]
+
+
+def in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 1) -> Tensor:
+    """A function of tokens, row by row of the grid, on a few rows at a time where the grid is large.
+
+    What a CPU computes in pieces stays in its cache; in one piece at 1024 px it goes through memory that the
+    system has to clear first, for a sixth of the time.
+
+    Args:
+        function: Tokens to tokens of the same shape; rows that are not in one strip do not meet.
+        tokens: (B, H, W, dim).
+        rows: That have to be in one strip: the side of a window.
+    """
+    batch, height, width, dim = tokens.shape
+    fitting = STRIP_NUMBERS // (batch * width * 4 * dim)  # The MLP's inside is the largest there is.
+    side = max(rows, fitting // rows * rows)
+    if tokens.device.type != "cpu" or side >= height:
+        return function(tokens)
+    return torch.cat([function(strip) for strip in torch.split(tokens, side, dim=1)], dim=1)
 
 
 class PatchEmbed(nn.Module):
@@ -156,9 +154,12 @@ class ImageEncoder(nn.Module):
     """SAM's ViT: images to image embeddings (Kirillov et al. 2023; the paper's Figure 2, left).
 
     Attributes:
+        checkpointing: Keep only the blocks' inputs for the backward pass and run each block again in it: a
+            fraction of the memory for a third more time.
         features: Where the trunk's tokens are kept, for a trunk that is fixed; None computes them.
     """
 
+    checkpointing: bool = False
     features: TrunkFeatures | None = None
 
     def __init__(self, backbone: Backbone) -> None:
@@ -198,15 +199,19 @@ class ImageEncoder(nn.Module):
                 f"multiple of its patch, {self.patch}"
             )
         tokens = self.trunk(images) if self.features is None else self.features.tokens(self, images)
-        # One layout, computed or read: the neck's convolutions have other last bits in another.
-        return self.neck(tokens.permute(0, 3, 1, 2).contiguous())  # type: ignore[no-any-return]
+        # Channels last, as the tokens lie. One layout, computed or read: in another the last bits are others.
+        channels_last = tokens.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        return self.neck(channels_last)  # type: ignore[no-any-return]
 
     def trunk(self, images: Tensor) -> Tensor:
         """All but the neck: images (B, 3, H, W) to tokens (B, H / patch, W / patch, dim)."""
         tokens: Tensor = self.patch_embed(images)
         tokens = tokens + self._absolute_positions(tokens.shape[1], tokens.shape[2])
         for block in self.blocks:
-            tokens = block(tokens)
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
         return tokens
 
     def _absolute_positions(self, h: int, w: int) -> Tensor:

@@ -72,12 +72,12 @@ class LoRA(nn.Module):
         base = self.base(x)
         if self.merged:
             return base  # type: ignore[no-any-return]
-        x = self.dropout(x) * self.scale
+        x = self.dropout(x).to(base.dtype)  # Under autocast: cast once, not once per factor.
         outputs = list(base.split(self.width, dim=-1))
         for name in self.adapted:
             index = self.slices.index(name)
             a, b = self._factors(name)
-            outputs[index] = outputs[index] + x @ a.T @ b.T
+            outputs[index] = outputs[index] + (x @ a.T * self.scale) @ b.T
         return torch.cat(outputs, dim=-1)
 
     @torch.no_grad()

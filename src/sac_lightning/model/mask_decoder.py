@@ -43,7 +43,9 @@ class MaskDecoder(OfficialMaskDecoder):  # type: ignore[misc]
         batch, channels, h, w = image_embeddings.shape
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight]).expand(batch, -1, -1)
         tokens = torch.cat([output_tokens, sparse_prompt_embeddings], dim=1)
-        source = image_embeddings + dense_prompt_embeddings
+        # Channels last: the transformer takes places as rows, and would else copy them for every product.
+        source = (image_embeddings + dense_prompt_embeddings).contiguous(memory_format=torch.channels_last)
+        image_pe = image_pe.contiguous(memory_format=torch.channels_last)
         tokens, source = self.transformer(source, image_pe.expand_as(source), tokens)
 
         iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]

@@ -63,7 +63,8 @@ class UNet(nn.Module):
                 f"the UNet cannot take {height}x{width} pixels: choose prompts.map_size (or, for "
                 f"model=u_net, view.image_size) as a multiple of {self.factor}"
             )
-        features = images
+        # Channels last: a third faster on a CPU at 8 features, and what a GPU's bfloat16 convolutions want.
+        features = images.contiguous(memory_format=torch.channels_last)
         skips = []
         for encoder in self.encoders:
             features = encoder(features)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from sac_lightning.code_version import what_runs
 from sac_lightning.errors import UserError
+from sac_lightning.model import attention
 from sac_lightning.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def trunk_hash(encoder: "ImageEncoder", conditions: tuple[str, ...]) -> str:
         conditions: What else makes the result, such as the precision.
     """
     digest = hashlib.sha256(repr((VERSION, conditions)).encode())
-    sources = set()
+    sources = {attention.__name__}  # A function of the trunk's, beside the modules.
     for name, module in _trunk_modules(encoder):
         settings = {
             key: value
