@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.configuration import plain
 from sac_lightning.features import keep_features
+from sac_lightning.precision import chosen
 from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import provenance
 from sac_lightning.task import SegmentationTask
@@ -41,7 +42,8 @@ def evaluate(cfg: DictConfig) -> None:
         base=loaded.base,
         batch_size=settings["data"]["batch_size"],
     )
-    settings["precision"] = cfg.trainer.precision or settings["precision"]
+    wanted = cfg.trainer.precision or settings["precision"]
+    settings["precision"] = chosen(wanted, cfg.trainer.accelerator)
     evaluated = settings | {"trainer": config["trainer"]}
     trainer = instantiate(
         cfg.trainer,

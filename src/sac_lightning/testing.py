@@ -50,6 +50,7 @@ def tested_and_recorded(
         "images": task.image_scores,
         "test_images": len(task.image_scores),
         "parameters": parameter_counts(task.model),
+        "precision": task.settings.get("precision"),
         **environment(task.device),
         "split_hash": data.split_hash,
         "base_weights": task.base,

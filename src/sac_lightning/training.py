@@ -24,6 +24,7 @@ from sac_lightning.features import keep_features, refuse_features_of_training
 from sac_lightning.history import History
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.sac import SAC
+from sac_lightning.precision import chosen
 from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import described, provenance, write_record
 from sac_lightning.summary import training_table
@@ -46,7 +47,7 @@ def train(cfg: DictConfig) -> None:
     seed_everything(cfg.seed, workers=True, verbose=False)
     callbacks = make_callbacks(cfg)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
-    settings["precision"] = config["trainer"]["precision"]
+    settings["precision"] = chosen(cfg.trainer.precision, cfg.trainer.accelerator)
     if cfg.resume is not None:
         refuse_other_settings(Path(cfg.resume), settings)
     data = make_data(settings)
@@ -56,10 +57,17 @@ def train(cfg: DictConfig) -> None:
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
     )
     keep_features(model, settings["model"]["name"], cfg.features)
+    if cfg.activation_checkpointing:
+        checkpoint_activations(model, settings["model"]["name"])
     task = make_task(cfg, model, settings, base)
     history = History()
     callbacks += [history, WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=make_loggers(cfg.logger, config))
+    trainer = instantiate(
+        cfg.trainer,
+        precision=settings["precision"],
+        callbacks=callbacks,
+        logger=make_loggers(cfg.logger, config),
+    )
     if trainer.is_global_zero:
         announce(model, settings)
     checkpoint = fit(trainer, task, data, cfg)
@@ -122,6 +130,13 @@ def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
     data = make(view=View(**settings["view"]), experts=experts, seed=settings["seed"])
     assert isinstance(data, NucleiDataModule)
     return data
+
+
+def checkpoint_activations(model: nn.Module, name: str) -> None:
+    """Lets the image encoder keep less for the backward pass; UserError where the model has none."""
+    if not isinstance(model, SAC):
+        raise UserError(f"activation_checkpointing is for SAM's image encoder, and {name} has none: leave it out")
+    model.image_encoder.checkpointing = True
 
 
 def make_task(

@@ -23,6 +23,7 @@ from sac_lightning.history import History
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC
+from sac_lightning.precision import chosen
 from sac_lightning.pretraining.card import model_card
 from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import (
@@ -119,7 +120,12 @@ def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
     )
     data = SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
-    trainer = instantiate(cfg.trainer, callbacks=[last, history], logger=make_loggers(cfg.logger, config))
+    trainer = instantiate(
+        cfg.trainer,
+        precision=chosen(cfg.trainer.precision, cfg.trainer.accelerator),
+        callbacks=[last, history],
+        logger=make_loggers(cfg.logger, config),
+    )
     assert isinstance(trainer, Trainer)
     with warnings.catch_warnings():
         # Scenes take one worker, and a run goes on in the folder that it began in.
