@@ -1,0 +1,36 @@
+"""``python -m sac_lightning.benchmark``: speed and memory beside segment-anything, or what a run would cost."""
+
+from omegaconf import DictConfig
+
+from sac_lightning.command import command
+from sac_lightning.configuration import config_dir
+from sac_lightning.errors import UserError
+
+WORKS = (
+    "forward",
+    "step",
+    "largest_step",
+    "selection",
+    "features",
+    "prompt_settings",
+    "loading",
+    "start_up",
+)
+
+
+def _look(cfg: DictConfig) -> None:
+    """Refuses what cannot be measured."""
+    for name in cfg.works:
+        if name not in WORKS:
+            raise UserError(f"works names {name}: choose among {', '.join(WORKS)}")
+    for name in cfg.backbones:
+        if not (config_dir() / "backbone" / f"{name}.yaml").is_file():
+            raise UserError(f"there is no backbone {name}: choose among vit_t, vit_b, vit_l and vit_h")
+    if cfg.repetitions < 1:
+        raise UserError(f"repetitions is {cfg.repetitions}: choose at least 1")
+
+
+main = command("benchmark", "sac_lightning.benchmarking.run:benchmark", _look)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Speed and memory, ours and segment-anything's own side by side."""

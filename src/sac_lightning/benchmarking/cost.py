@@ -1,0 +1,126 @@
+"""What a model costs before it is run: operations and memory, from a pass over tensors that hold no numbers."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from sac_lightning.losses import FocalDice
+from sac_lightning.model import attention
+from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
+from sac_lightning.model.sac import SAC
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a training step.
+
+    Attributes:
+        operations: Floating-point operations of the forward and the backward pass.
+        parameters: Bytes of all parameters, in float32.
+        trained: Bytes of those that train.
+        kept: Bytes that the forward pass keeps for the backward pass.
+    """
+
+    operations: int
+    parameters: int
+    trained: int
+    kept: int
+
+
+def encoder_operations(backbone: Backbone, image_size: int) -> int:
+    """Floating-point operations of the image encoder's forward pass over one image."""
+    with _without_numbers(), _counter() as counter, torch.no_grad():
+        ImageEncoder(backbone)(torch.zeros(1, 3, image_size, image_size))
+    return int(counter.get_total_flops())
+
+
+def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: int, bfloat16: bool) -> Cost:
+    """Of a training step on a CPU, without the optimiser.
+
+    The choice of points and the prompt encoder, which need numbers and cost next to nothing, are left out.
+
+    Args:
+        make_model: Builds the model, with whatever is to train in it.
+        image_size: Side of the input in pixels.
+        batch_size: Images per step.
+        bfloat16: Under autocast, as precision bf16-mixed.
+    """
+    kept: dict[int, int] = {}
+    with _without_numbers(), _counter() as counter:
+        model = make_model().train()
+        with _account(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = _loss(model, image_size, batch_size)
+        loss.backward()  # type: ignore[no-untyped-call]
+        sizes = [(4 * parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return Cost(
+        operations=int(counter.get_total_flops()),
+        parameters=sum(size for size, _ in sizes),
+        trained=sum(size for size, trains in sizes if trains),
+        kept=sum(kept.values()),
+    )
+
+
+def _counter() -> FlopCounterMode:
+    """Torch's counter of operations, which overlooks the product that is added in place."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product})
+
+
+def _product(_sum: list[int], a: list[int], b: list[int], **_kwargs: object) -> int:
+    """Operations of a batch of products, from the shapes."""
+    batch, rows, inner = a
+    return 2 * batch * rows * inner * b[-1]
+
+
+def _loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
+    """A loss of all outputs, with as many points as the model would have."""
+    images = torch.zeros(batch_size, 3, image_size, image_size)
+    embeddings = model.image_encoder(images)
+    points = 2 * model.point_selection.points
+    low_res_logits, iou = model.mask_decoder(
+        embeddings,
+        torch.zeros(1, *embeddings.shape[1:]),
+        torch.zeros(batch_size, points + 1, NECK_CHANNELS),
+        torch.zeros(embeddings.shape),
+        multimask_output=False,
+    )
+    logits = nn.functional.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear")
+    total: Tensor = FocalDice()(logits, torch.zeros_like(logits)) + iou.float().mean()
+    if model.prompt_generator is not None:
+        small = torch.zeros(batch_size, 3, model.map_size, model.map_size)
+        total = total + model.prompt_generator(small).float().mean()
+    return total
+
+
+@contextmanager
+def _without_numbers() -> Iterator[None]:
+    """Tensors get shapes but no numbers; attention goes in one piece, as there is no memory to be saved."""
+    scores = attention.SCORES
+    attention.SCORES = sys.maxsize
+    try:
+        with FakeTensorMode():
+            yield
+    finally:
+        attention.SCORES = scores
+
+
+@contextmanager
+def _account(kept: dict[int, int], model: nn.Module) -> Iterator[None]:
+    """Counts the bytes of the storages that autograd keeps, each once, parameters not."""
+    parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    storages = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in kept and storage._cdata not in parameters:
+            storages.append(storage)  # Kept alive, so that no other gets its address.
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield

@@ -1,0 +1,20 @@
+"""What the machine can do at best: its rate of matrix products."""
+
+import time
+
+import torch
+
+SIDE = 2048
+ROUNDS = 5
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations per second in products of two square matrices, the best of a few."""
+    a = torch.randn(SIDE, SIDE).to(dtype)
+    a @ a
+    best = float("inf")
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * SIDE**3 / best

@@ -1,0 +1,94 @@
+"""``python -m sac_lightning.benchmark``: measures the chosen pieces of work, or plans, and writes the table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from sac_lightning.benchmarking import works
+from sac_lightning.benchmarking.plan import plans
+from sac_lightning.benchmarking.row import Row
+from sac_lightning.benchmarking.table import (
+    HEADINGS,
+    PLAN_HEADINGS,
+    cells,
+    machine,
+    plan_cells,
+    said,
+    write_plan,
+    write_table,
+)
+from sac_lightning.configuration import config_dir, plain
+
+WORKS = {
+    work.__name__: work
+    for work in (
+        works.forward,
+        works.step,
+        works.largest_step,
+        works.selection,
+        works.features,
+        works.prompt_settings,
+        works.loading,
+        works.start_up,
+    )
+}
+
+
+def benchmark(cfg: DictConfig) -> None:
+    """Measures, or predicts with ``plan=true``."""
+    if cfg.plan:
+        _plan(cfg)
+    else:
+        _measure(cfg)
+
+
+def _measure(cfg: DictConfig) -> None:
+    config = plain(cfg)
+    settings = works.Settings(
+        _sizes(config["backbone"]), _sizes(config["largest"]), cfg.image_size, cfg.repetitions
+    )
+    about = machine()
+    rows: list[Row] = []
+    for name in (progress := tqdm(cfg.works, disable=None)):
+        progress.set_description(name)
+        rows += WORKS[name](settings)
+        paths = write_table(Path(cfg.output_dir), rows, about)  # What is measured stays, whatever comes next.
+    _show("Benchmark", HEADINGS, [cells(row) for row in rows], paths)
+
+
+def _plan(cfg: DictConfig) -> None:
+    backbones = [_sizes(OmegaConf.to_container(_backbone(name))) for name in cfg.backbones]
+    made, check = plans(backbones, cfg.image_sizes, cfg.batch_sizes, cfg.bfloat16)
+    paths = write_plan(Path(cfg.output_dir), made, check, machine())
+    _show("Predicted cost of training SAC", PLAN_HEADINGS, [plan_cells(plan) for plan in made], paths, said(check))
+
+
+def _backbone(name: str) -> DictConfig:
+    backbone = OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml")
+    assert isinstance(backbone, DictConfig)
+    return backbone
+
+
+def _sizes(backbone: Any) -> dict[str, Any]:
+    return {key: value for key, value in backbone.items() if key != "_target_"}
+
+
+def _show(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], paths: Sequence[Path], note: str = ""
+) -> None:
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    if note:
+        console.print(note)
+    for path in paths:
+        console.print(f"{path.suffix[1:]:10} {path}", soft_wrap=True)

@@ -1,0 +1,99 @@
+"""Sides that need data or a whole configuration: steps and loading at scale=cpu, tests under prompt settings.
+
+Apart from sides.py, whose processes shall import little: their memory is measured.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sac_lightning.benchmarking.side import Run
+from sac_lightning.benchmarking.sides import at, random_sac, step_of
+from sac_lightning.build import build_model
+from sac_lightning.configuration import composed, plain
+from sac_lightning.data.sample import LoadedSample, WholeImages
+from sac_lightning.data.scene import render_scene
+from sac_lightning.inference import segment
+from sac_lightning.model.experts import ExpertPoints
+from sac_lightning.model.image_encoder import Backbone
+from sac_lightning.model.sac import SAC
+from sac_lightning.model.trunk_features import TrunkFeatures
+from sac_lightning.scores import Scores
+from sac_lightning.training import make_data
+from sac_lightning.view import View
+
+
+def step_o() -> Run:
+    """A training step at scale=cpu with 256 pairs of points chosen by O."""
+    return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=O"))
+
+
+def step_r() -> Run:
+    """A training step at scale=cpu with 256 pairs of points chosen by R."""
+    return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=R"))
+
+
+def batch() -> Run:
+    """The next batch of training windows at scale=cpu, from images in memory."""
+    config = _scale_cpu("data.workers=0")
+    data = make_data({key: config[key] for key in ("model", "view", "data", "seed")})
+    batches = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))
+
+    def run() -> dict[str, Tensor]:
+        next(batches)
+        return {}
+
+    return run
+
+
+def one_test(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Testing SAC on two images with one expert point: segmented and scored."""
+    return _tests(at(backbone, image_size), image_size, experts=(1,))
+
+
+def tests_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Testing SAC on two images with none, one, two and three expert points, the trunk's tokens kept on disk."""
+    return _tests(at(backbone, image_size), image_size, experts=(0, 1, 2, 3))
+
+
+def _tests(backbone: Backbone, image_size: int, experts: Sequence[int]) -> Run:
+    """Every test begins with an empty folder, and with models as a checkpoint would give them."""
+    model = random_sac(backbone, image_size).eval().requires_grad_(False)
+    view, side = View(image_size), image_size
+    samples = [
+        LoadedSample(f"scene {seed}", *render_scene(np.random.default_rng(seed), side, side, "histology"))
+        for seed in range(2)
+    ]
+
+    def run() -> dict[str, Tensor]:
+        dice = {}
+        with TemporaryDirectory() as folder:
+            for count in experts:
+                model.image_encoder.features = TrunkFeatures(Path(folder)) if len(experts) > 1 else None
+                scores = Scores(generator=True, instances=True, prompts=True)
+                images = WholeImages(samples, view, ExpertPoints(count), seed=0)
+                for index in range(len(samples)):
+                    image = images[0, index]
+                    scores.update(segment(model, image.image, view, image.experts, image.seed), image)
+                dice[f"dice with {count}"] = scores.compute()["dice"]
+        return dice
+
+    return run
+
+
+def _scale_cpu(*overrides: str) -> dict[str, Any]:
+    return plain(composed("train", ["scale=cpu", "output_dir=.", *overrides]))
+
+
+def _step_of(config: Mapping[str, Any]) -> Run:
+    """A training step as a configuration has it, without its weights."""
+    torch.manual_seed(0)
+    model = build_model(config["model"]).train()
+    assert isinstance(model, SAC)
+    return step_of(model, config["view"]["image_size"], config["data"]["batch_size"], bfloat16=True)

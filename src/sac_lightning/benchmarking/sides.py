@@ -1,0 +1,136 @@
+"""What is measured: each function prepares one side of a comparison in its own process and returns it to be run.
+
+Weights and images are random, but the same on both sides; positions and LoRA's B, which would start at zero, too.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sac_lightning.benchmarking.official import made_official
+from sac_lightning.benchmarking.side import Run
+from sac_lightning.losses import FocalDice, segmentation_losses
+from sac_lightning.model.image_encoder import Backbone, ImageEncoder
+from sac_lightning.model.methods import Prompts, sac, sam_ft
+from sac_lightning.model.sac import SAC
+from sac_lightning.model.trunk_features import TrunkFeatures
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+RANDOM = "random"  # Weights by this name are not looked for, but what they would freeze is frozen.
+
+
+def encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """Our image encoder on one image, without gradients."""
+    return _forward(_encoder(at(backbone, image_size)), image_size, bfloat16)
+
+
+def official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """segment-anything's image encoder on the same image, in float32."""
+    sizes = at(backbone, image_size)
+    return _forward(made_official(_encoder(sizes), sizes), image_size, bfloat16=False)
+
+
+def step(
+    backbone: Mapping[str, Any],
+    image_size: int,
+    bfloat16: bool = False,
+    checkpointing: bool = False,
+) -> Run:
+    """A training step of SAC, forward and backward, without the optimiser; returns the gradients of LoRA."""
+    model = random_sac(at(backbone, image_size), image_size)
+    model.image_encoder.checkpointing = checkpointing
+    return step_of(model, image_size, 1, bfloat16)
+
+
+def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """The same step with segment-anything's image encoder."""
+    sizes = at(backbone, image_size)
+    model = random_sac(sizes, image_size)
+    model.image_encoder = made_official(model.image_encoder, sizes)  # type: ignore[assignment]
+    return step_of(model, image_size, 1, bfloat16)
+
+
+def sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """A training step of SAM-FT (frozen trunk), which computes its trunk every time."""
+    return step_of(_sam_ft(at(backbone, image_size), image_size), image_size, 1, bfloat16=False)
+
+
+def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """The same, which reads what the trunk gave the first time."""
+    model = _sam_ft(at(backbone, image_size), image_size)
+    folder = TemporaryDirectory()
+    model.image_encoder.features = TrunkFeatures(Path(folder.name))
+    run = step_of(model, image_size, 1, bfloat16=False)
+
+    def run_in(folder: TemporaryDirectory[str]) -> Mapping[str, Tensor]:
+        return run()
+
+    return partial(run_in, folder)  # It lives as long as the side.
+
+
+def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
+    torch.manual_seed(0)
+    return _filled(sam_ft(backbone, Prompts(points=0), image_size)).train()
+
+
+def at(backbone: Mapping[str, Any], image_size: int) -> Backbone:
+    """The sizes of an encoder, native to this image size, so that neither side interpolates positions."""
+    return Backbone(**dict(backbone) | {"native_size": image_size, "weights": RANDOM})
+
+
+def _encoder(backbone: Backbone) -> ImageEncoder:
+    torch.manual_seed(0)
+    return _filled(ImageEncoder(backbone))
+
+
+def _filled(module: AnyModule) -> AnyModule:
+    """The module with random positions and random LoRA, from a seed."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            last = name.rpartition(".")[2]
+            if "pos" in last or last in ("q_b", "v_b"):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    return module
+
+
+def random_sac(backbone: Backbone, image_size: int) -> SAC:
+    """SAC with one pair of points, every time with the same random weights, to be trained."""
+    torch.manual_seed(0)
+    model = _filled(sac(backbone, Prompts(), image_size)).train()
+    return model
+
+
+def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
+    module.eval()
+    images = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(2))
+
+    @torch.no_grad()
+    def run() -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            return {"image_embeddings": module(images)}
+
+    return run
+
+
+def step_of(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
+    """Forward and backward on random images, without the optimiser; returns the gradients of the encoder."""
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(batch_size, 3, image_size, image_size, generator=generator) * 255
+    masks = (torch.rand(batch_size, 1, image_size, image_size, generator=generator) > 0.7).float()
+    mask_loss = FocalDice()
+
+    def run() -> dict[str, Tensor]:
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            losses = segmentation_losses(model(images), masks, mask_loss)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        named = model.image_encoder.named_parameters()
+        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+
+    return run
