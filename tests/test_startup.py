@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import pytest
 
-COMMANDS = ("train", "evaluate", "predict", "prepare", "pretrain", "parameters", "report", "dashboard")
+COMMANDS = (
+    "benchmark",
+    "train",
+    "evaluate",
+    "predict",
+    "prepare",
+    "pretrain",
+    "parameters",
+    "report",
+    "dashboard",
+)
 SLOW = {
     "albumentations",
     "lightning",
@@ -81,6 +91,7 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
         ("pretrain", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
         ("parameters", ["backbones=vit_b,vit_x", "-m"], "there is no backbone vit_x: choose among vit_t, vit_b"),
         ("report", ["table=9"], "table=9 is no experiment: choose 1 to 8"),
+        ("benchmark", ["works=[forwards]"], "works names forwards: choose among forward, step"),
         ("dashboard", ["gruop=glas"], "Could not override 'gruop'"),
     ],
 )

@@ -69,7 +69,6 @@ def test_writes_a_table_for_people_and_one_for_machines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("works=[forwards]", "works names forwards: choose among forward, step"),
         ("backbones=[vit_x]", "there is no backbone vit_x"),
         ("repetitions=0", "repetitions is 0: choose at least 1"),
     ],
