@@ -1,14 +1,13 @@
 """The image encoder against segment-anything's own, with positions that are not zero."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
+from sac_lightning.benchmarking.official import official_encoder as official_encoder_of
 from sac_lightning.errors import UserError
 from sac_lightning.model import image_encoder
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
@@ -29,20 +28,9 @@ def random_encoder(backbone: Backbone, seed: int = 0) -> ImageEncoder:
 
 
 def official_encoder(backbone: Backbone, state: dict[str, Tensor]) -> nn.Module:
-    official = ImageEncoderViT(
-        img_size=backbone.native_size,
-        patch_size=backbone.patch,
-        embed_dim=backbone.dim,
-        depth=backbone.depth,
-        num_heads=backbone.heads,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=backbone.window,
-        global_attn_indexes=backbone.global_blocks,
-    )
+    official = official_encoder_of(backbone)
     official.load_state_dict(state, strict=True)
-    official.eval()
-    return official  # type: ignore[no-any-return]
+    return official.eval()
 
 
 @torch.no_grad()
