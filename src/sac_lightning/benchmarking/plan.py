@@ -1,4 +1,4 @@
-"""``benchmark plan=true``: what training SAC would cost, by backbone, image size and batch, without training.
+"""``benchmark plan=true``: what training SAC as in the paper would cost, by backbone, image size and batch.
 
 Operations and kept bytes are counted in a pass without numbers (cost.py). The time is that of the operations at
 the rate of a step that is run; another step that is run shows how far off time and memory are.

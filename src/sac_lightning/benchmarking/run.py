@@ -24,6 +24,7 @@ from sac_lightning.benchmarking.table import (
 )
 from sac_lightning.configuration import config_dir, plain
 
+WIDTH = 200  # Of a table that goes into a file.
 WORKS = {
     work.__name__: work
     for work in (
@@ -87,6 +88,8 @@ def _show(
     for row in rows:
         table.add_row(*row)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     console.print(table)
     if note:
         console.print(note)
