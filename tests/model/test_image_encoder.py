@@ -167,3 +167,33 @@ def test_strips_change_nothing(numbers: int, size: int, monkeypatch: pytest.Monk
     torch.testing.assert_close(outputs[0], outputs[1])
     for whole, in_strips in zip(*gradients, strict=True):
         torch.testing.assert_close(whole, in_strips)
+
+
+def test_frozen_weights_are_cast_once_for_all_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = random_encoder(TINY).requires_grad_(False)
+    images = torch.randn(1, 3, 64, 64)
+    outputs, kept = [], []
+    for strip in (2**30, 1):
+        monkeypatch.setattr(image_encoder, "STRIP_NUMBERS", strip)
+        weights = set()
+        with torch.autocast("cpu", torch.bfloat16):
+            handle = encoder.blocks[0].mlp.lin1.register_forward_hook(
+                lambda layer, *_, weights=weights: weights.add((layer.weight.data_ptr(), layer.weight.dtype))
+            )
+            outputs.append(encoder(images))
+            handle.remove()
+        kept.append(weights)
+    for weights in kept:
+        assert len(weights) == 1
+        assert {dtype for _, dtype in weights} == {torch.bfloat16}
+    assert encoder.blocks[0].mlp.lin1.weight.dtype == torch.float32
+    torch.testing.assert_close(outputs[0], outputs[1], atol=2e-2, rtol=2e-2)
+
+
+def test_casting_once_gives_what_autocast_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = random_encoder(TINY).requires_grad_(False)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast_once = encoder(images)
+        monkeypatch.setattr(image_encoder, "_cast_once", lambda block, tokens: block(tokens))
+        assert torch.equal(encoder(images), cast_once)

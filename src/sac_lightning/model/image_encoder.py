@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d, MLPBlock
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from sac_lightning.errors import UserError
@@ -137,6 +138,23 @@ def in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 
     return torch.cat([function(strip) for strip in torch.split(tokens, side, dim=1)], dim=1)
 
 
+def _cast_once(block: nn.Module, tokens: Tensor) -> Tensor:
+    """A block, its frozen weights cast to autocast's precision once, and not again for each strip.
+
+    Autocast remembers the casts of what trains only. Norms stay in float32, as autocast has them.
+    """
+    device = tokens.device.type
+    if not torch.is_autocast_enabled(device):
+        return block(tokens)  # type: ignore[no-any-return]
+    dtype = torch.get_autocast_dtype(device)
+    cast = {
+        name: parameter.to(dtype)
+        for name, parameter in block.named_parameters()
+        if not parameter.requires_grad and name.endswith(("weight", "bias")) and "norm" not in name
+    }
+    return functional_call(block, cast, (tokens,))  # type: ignore[no-any-return]
+
+
 class PatchEmbed(nn.Module):
     """The image cut into patches, each projected to a token."""
 
@@ -209,9 +227,9 @@ class ImageEncoder(nn.Module):
         tokens = tokens + self._absolute_positions(tokens.shape[1], tokens.shape[2])
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
+                tokens = checkpoint(_cast_once, block, tokens, use_reentrant=False)
             else:
-                tokens = block(tokens)
+                tokens = _cast_once(block, tokens)
         return tokens
 
     def _absolute_positions(self, h: int, w: int) -> Tensor:
