@@ -20,6 +20,7 @@ from sac_lightning.results import peak_memory_bytes
 
 Run = Callable[[], Mapping[str, Tensor]]
 Prepare = Callable[..., Run]
+SECONDS_TO_END = 5.0
 
 
 @dataclass
@@ -83,7 +84,10 @@ def _processes(sides: Mapping[str, Prepare], arguments: Mapping[str, Any]) -> It
             connection.recv()  # It is prepared.
         yield connections
     finally:
+        for connection in connections.values():
+            connection.close()
         for process in processes:
+            process.join(SECONDS_TO_END)  # It cleans up behind itself; one that is at work is stopped.
             process.terminate()
             process.join()
 
@@ -93,10 +97,18 @@ def _serve(connection: Connection, prepare: Prepare, arguments: dict[str, Any], 
     torch.set_num_threads(threads)
     run = prepare(**arguments)
     connection.send(None)
-    while True:
-        connection.recv()
+    while _asked(connection):
         start = time.perf_counter()
         outputs = run()
         seconds = time.perf_counter() - start
         arrays = {name: tensor.detach().float().numpy() for name, tensor in outputs.items()}
         connection.send((seconds, peak_memory_bytes(torch.device("cpu")), arrays))
+
+
+def _asked(connection: Connection) -> bool:
+    """Waits to be asked to run; False where nobody is there any more."""
+    try:
+        connection.recv()
+    except EOFError:
+        return False
+    return True

@@ -102,8 +102,7 @@ def _filled(module: AnyModule) -> AnyModule:
 def random_sac(backbone: Backbone, image_size: int) -> SAC:
     """SAC with one pair of points, every time with the same random weights, to be trained."""
     torch.manual_seed(0)
-    model = _filled(sac(backbone, Prompts(), image_size)).train()
-    return model
+    return _filled(sac(backbone, Prompts(), image_size)).train()
 
 
 def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:

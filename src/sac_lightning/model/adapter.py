@@ -6,7 +6,7 @@ Each is dim -> dim / 4 -> dim with biases and GELU, which reproduces Table 6.
 
 from torch import Tensor, nn
 
-from sac_lightning.model.image_encoder import Block, ImageEncoder, in_strips
+from sac_lightning.model.image_encoder import Block, ImageEncoder, both_halves
 
 MLP_ADAPTER_SCALE = 0.5
 
@@ -40,9 +40,7 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        if self.base.window:
-            return in_strips(lambda strip: self.through_mlp(self.attended(strip)), tokens, self.base.window)
-        return in_strips(self.through_mlp, self.attended(tokens))
+        return both_halves(self.attended, self.through_mlp, tokens, self.base.window)
 
     def attended(self, tokens: Tensor) -> Tensor:
         """The first half of the block."""

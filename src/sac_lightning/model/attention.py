@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Scores at a time: 4 MB in float32. A quarter and four times as many were no faster on two cores.
+# Scores at a time: 4 MB in float32. A quarter and twice as many were no faster here.
 SCORES = 2**20
 # Rows of keys below this width are too short for vectorised additions: their biases are added by a product.
 NARROW = 32

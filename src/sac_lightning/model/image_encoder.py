@@ -102,9 +102,7 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        if self.window:
-            return in_strips(lambda strip: self.through_mlp(self.attended(strip)), tokens, self.window)
-        return in_strips(self.through_mlp, self.attended(tokens))
+        return both_halves(self.attended, self.through_mlp, tokens, self.window)
 
     def attended(self, tokens: Tensor) -> Tensor:
         """The first half of the block."""
@@ -119,11 +117,20 @@ class Block(nn.Module):
         return self.attn(tokens, self.window)  # type: ignore[no-any-return]
 
 
+def both_halves(
+    attended: Callable[[Tensor], Tensor], through_mlp: Callable[[Tensor], Tensor], tokens: Tensor, window: int
+) -> Tensor:
+    """A block's halves one after the other, in strips as far as attention allows (0: it is global)."""
+    if window:
+        return in_strips(lambda strip: through_mlp(attended(strip)), tokens, window)
+    return in_strips(through_mlp, attended(tokens))
+
+
 def in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 1) -> Tensor:
     """A function of tokens, row by row of the grid, on a few rows at a time where the grid is large.
 
     What a CPU computes in pieces stays in its cache; in one piece at 1024 px it goes through memory that the
-    system has to clear first, for a sixth of the time.
+    system has to clear first.
 
     Args:
         function: Tokens to tokens of the same shape; rows that are not in one strip do not meet.
