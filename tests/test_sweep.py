@@ -171,6 +171,21 @@ def test_a_distributed_job_of_a_sweep_tests_every_image_once(tiny: list[str], tm
     assert record["images"] == alone["images"]
 
 
+def test_lines_of_jobs_side_by_side_never_cut_into_each_other(tmp_path: Path) -> None:
+    line = "#0 O-1-point, synthetic, seed 0: done"
+    code = f"from sac_lightning.sweep import say\nfor _ in range(100_000): say({line!r})"
+    heard = tmp_path / "heard"
+    with heard.open("a") as output:
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", code], stdout=output, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+            )
+            for _ in range(2)
+        ]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert heard.read_text().splitlines() == [line] * 200_000
+
+
 def test_a_lock_is_held_by_one_and_goes_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
     with held(path) as first, held(path) as second:

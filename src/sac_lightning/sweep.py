@@ -69,7 +69,7 @@ def run_job(cfg: DictConfig) -> None:
     with whole_file(Path(hydra.runtime.output_dir) / OUTCOME) as partial:
         partial.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     took = f" in {outcome.seconds / 60:.1f} min" if status in (DONE, FAILED) else ""
-    _say(f"#{number} {name}: {status}{took}")
+    say(f"#{number} {name}: {status}{took}")
 
 
 def run_folder(runs: str, config: Mapping[str, Any]) -> Path:
@@ -124,7 +124,7 @@ def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         log = folder / "console.log"
-        _say(f"#{number} {name}: started, its output is in {log}")
+        say(f"#{number} {name}: started, its output is in {log}")
         with log.open("w", encoding="utf-8") as output, _share_of_the_machine() as environment:
             finished = subprocess.run(
                 job_command(folder),
@@ -262,5 +262,7 @@ def last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line), "it said nothing")
 
 
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
+def say(sentence: str) -> None:
+    """Prints a line in one piece: ``print`` sends the newline apart, and jobs side by side share the terminal."""
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
