@@ -1,0 +1,19 @@
+"""U-Net (Ronneberger et al. 2015), as a compared network: the same one that generates SAC's prompts."""
+
+from torch import Tensor
+
+from sac_lightning.baselines.network import Network
+from sac_lightning.model.prompt_generator import UNet
+
+
+class UNetNetwork(Network):
+    """A U-Net by itself; 7,763,041 parameters with 32 features and four levels."""
+
+    def __init__(self, init_features: int = 32, depth: int = 4) -> None:
+        """Args: init_features, depth: See UNet."""
+        super().__init__(multiple=2**depth)
+        self.network = UNet(init_features, depth)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See Network."""
+        return self.network(self.prepared(images))  # type: ignore[no-any-return]
