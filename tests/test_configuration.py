@@ -12,9 +12,23 @@ import pytest
 from omegaconf import OmegaConf
 
 from sac_lightning.configuration import composed, config_dir
+from sac_lightning.errors import UserError
+from sac_lightning.train import check
 
 REPOSITORY = Path(__file__).parents[1]
-GROUPS = ("model", "backbone", "prompts", "data", "trainer", "logger", "scale", "loss", "row")
+GROUPS = (
+    "model",
+    "backbone",
+    "prompts",
+    "data",
+    "trainer",
+    "logger",
+    "scale",
+    "loss",
+    "scheduler",
+    "recipe",
+    "row",
+)
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
 
 
@@ -27,6 +41,27 @@ def test_every_choice_of_every_group_composes_and_resolves(group: str, choice: s
 def test_the_command_line_wins_over_the_scale_and_the_model() -> None:
     cfg = composed("train", ["scale=paper", "backbone=vit_b", "model=lora", "prompts.points=3"])
     assert (cfg.backbone.name, cfg.prompts.points, cfg.view.image_size) == ("vit_b", 3, 1024)
+
+
+def test_a_network_trains_by_its_own_recipe_or_by_ours() -> None:
+    own = composed("train", ["model=u_net", "scale=paper"])
+    assert (own.recipe.name, own.loss._target_.rpartition(".")[2], own.data.batch_size) == ("own", "Dice", 16)
+    assert (own.optimizer.lr, own.scheduler, own.view.image_size) == (1e-4, None, 256)
+    shared, sac = composed("train", ["model=u_net", "recipe=shared"]), composed("train", ["model=sac"])
+    for key in ("loss", "optimizer", "scheduler", "trainer"):
+        assert shared[key] == sac[key], key
+    assert composed("train", ["model=u_net", "optimizer.lr=1e-3"]).optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize("choice", ["loss=dice_ce", "scheduler=one_cycle"])
+def test_a_choice_that_a_networks_own_recipe_would_pass_over_is_refused(
+    choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", "model=u_net", choice])
+    with pytest.raises(UserError, match=f"{choice} has no say with recipe=own, as u_net brings its own"):
+        check(composed("train", ["model=u_net", choice]))
+    check(composed("train", ["model=u_net", choice, "recipe=shared"]))
+    check(composed("train", ["model=sac", choice]))
 
 
 def test_the_scale_of_the_paper_is_the_papers() -> None:

@@ -68,7 +68,7 @@ def test_we_freeze_the_prompt_encoder_and_count_the_generator(method: str, gener
 
 
 def test_every_method_and_backbone_by_default(capsys: pytest.CaptureFixture[str]) -> None:
-    parameters(cfg("format=json"))
+    parameters(cfg("networks=[]", "format=json"))
     rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
     assert {(row["method"], row["backbone"]) for row in rows} == {
         (method, backbone) for method in METHODS for backbone in ("vit_t", "vit_b", "vit_l", "vit_h")
@@ -79,15 +79,24 @@ def test_every_method_and_backbone_by_default(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_table_shows_the_numbers_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
-    parameters(cfg("backbones=[vit_h]", "methods=[sam_ft,msa,sac]"))
+    parameters(cfg("backbones=[vit_h]", "methods=[sam_ft,msa,sac]", "networks=[]"))
     text = capsys.readouterr().out
     for number in ("12,746,129", "636,107,520", "648,853,649", "56,595,760", "56,493,360", "693,519,408"):
         assert number in text, f"the table lacks {number}, or it was cut"
     assert max(len(line) for line in text.splitlines()) <= 120
 
 
+def test_the_compared_networks_stand_in_a_table_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    parameters(cfg("methods=[]"))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("u_net" in line and "256" in line and line.count("7,763,041") == 2 for line in lines)
+    parameters(cfg("methods=[]", "networks=u_net", "format=json"))
+    counts = {"trainable": 7_763_041, "frozen": 0, "total": 7_763_041}
+    assert json.loads(capsys.readouterr().out) == [{"network": "u_net", "image_size": 256, "parameters": counts}]
+
+
 def test_one_method_and_one_backbone_need_no_brackets(capsys: pytest.CaptureFixture[str]) -> None:
-    parameters(cfg("backbones=vit_h", "methods=sac", "format=json"))
+    parameters(cfg("backbones=vit_h", "methods=sac", "networks=[]", "format=json"))
     rows = json.loads(capsys.readouterr().out)
     assert [(row["method"], row["backbone"]) for row in rows] == [("sac", "vit_h")]
 
@@ -97,6 +106,7 @@ def test_one_method_and_one_backbone_need_no_brackets(capsys: pytest.CaptureFixt
     [
         (["methods=[sac,sca]"], ["sca", "sam_ft"]),
         (["backbones=[vit_x]"], ["vit_x", "vit_b", "vit_t"]),
+        (["networks=[v_net]"], ["v_net", "u_net"]),
         (["format=xml"], ["xml", "json"]),
     ],
 )
@@ -109,7 +119,7 @@ def test_a_wrong_name_is_told_with_the_right_ones(overrides: list[str], named: l
 
 
 def test_the_command_runs_from_any_folder_and_leaves_nothing_there(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sac_lightning.parameters", "backbones=[vit_t]", "format=json"]
+    command = [sys.executable, "-m", "sac_lightning.parameters", "backbones=[vit_t]", "networks=[]", "format=json"]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert len(json.loads(answer.stdout)) == len(METHODS)

@@ -52,7 +52,7 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
         ("prompts.selection=R",),
         ("view.stretch=false",),
         ("optimizer.lr=1e-3",),
-        ("scheduler=null",),
+        ("scheduler=constant",),
         ("loss=dice_ce",),
         ("trainer.max_epochs=50",),
         ("trainer.precision=32-true",),

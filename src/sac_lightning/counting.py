@@ -1,10 +1,12 @@
-"""The parameters of a method with a backbone, counted without any weights, in Table 6's way and in ours."""
+"""Parameters, counted without weights: of a method with a backbone, in Table 6's way and in ours; of networks."""
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from sac_lightning.build import build_model
+from sac_lightning.configuration import composed, plain
 from sac_lightning.model import methods
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.sac import SAC
@@ -53,6 +55,27 @@ def table6_counts(method: str, model: SAC) -> dict[str, int]:
         rest += _number(model.prompt_generator)
     trainable = encoder["trainable"] + rest
     return {"trainable": trainable, "frozen": encoder["frozen"], "total": trainable + encoder["frozen"]}
+
+
+@dataclass
+class NetworkRow:
+    """The parameters of a compared network at its own width, and the side in pixels it is built for."""
+
+    network: str
+    image_size: int
+    parameters: dict[str, int]
+
+
+def count_network(name: str) -> NetworkRow:
+    """Counts a compared network as its own paper sizes it, on the meta device.
+
+    Args:
+        name: Of a file in ``conf/model``.
+    """
+    config = plain(composed("train", [f"model={name}", "scale=paper", "output_dir=."]))
+    with torch.device("meta"):
+        network = build_model(config["model"])
+    return NetworkRow(name, config["view"]["image_size"], parameter_counts(network))
 
 
 def _number(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""The parameters of every method and backbone as a table on the console, or as JSON."""
+"""The parameters of every method, backbone and compared network as tables on the console, or as JSON."""
 
 import json
 from dataclasses import asdict
@@ -9,18 +9,23 @@ from rich.console import Console
 from rich.table import Table
 
 from sac_lightning.configuration import config_dir
-from sac_lightning.counting import Row, count
+from sac_lightning.counting import NetworkRow, Row, count, count_network
 from sac_lightning.model.image_encoder import Backbone
 
 
 def parameters(cfg: DictConfig) -> None:
-    """Prints the counts of the methods and backbones that the configuration names."""
+    """Prints the counts of the methods, backbones and networks that the configuration names."""
     backbones = [read_backbone(name) for name in _names(cfg.backbones)]
     rows = [count(method, backbone) for backbone in backbones for method in _names(cfg.methods)]
+    networks = [count_network(name) for name in _names(cfg.networks)]
     if cfg.format == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=2))
-    else:
-        Console(width=120).print(_table(rows))
+        print(json.dumps([*map(asdict, rows), *map(asdict, networks)], indent=2))
+        return
+    console = Console(width=120)
+    if rows:
+        console.print(_table(rows))
+    if networks:
+        console.print(_network_table(networks))
 
 
 def read_backbone(name: str) -> Backbone:
@@ -44,4 +49,14 @@ def _table(rows: list[Row]) -> Table:
     for row in rows:
         numbers = [f"{number:,}" for counts in (row.table6, row.ours) for number in counts.values()]
         table.add_row(row.backbone, row.method, *numbers, end_section=row.method == rows[-1].method)
+    return table
+
+
+def _network_table(rows: list[NetworkRow]) -> Table:
+    table = Table(title="Parameters of the compared networks at their own width")
+    table.add_column("network")
+    for column in ("side in pixels", "trainable", "frozen", "total"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(row.network, str(row.image_size), *(f"{number:,}" for number in row.parameters.values()))
     return table

@@ -1,4 +1,4 @@
-"""``python -m sac_lightning.parameters``: the parameters of every method and backbone, Table 6 among them."""
+"""``python -m sac_lightning.parameters``: the parameters of methods, backbones and networks; Table 6 is there."""
 
 from omegaconf import DictConfig
 
@@ -10,15 +10,15 @@ FORMATS = ("table", "json")
 
 
 def known(cfg: DictConfig) -> None:
-    """Looks whether there is what is asked for; the configuration as it stands names every method and backbone.
+    """Looks whether there is what is asked for; the configuration as it stands names all that there is.
 
     Raises:
-        UserError: There is no such method, backbone or format.
+        UserError: There is no such method, backbone, network or format.
     """
     if cfg.format not in FORMATS:
         raise UserError(f"format is {cfg.format}: choose {' or '.join(FORMATS)}")
     every = composed("parameters")
-    for key, kind in (("methods", "method"), ("backbones", "backbone")):
+    for key, kind in (("methods", "method"), ("backbones", "backbone"), ("networks", "network")):
         given = {cfg[key]} if isinstance(cfg[key], str) else set(cfg[key])
         for name in given.difference(every[key]):
             raise UserError(f"there is no {kind} {name}: choose among {', '.join(every[key])}")

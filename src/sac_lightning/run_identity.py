@@ -12,6 +12,7 @@ NOT_HASHED = (
     "features",
     "logger",
     "output_dir",
+    "recipe",
     "resume",
     "row",
     "runs",

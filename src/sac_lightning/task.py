@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sac_lightning.baselines.network import Network
 from sac_lightning.checkpoint import KEY, PREFIX, trained_state
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.inference import Experts, Prediction, run_model, segment
@@ -31,7 +32,7 @@ class SegmentationTask(LightningModule):
         base: Mapping[str, str] | None,
         batch_size: int,
         mask_loss: nn.Module | None = None,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
     ) -> None:
         """Puts together what a training or, without loss and optimiser, a test needs.
@@ -64,16 +65,27 @@ class SegmentationTask(LightningModule):
 
     def training_step(self, batch: TrainingBatch) -> Tensor:
         """The sum of the losses of a batch."""
-        assert self.mask_loss is not None, "this task was made for testing"
-        experts = Experts(batch["expert_coords"], batch["expert_labels"])
-        output = run_model(self.model, batch["images"], experts, batch["seeds"])
-        losses = segmentation_losses(output, batch["masks"], self.mask_loss)
+        losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
         logged = {f"train/{name}_loss": loss.detach() for name, loss in losses.items()}
         logged["train/loss"] = total.detach()
         self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["names"]))
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
+
+    def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
+        """The parts of the loss of a batch: a compared network knows its own, the others have SAC's."""
+        assert self.mask_loss is not None, "this task was made for testing"
+        if isinstance(self.model, Network):
+            return self.model.losses(batch, self.mask_loss)
+        experts = Experts(batch["expert_coords"], batch["expert_labels"])
+        output = run_model(self.model, batch["images"], experts, batch["seeds"])
+        return segmentation_losses(output, batch["masks"], self.mask_loss)
+
+    def on_train_epoch_start(self) -> None:
+        """Tells a compared network how far the training has come."""
+        if isinstance(self.model, Network):
+            self.model.start_epoch(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the images of the epoch before."""
@@ -122,7 +134,10 @@ class SegmentationTask(LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over what trains, and its scheduler."""
         assert self.make_optimizer is not None, "this task was made for testing"
-        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        if isinstance(self.model, Network):
+            optimizer = self.make_optimizer(self.model.parameter_groups())
+        else:
+            optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))

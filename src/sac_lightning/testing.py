@@ -54,6 +54,7 @@ def tested_and_recorded(
         **environment(task.device),
         "split_hash": data.split_hash,
         "base_weights": task.base,
+        "imagenet_weights": task.settings.get("imagenet_weights"),
         **about,
     }
     write_examples(output_dir / "examples.png", task.pictures)

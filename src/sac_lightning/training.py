@@ -14,6 +14,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
+from sac_lightning.baselines.imagenet import start_from_imagenet
+from sac_lightning.baselines.network import Network
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.configuration import plain
@@ -56,6 +58,7 @@ def train(cfg: DictConfig) -> None:
     base = (
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
     )
+    settings["imagenet_weights"] = imagenet_weights(cfg, model)
     keep_features(model, settings["model"]["name"], cfg.features)
     if cfg.activation_checkpointing:
         checkpoint_activations(model, settings["model"]["name"])
@@ -137,6 +140,16 @@ def checkpoint_activations(model: nn.Module, name: str) -> None:
     if not isinstance(model, SAC):
         raise UserError(f"activation_checkpointing is for SAM's image encoder, and {name} has none: leave it out")
     model.image_encoder.checkpointing = True
+
+
+def imagenet_weights(cfg: DictConfig, model: nn.Module) -> str | None:
+    """Lets a compared network start from ImageNet weights; says which, also those of a run that is resumed."""
+    if not isinstance(model, Network):
+        return None
+    if cfg.resume is not None:
+        known: str | None = read_checkpoint(Path(cfg.resume))[KEY]["settings"].get("imagenet_weights")
+        return known
+    return start_from_imagenet(model) if cfg.imagenet else None
 
 
 def make_task(

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,10 @@ class Network(nn.Module, ABC):
             mask_loss: Logits and target (B, 1, H, W) to a scalar.
         """
         return {"mask": mask_loss(self(batch["images"]).float(), batch["masks"])}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What trains, as an optimiser takes it: one group, unless some parameters need settings of their own."""
+        return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def start_epoch(self, epoch: int) -> None:
         """Called before each training epoch, the first being 0; for what changes as the training goes on."""

@@ -1,0 +1,53 @@
+"""Any architecture of segmentation-models-pytorch with any of its encoders, as a compared network."""
+
+import segmentation_models_pytorch
+from torch import Tensor
+
+from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from sac_lightning.errors import UserError
+
+ARCHITECTURES = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING
+
+
+class SMP(Network):
+    """``segmentation_models_pytorch.create_model(arch, encoder)`` with one class.
+
+    Images are normalised as ImageNet's, for any encoder: the parameters that the library knows for each are
+    fetched from the network.
+    """
+
+    def __init__(self, arch: str = "Unet", encoder: str = "resnet34") -> None:
+        """Builds the network with random weights.
+
+        Args:
+            arch: Such as Unet, FPN, DeepLabV3Plus, Segformer; upper and lower case do not matter.
+            encoder: Such as resnet34, mit_b2, or ``tu-`` and the name of one of timm's.
+
+        Raises:
+            UserError: There is no such architecture or encoder, or the two do not go together.
+        """
+        if arch.lower() not in ARCHITECTURES:
+            known = ", ".join(sorted(made.__name__ for made in ARCHITECTURES.values()))
+            raise UserError(f"model.arch is {arch}: choose among {known}")
+        try:
+            network = segmentation_models_pytorch.create_model(arch, encoder, encoder_weights=None, classes=1)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"segmentation_models_pytorch has no {arch} with model.encoder={encoder}: choose another encoder, "
+                "such as resnet34, mit_b2 or tu-convnext_tiny"
+            ) from error
+        multiple = network.encoder.output_stride if network.requires_divisible_input_shape else 1
+        super().__init__(multiple=multiple, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        self.arch = arch
+        self.encoder = encoder
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See Network."""
+        return self.network(self.prepared(images))  # type: ignore[no-any-return]
+
+    def load_imagenet(self) -> str | None:
+        """See Network."""
+        pretrained = segmentation_models_pytorch.create_model(self.arch, self.encoder, encoder_weights="imagenet")
+        self.network.encoder.load_state_dict(pretrained.encoder.state_dict())
+        return f"{self.encoder} of segmentation_models_pytorch"

@@ -1,0 +1,201 @@
+"""Every compared network, tiny, through a run's life: fit, kill, resume, test, predict; and one image learnt."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sac_lightning.baselines.network import Network
+from sac_lightning.build import build_model
+from sac_lightning.configuration import composed, config_dir, plain
+from sac_lightning.counting import count_network
+from sac_lightning.evaluation import evaluate
+from sac_lightning.predictor import load
+from sac_lightning.task import SegmentationTask
+from sac_lightning.training import make_task, train
+
+SIDE = 64
+# What makes each of them tiny; the count of its parameters at its own width; options of the same network.
+TINY: dict[str, list[str]] = {
+    "u_net": ["model.init_features=4"],
+    "smp": ["model.encoder=resnet18"],
+}
+COUNTS = {
+    "u_net": 7_763_041,
+}
+
+
+def overrides(name: str, folder: Path) -> list[str]:
+    return [
+        f"model={name}",
+        *TINY[name],
+        "data=folder",
+        f"data.root={folder / 'nuclei'}",
+        f"data.split={folder / 'nuclei' / 'split.csv'}",
+        f"view.image_size={SIDE}",
+        "view.crop=64",
+        "data.batch_size=2",
+        "data.crops_per_image=1",
+        "trainer.max_epochs=3",
+        "trainer.precision=32-true",
+        "imagenet=false",
+        "+trainer.enable_progress_bar=false",
+    ]
+
+
+def test_there_is_no_network_that_is_not_tested_here() -> None:
+    of_sam = {"sac", "lora", "sam", "sam_ft", "msa", "otsu"}
+    assert {file.stem for file in (config_dir() / "model").glob("*.yaml")} - of_sam == TINY.keys()
+    assert {file.stem for file in (config_dir() / "recipe" / "own").glob("[a-z]*.yaml")} == TINY.keys() - {"smp"}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_number_of_parameters_is_the_official_codes(name: str) -> None:
+    assert count_network(name).parameters == {"trainable": COUNTS[name], "frozen": 0, "total": COUNTS[name]}
+
+
+@pytest.fixture(scope="module")
+def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven images of discs, of which one in each part of the split is all background."""
+    folder = tmp_path_factory.mktemp("data")
+    root = folder / "nuclei"
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    parts = ["train", "train", "train", "val", "val", "test", "test"]
+    lines = ["name,split"]
+    for i, part in enumerate(parts):
+        empty = i in (0, 3, 5)
+        image, mask = discs(np.random.default_rng(i), 0 if empty else 4)
+        Image.fromarray(image).save(root / "images" / f"{i}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
+        lines.append(f"{i},{part}")
+    (root / "split.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def discs(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """An image (64, 64, 3) of bright discs on noise, and its mask (64, 64) in {0, 255}."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    for _ in range(count):
+        row, column = random.integers(8, SIDE - 8, 2)
+        mask |= (y - row) ** 2 + (x - column) ** 2 < random.integers(25, 64)
+    grey = random.integers(20, 60, (SIDE, SIDE)) + 140 * mask
+    image = np.stack([grey, grey // 2, grey], axis=-1).astype(np.uint8)
+    return image, mask.astype(np.uint8) * 255
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return record
+
+
+def curves(record: dict[str, Any]) -> list[dict[str, float]]:
+    """The history without its times."""
+    return [{k: v for k, v in row.items() if k.startswith(("train/", "val/"))} for row in record["history"]]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -> None:
+    for run in ("whole", "killed"):
+        (tmp_path / run).mkdir()
+    train(composed("train", [*overrides(name, nuclei), f"output_dir={tmp_path / 'whole'}"]))
+    whole = record_of(tmp_path / "whole")
+    assert whole["method"] == name
+    assert len(whole["images"]) == 2
+    assert all(np.isfinite(list(row.values())).all() for row in curves(whole))
+
+    killed_in_second_epoch(name, nuclei, tmp_path / "killed")
+    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
+    train(composed("train", [*overrides(name, nuclei), f"output_dir={tmp_path / 'killed'}", f"resume={last}"]))
+    resumed = record_of(tmp_path / "killed")
+    assert curves(resumed) == curves(whole)
+    assert resumed["metrics"] == whole["metrics"]
+
+    checkpoint = tmp_path / "whole" / "checkpoints" / "best.ckpt"
+    (tmp_path / "again").mkdir()
+    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={tmp_path / 'again'}"]))
+    assert record_of(tmp_path / "again")["metrics"] == whole["metrics"]
+
+    image = np.asarray(Image.open(nuclei / "nuclei" / "images" / "6.png"))
+    found = load(checkpoint).segment(np.pad(image, ((0, 10), (0, 30), (0, 0))))
+    assert found.mask.shape == (74, 94)
+    assert 0 <= found.probability.min() <= found.probability.max() <= 1
+
+
+def killed_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
+    """Runs a training in a process of its own, which dies in its second epoch."""
+    code = (
+        "import os, signal, sys\n"
+        "import torch\n"
+        "torch.set_num_threads(1)\n"
+        "from lightning.pytorch.callbacks import ModelCheckpoint\n"
+        "from sac_lightning.configuration import composed\n"
+        "from sac_lightning.training import train\n"
+        "def die(self, trainer, *_):\n"
+        "    if trainer.current_epoch == 1:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "ModelCheckpoint.on_train_batch_end = die\n"
+        "train(composed('train', sys.argv[1:]))\n"
+    )
+    arguments = [*overrides(name, nuclei), f"output_dir={folder}"]
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    assert not (folder / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_one_image_is_learnt(name: str, nuclei: Path) -> None:
+    cfg = composed("train", [*overrides(name, nuclei), "optimizer.lr=3e-3", "output_dir=x"])
+    config = plain(cfg)
+    torch.manual_seed(0)
+    network = build_model(config["model"])
+    assert isinstance(network, Network)
+    task = make_task(cfg, network, {key: config[key] for key in ("model", "view", "data", "seed")}, None)
+    batch = batch_of(nuclei, 1, 2)
+    dice = 0.0
+    optimizer = task.make_optimizer(network.parameter_groups())  # type: ignore[misc]
+    for step in range(200):
+        network.train()
+        network.start_epoch(step)
+        optimizer.zero_grad()
+        torch.stack(list(task.losses(batch).values())).sum().backward()
+        if step == 0:
+            without = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+            assert not without, f"these get no gradient: {without}"
+        optimizer.step()
+        if step % 20 == 19:
+            dice = dice_of(task, batch)
+            if dice > 0.9:
+                break
+    assert dice > 0.9
+
+
+def batch_of(nuclei: Path, *names: int) -> Any:
+    """Images of the folder as a training batch."""
+    images = [np.asarray(Image.open(nuclei / "nuclei" / "images" / f"{name}.png")) for name in names]
+    masks = [np.asarray(Image.open(nuclei / "nuclei" / "masks" / f"{name}.png")) > 0 for name in names]
+    return {
+        "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float(),
+        "masks": torch.from_numpy(np.stack(masks))[:, None].float(),
+        "seeds": torch.arange(len(names)),
+    }
+
+
+def dice_of(task: SegmentationTask, batch: dict[str, Tensor]) -> float:
+    """Of the predictions in eval mode."""
+    with torch.no_grad():
+        predicted = (task.model.eval()(batch["images"]) > 0).float()
+    truth = batch["masks"]
+    return float(2 * (predicted * truth).sum() / (predicted.sum() + truth.sum()))
