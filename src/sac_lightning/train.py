@@ -4,14 +4,16 @@ import sys
 
 from omegaconf import DictConfig
 
+from sac_lightning.arguments import refuse_arguments
 from sac_lightning.command import command, existing
 from sac_lightning.configuration import config_dir
 from sac_lightning.errors import UserError
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses a checkpoint that is not there, and choices that a network's own recipe would pass over."""
+    """Refuses what can be told at once: no such checkpoint, no such value, a choice that has no say."""
     existing("resume")(cfg)
+    refuse_arguments(cfg)
     recipe = config_dir() / "recipe" / str(cfg.recipe.name) / f"{cfg.model.name}.yaml"
     for argument in sys.argv[1:]:
         if argument.startswith(("loss=", "scheduler=")) and recipe.is_file():

@@ -24,6 +24,7 @@ from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
 from sac_lightning.features import keep_features, refuse_features_of_training
 from sac_lightning.history import History
+from sac_lightning.limits import refuse_test_metric
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.sac import SAC
 from sac_lightning.precision import chosen
@@ -112,11 +113,7 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
     """
     callbacks = list(instantiate(cfg.callbacks).values())
     for callback in callbacks:
-        monitor = getattr(callback, "monitor", None)
-        if monitor is not None and monitor.startswith("test"):
-            raise UserError(
-                f"{type(callback).__name__} would monitor {monitor}: choose a validation metric, such as val/dice"
-            )
+        refuse_test_metric(type(callback).__name__, getattr(callback, "monitor", None))
     return callbacks
 
 

@@ -303,7 +303,7 @@ def test_filling_finds_nothing_where_there_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"points": -1}, "prompts.points is -1: choose 0 or more"),
+        ({"points": -1}, "prompts.points is -1: choose a whole number"),
         ({"points": 1, "selection": "C"}, "prompts.selection is C: choose O (centroids) or R (random)"),
         ({"points": 1, "threshold": 1.0}, "prompts.threshold is 1.0: choose a probability in [0, 1)"),
         ({"points": 1, "threshold": -0.1}, "prompts.threshold is -0.1: choose a probability in [0, 1)"),

@@ -5,16 +5,13 @@ person gives them.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sac_lightning.errors import UserError
 from sac_lightning.model.point_selection import PADDING, random_pixels
-
-Placement = Literal["centre", "random"]
+from sac_lightning.prompts import Placement, refuse_experts
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,7 @@ class ExpertPoints:
 
     def __post_init__(self) -> None:
         """Refuses, by the names of the settings, what cannot be drawn."""
-        for name, number in (("experts", self.positives), ("expert_negatives", self.negatives)):
-            if not isinstance(number, int) or number < 0:
-                raise UserError(f"prompts.{name} is {number}: choose a whole number, 0 or more")
-        if self.placement not in get_args(Placement):
-            raise UserError(f"prompts.expert_placement is {self.placement}: choose centre or random")
+        refuse_experts(self.positives, self.negatives, self.placement)
 
 
 def draw_expert_points(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
+from sac_lightning.limits import refuse_rank
 from sac_lightning.model.image_encoder import Block, ImageEncoder
 
 QKV = ("q", "k", "v")
@@ -51,8 +52,7 @@ class LoRA(nn.Module):
             adapted: Those of them that get an update.
         """
         super().__init__()
-        if rank < 1:
-            raise UserError(f"model.rank is {rank}: choose a LoRA rank of at least 1")
+        refuse_rank(rank)
         self.base = base
         self.slices = tuple(slices)
         self.adapted = tuple(adapted)

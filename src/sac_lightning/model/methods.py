@@ -5,67 +5,22 @@ expert points. Weights are loaded afterwards (``sac_lightning.build``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from segment_anything.modeling import PromptEncoder
 from torch import nn
 
 from sac_lightning.errors import UserError
+from sac_lightning.limits import refuse_image_size
 from sac_lightning.model.adapter import Adapter, add_adapters
-from sac_lightning.model.experts import Placement
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.lora import add_lora, lora_layers
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PointSelection, Selection
+from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.prompt_generator import UNet
 from sac_lightning.model.sac import SAC
+from sac_lightning.prompts import Generator, Prompts
 
-
-@dataclass(frozen=True)
-class Generator:
-    """The sizes of the prompt generator, see UNet."""
-
-    init_features: int = 32
-    depth: int = 4
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Which points a method gets.
-
-    Attributes:
-        points: Automatic points n: n positive and n negative ones. 0: no prompt generator.
-        selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
-        experts, expert_negatives, expert_placement: See ExpertPoints; per image.
-        dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
-            every table of the paper.
-        map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
-            masks, is our choice: the paper is silent.
-        generator: Sizes of the generator.
-    """
-
-    points: int = 1
-    selection: Selection = "O"
-    threshold: float = 0.5
-    fill_with_random: bool = False
-    keep_raw_centroid: bool = False
-    experts: int = 0
-    expert_negatives: int = 0
-    expert_placement: Placement = "centre"
-    dense: bool = False
-    map_size: int = 256
-    generator: Generator = field(default_factory=Generator)
-
-    def __post_init__(self) -> None:
-        """Refuses a map that the generator cannot take, and its logits where there is none."""
-        if self.dense and not self.points:
-            raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
-        factor = 2**self.generator.depth
-        if self.map_size % factor:
-            raise UserError(
-                f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, as the generator halves it "
-                f"{self.generator.depth} times"
-            )
+__all__ = ["Generator", "Prompts", "msa", "sac", "sam", "sam_ft"]  # The first two are where checkpoints know them.
 
 
 def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
@@ -77,10 +32,7 @@ def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
         prompts.fill_with_random,
         prompts.keep_raw_centroid,
     )
-    if image_size % backbone.patch:
-        raise UserError(
-            f"view.image_size is {image_size}: choose a multiple of the patch of {backbone.name}, {backbone.patch}"
-        )
+    refuse_image_size(image_size, backbone.patch, backbone.name)
     grid = image_size // backbone.patch
     model = SAC(
         image_encoder=ImageEncoder(backbone),

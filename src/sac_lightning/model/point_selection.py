@@ -5,17 +5,14 @@ calls them pairs): the first n of a set are positive (label 1), the next n negat
 which there is no point holds (0, 0) with label -1, which SAM's prompt encoder takes for padding.
 """
 
-from typing import Literal
-
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sac_lightning.errors import UserError
+from sac_lightning.prompts import Selection, refuse_selection
 
-Selection = Literal["O", "R"]
 PADDING = -1
 
 
@@ -46,12 +43,7 @@ class PointSelection:
         Raises:
             UserError: A value out of its range.
         """
-        if points < 0:
-            raise UserError(f"prompts.points is {points}: choose 0 or more")
-        if selection not in ("O", "R"):
-            raise UserError(f"prompts.selection is {selection}: choose O (centroids) or R (random)")
-        if not 0 <= threshold < 1:
-            raise UserError(f"prompts.threshold is {threshold}: choose a probability in [0, 1)")
+        refuse_selection(points, selection, threshold)
         self.points = points
         self.selection = selection
         self.threshold = threshold

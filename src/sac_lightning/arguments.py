@@ -1,0 +1,45 @@
+"""What of a training's arguments can be refused before torch has been imported, which takes seconds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sac_lightning.limits import refuse_image_size, refuse_rank, refuse_test_metric
+from sac_lightning.prompts import Generator, Prompts
+from sac_lightning.view import View
+
+
+def refuse_arguments(cfg: DictConfig) -> None:
+    """Looks at the view, the prompts, the callbacks and LoRA's rank of a training.
+
+    Raises:
+        UserError: One of them has a value that no training takes.
+    """
+    view = View(**_resolved(cfg.view))
+    _prompts(cfg.prompts)
+    for name, callback in (cfg.callbacks or {}).items():
+        refuse_test_metric(str(name), callback.get("monitor"))
+    backbone = cfg.model.get("backbone")
+    if backbone is not None:
+        refuse_image_size(view.image_size, backbone.patch, backbone.name)
+    refuse_rank(cfg.model.get("rank"))
+
+
+def _prompts(cfg: DictConfig) -> Prompts:
+    settings = _resolved(cfg)
+    return Prompts(**settings | {"generator": Generator(**settings["generator"])})
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """A part of the configuration as plain arguments."""
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    return _without_targets(settings)
+
+
+def _without_targets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_targets(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key != "_target_"
+    }
