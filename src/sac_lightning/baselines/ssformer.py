@@ -1,0 +1,102 @@
+"""SSFormer (Wang et al. 2022, "Stepwise Feature Fusion: Local Guides Global"), in its sizes S and L.
+
+SegFormer's pyramid transformer (MiT) gives features at 1/4, 1/8, 1/16 and 1/32 of the image's resolution. The
+progressive locality decoder first looks at the neighbourhood within each level (the paper's local emphasis), then
+fuses the levels one by one, from the coarsest to the finest (its stepwise feature aggregation).
+"""
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from sac_lightning.baselines.pretrained_state import hub_state
+
+STRIDE = 32  # of the coarsest features; the attention's windows divide the finer ones without a rest, then
+
+
+class LocalEmphasis(nn.Sequential):
+    """Twice: 3x3 convolution without bias, ReLU."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        """Args: channels: of the encoder's features; dim: of the result."""
+        super().__init__(
+            nn.Conv2d(channels, dim, 3, padding=1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(dim, dim, 3, padding=1, bias=False),
+            nn.ReLU(),
+        )
+
+
+class Fusion(nn.Module):
+    """One step of the aggregation: the coarser levels so far and the next finer one become one."""
+
+    def __init__(self, dim: int) -> None:
+        """Args: dim: channels of each."""
+        super().__init__()
+        self.projection = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.norm = nn.BatchNorm2d(dim)
+        nn.init.kaiming_normal_(self.projection.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Two features (B, dim, h, w) to one."""
+        return self.norm(self.projection(torch.cat([coarse, fine], dim=1))).relu()  # type: ignore[no-any-return]
+
+
+class LocalityDecoder(nn.Module):
+    """The progressive locality decoder: a pyramid of features to logits at its finest resolution."""
+
+    def __init__(self, channels: list[int], dim: int) -> None:
+        """Args: channels: of the levels, the finest first; dim: channels of the decoder."""
+        super().__init__()
+        self.emphases = nn.ModuleList(LocalEmphasis(level, dim) for level in channels)
+        self.fusions = nn.ModuleList(Fusion(dim) for _ in channels[1:])
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Conv2d(dim, 1, 1)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Features (B, C_i, h_i, w_i), the finest first, to logits (B, 1, h_0, w_0)."""
+        size = levels[0].shape[-2:]
+        finest, *finer, fused = (
+            F.interpolate(emphasise(level), size, mode="bilinear", align_corners=False)
+            for emphasise, level in zip(self.emphases, levels, strict=True)
+        )
+        for fuse, level in zip(self.fusions, [*reversed(finer), finest], strict=True):
+            fused = fuse(fused, level)
+        return self.head(self.dropout(fused))  # type: ignore[no-any-return]
+
+
+class SSFormer(Network):
+    """SSFormer; 65,956,289 parameters as L (mit_b4) and 29,309,889 as S (mit_b2), each with 256 channels.
+
+    The official code has 66,218,945 and 29,572,545. Of each, 262,656 are a fusion of all four levels at once that
+    is built and not called. They are left out.
+    """
+
+    def __init__(self, encoder: str = "mit_b4", dim: int = 256) -> None:
+        """Builds the network with random parameters.
+
+        Args:
+            encoder: A MiT of segmentation-models-pytorch: mit_b0 to mit_b5.
+            dim: Channels of the decoder.
+        """
+        super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        self.encoder_name = encoder
+        self.encoder = smp.encoders.get_encoder(encoder, weights=None)
+        self.decoder = LocalityDecoder(self.encoder.out_channels[2:], dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See Network."""
+        # The encoder reads its features with view(), for which channels-last images would not do.
+        normalised = self.prepared(images).contiguous()
+        levels = self.encoder(normalised)[2:]  # before them: the images, and a level of no channels
+        logits = self.decoder(levels)
+        # Corners aligned here, and not within the decoder: so it is in the official code.
+        return F.interpolate(logits, normalised.shape[-2:], mode="bilinear", align_corners=True)
+
+    def load_imagenet(self) -> str:
+        """See Network."""
+        place = smp.encoders.encoders[self.encoder_name]["pretrained_settings"]["imagenet"]
+        self.encoder.load_state_dict(hub_state(f"{place['repo_id']}@{place['revision']}"))
+        return str(place["repo_id"])
