@@ -1,5 +1,6 @@
 """The LightningModule: steps, optimiser, logging, checkpoints. The one training shell of every method."""
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -82,8 +83,14 @@ class SegmentationTask(LightningModule):
         output = run_model(self.model, batch["images"], experts, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss)
 
-    def on_train_epoch_start(self) -> None:
-        """Tells a compared network how far the training has come."""
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Seeds what layers draw, such as dropout, and tells a compared network the epoch.
+
+        Before every batch, not once in an epoch: a resumed run then draws the same as an undisturbed one, and
+        Lightning leaves ``on_train_epoch_start`` out where a run goes on.
+        """
+        place = (self.settings["seed"], self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(zlib.crc32(repr(place).encode()))
         if isinstance(self.model, Network):
             self.model.start_epoch(self.current_epoch)
 

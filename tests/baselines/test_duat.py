@@ -19,7 +19,7 @@ BEFORE_SOFTMAX = 3
 
 @pytest.fixture(scope="module")
 def small() -> DuAT:
-    return DuAT(backbone="pvt_v2_b0", dim=8)
+    return DuAT(encoder="pvt_v2_b0", dim=8)
 
 
 def _batch(side: int, seeds: list[int], nuclei: bool = True) -> TrainingBatch:
@@ -148,7 +148,7 @@ def test_a_size_that_is_refused_is_not_rescaled_into_a_good_one(small: DuAT) -> 
 
 
 def test_imagenet_weights_go_into_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = DuAT(backbone="pvt_v2_b0", dim=8)
+    source = DuAT(encoder="pvt_v2_b0", dim=8)
     asked: list[str] = []
 
     def downloaded(name: str, **_: Any) -> dict[str, Tensor]:
@@ -160,7 +160,7 @@ def test_imagenet_weights_go_into_the_backbone(monkeypatch: pytest.MonkeyPatch) 
         }
 
     monkeypatch.setattr("sac_lightning.baselines.pretrained_state.load_state_dict_from_hf", downloaded)
-    model = DuAT(backbone="pvt_v2_b0", dim=8)
+    model = DuAT(encoder="pvt_v2_b0", dim=8)
 
     assert model.load_imagenet() == "timm/pvt_v2_b0.in1k"
     assert asked == ["timm/pvt_v2_b0.in1k"]

@@ -27,10 +27,17 @@ SIDE = 64
 # What makes each of them tiny; the count of its parameters at its own width; options of the same network.
 TINY: dict[str, list[str]] = {
     "u_net": ["model.init_features=4"],
+    "duat": ["model.encoder=pvt_v2_b0"],
+    "ssformer_l": ["model.encoder=mit_b0", "model.dim=16"],
+    "ssformer_s": ["model.encoder=mit_b0", "model.dim=16"],
     "smp": ["model.encoder=resnet18"],
 }
 COUNTS = {
     "u_net": 7_763_041,
+    # What never gets a gradient is left out, see the network's own test.
+    "duat": 24_968_265 - 17_385,
+    "ssformer_l": 66_218_945 - 262_656,
+    "ssformer_s": 29_572_545 - 262_656,
 }
 
 

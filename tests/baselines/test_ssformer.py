@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.baselines.ssformer import SSFormer
-from sac_lightning.baselines.ssformer_loss import PixelwiseDiceCrossEntropy
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.errors import UserError
 
@@ -84,7 +84,7 @@ def test_images_may_have_their_channels_last(small: SSFormer) -> None:
 def test_every_parameter_gets_a_gradient(small: SSFormer, nuclei: bool) -> None:
     small.train()
     small.zero_grad()
-    losses = small.losses(_batch(1, nuclei), PixelwiseDiceCrossEntropy())
+    losses = small.losses(_batch(1, nuclei), DiceCrossEntropy())
     losses["mask"].backward()
 
     assert set(losses) == {"mask"}

@@ -131,17 +131,17 @@ class DuAT(Network):
     """
 
     def __init__(
-        self, backbone: str = "pvt_v2_b2", dim: int = 32, scales: Sequence[float] = (0.75, 1.0, 1.25)
+        self, encoder: str = "pvt_v2_b2", dim: int = 32, scales: Sequence[float] = (0.75, 1.0, 1.25)
     ) -> None:
         """Builds the network with random parameters.
 
         Args:
-            backbone: timm's name of a pyramid vision transformer v2.
+            encoder: timm's name of a pyramid vision transformer v2.
             dim: Channels of both aggregations; even.
             scales: Of the images in training, relative to their size; see ``losses``.
         """
         super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        self.backbone = cast(Any, timm.create_model(backbone, num_classes=0, drop_path_rate=0.1))
+        self.backbone = cast(Any, timm.create_model(encoder, num_classes=0, drop_path_rate=0.1))
         channels = [level["num_chs"] for level in self.backbone.feature_info]
         self.scales = tuple(scales)
         self.aggregations = nn.ModuleList(GlobalLocalAggregation(c, dim) for c in channels[1:])

@@ -83,7 +83,8 @@ class SSFormer(Network):
         """
         super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         self.encoder_name = encoder
-        self.encoder = smp.encoders.get_encoder(encoder, weights=None)
+        with torch.device("cpu"):  # It reads a tensor while it is built, which the meta device does not hold.
+            self.encoder = smp.encoders.get_encoder(encoder, weights=None)
         self.decoder = LocalityDecoder(self.encoder.out_channels[2:], dim)
 
     def forward(self, images: Tensor) -> Tensor:

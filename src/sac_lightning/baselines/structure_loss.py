@@ -9,22 +9,19 @@ class StructureLoss(nn.Module):
 
     A pixel's weight is 1 + 5 |m - g|, where g is its target and m the mean target around it: up to 6 at a boundary
     and in what is thin, 1 deep inside a large object or far from any. Beyond the image's border the target is 0.
+
+    The weights hold for both parts, as the papers have it. In the official code they do not hold for the
+    cross-entropy: it asks torch for ``reduce="none"``, which torch takes for a yes, and weights the plain mean.
     """
 
-    def __init__(
-        self, weighted_cross_entropy: bool = True, window: int = 31, boundary_weight: float = 5.0
-    ) -> None:
+    def __init__(self, window: int = 31, boundary_weight: float = 5.0) -> None:
         """Sets the weights of the pixels.
 
         Args:
-            weighted_cross_entropy: Whether the weights hold for the cross-entropy too, as the papers have it. In
-                the official code they do not: it asks torch for ``reduce="none"``, and torch takes the non-empty
-                word for a yes, so that the weighted mean is one of a constant, the plain mean over the batch.
             window: Side of the square around a pixel, in pixels; odd.
             boundary_weight: The 5 above.
         """
         super().__init__()
-        self.weighted_cross_entropy = weighted_cross_entropy
         self.window = window
         self.boundary_weight = boundary_weight
 
@@ -32,8 +29,7 @@ class StructureLoss(nn.Module):
         """Logits and target (B, 1, H, W) to a scalar."""
         weights = self._weights(target)
         cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        if self.weighted_cross_entropy:
-            cross_entropy = (weights * cross_entropy).sum((1, 2, 3)) / weights.sum((1, 2, 3))
+        cross_entropy = (weights * cross_entropy).sum((1, 2, 3)) / weights.sum((1, 2, 3))
         return cross_entropy.mean() + _iou_loss(logits.sigmoid(), target, weights).mean()
 
     def _weights(self, target: Tensor) -> Tensor:
