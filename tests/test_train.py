@@ -137,15 +137,17 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(tiny: list
     assert curves[0] != curves[2]
 
 
+@pytest.mark.parametrize("overrides", [[], ["model.dropout=0.3"]], ids=["plain", "dropout"])
 def test_a_resumed_run_ends_like_an_undisturbed_one(
-    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run(tiny, tmp_path / "whole", "trainer.max_epochs=3")
+    settings = ["trainer.max_epochs=3", *overrides]
+    whole = run(tiny, tmp_path / "whole", *settings)
     stop_after(2, monkeypatch)
-    run(tiny, tmp_path / "part", "trainer.max_epochs=3")
+    run(tiny, tmp_path / "part", *settings)
     monkeypatch.undo()
     last = tmp_path / "part" / "checkpoints" / "last.ckpt"
-    resumed = run(tiny, tmp_path / "part", "trainer.max_epochs=3", f"resume={last}")
+    resumed = run(tiny, tmp_path / "part", *settings, f"resume={last}")
     assert resumed["metrics"] == whole["metrics"]
     assert [row["val/dice"] for row in resumed["history"]] == [row["val/dice"] for row in whole["history"]]
 

@@ -27,6 +27,7 @@ SIDE = 64
 # What makes each of them tiny; the count of its parameters at its own width; options of the same network.
 TINY: dict[str, list[str]] = {
     "u_net": ["model.init_features=4"],
+    "uctransnet": ["model.width=4"],
     "duat": ["model.encoder=pvt_v2_b0"],
     "ssformer_l": ["model.encoder=mit_b0", "model.dim=16"],
     "ssformer_s": ["model.encoder=mit_b0", "model.dim=16"],
@@ -34,6 +35,7 @@ TINY: dict[str, list[str]] = {
 }
 COUNTS = {
     "u_net": 7_763_041,
+    "uctransnet": 66_430_657,
     # What never gets a gradient is left out, see the network's own test.
     "duat": 24_968_265 - 17_385,
     "ssformer_l": 66_218_945 - 262_656,

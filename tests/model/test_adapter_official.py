@@ -1,6 +1,5 @@
 """MSA's block: the numbers of its official code (the version of May 2023) with the same weights."""
 
-import zlib
 from collections.abc import Callable
 
 import pytest
@@ -27,26 +26,6 @@ PLACES = (
 WHOLE_GRID = (-0.248573, -2.76159, -1.40971, -1.48678, -2.07883, 2.68497, 0.905593, -6.49839, -2.44335, 0.406801)
 IN_WINDOWS = (-1.68634, -2.55608, -1.54996, 0.126158, -1.78312, 5.02443, 0.845531, -5.03826, -3.86697, 0.217326)
 IN_PADDED = (0.93611, -1.86903, -1.81933, 0.234318, 0.218251, 1.80185, 0.929214, -3.30929, -2.54942, 1.20452)
-
-
-@pytest.fixture
-def fill() -> Callable[[nn.Module], nn.Module]:
-    """Fills a model, each tensor by a generator that its name seeds; the rule of the compared networks' tests."""
-
-    def filled(model: nn.Module) -> nn.Module:
-        with torch.no_grad():
-            for name, tensor in model.state_dict().items():
-                generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-                if tensor.ndim <= 1 and name.endswith("weight"):
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-                elif tensor.ndim <= 1:
-                    tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
-                else:
-                    deviation = (2 / tensor[0].numel()) ** 0.5
-                    tensor.copy_(torch.randn(tensor.shape, generator=generator) * deviation)
-        return model.eval()
-
-    return filled
 
 
 @pytest.mark.parametrize(

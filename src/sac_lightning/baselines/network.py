@@ -63,7 +63,7 @@ class Network(nn.Module, ABC):
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def start_epoch(self, epoch: int) -> None:
-        """Called before each batch of a training epoch, the first being 0; for what changes as training goes on."""
+        """Called before each training batch with its epoch, the first being 0; for what changes on the way."""
 
     def load_imagenet(self) -> str | None:
         """Downloads the ImageNet weights of the backbone into it.
