@@ -28,6 +28,7 @@ SIDE = 64
 TINY: dict[str, list[str]] = {
     "u_net": ["model.init_features=4"],
     "uctransnet": ["model.width=4"],
+    "medt": ["model.width=2", "model.groups=1", "+model.grid=2"],
     "duat": ["model.encoder=pvt_v2_b0"],
     "ssformer_l": ["model.encoder=mit_b0", "model.dim=16"],
     "ssformer_s": ["model.encoder=mit_b0", "model.dim=16"],
@@ -37,6 +38,7 @@ COUNTS = {
     "u_net": 7_763_041,
     "uctransnet": 66_430_657,
     # What never gets a gradient is left out, see the network's own test.
+    "medt": 1_560_140 - 35_570,
     "duat": 24_968_265 - 17_385,
     "ssformer_l": 66_218_945 - 262_656,
     "ssformer_s": 29_572_545 - 262_656,
