@@ -1,0 +1,131 @@
+"""HistoSeg (Wazir & Fraz 2022): MobileNetV2 at 1/8 of the resolution, a small DeepLab head, Quick Attention twice.
+
+Sources: the paper (arXiv 2209.00729) and the authors' Keras code (saadwazir/HistoSeg, HistoSeg_Train.py; the
+model in HistoSeg_Test.py is another one, without Quick Attention). Of Keras this keeps what equal numbers need:
+"same" padding below and on the right where the stride is two, BatchNorm's eps 1e-3 in the backbone (1e-5 in the
+head), and upsampling with aligned corners.
+"""
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.efficientnet import EfficientNetFeatures
+from torch import Tensor, nn
+
+from sac_lightning.baselines.network import Network
+
+# How many of MobileNetV2's seven stages come before the first Quick Attention, whose output also skips the others.
+EARLY_STAGES = 3
+
+
+class HistoSeg(Network):
+    """HistoSeg; 2,116,897 parameters, 2,149,985 with BatchNorm's running statistics, as Keras counts them.
+
+    In training it takes two images at least, as a BatchNorm in it sees one value per image and channel.
+    """
+
+    def __init__(self, width: float = 1.0, head_width: int = 256, batch_norm_momentum: float = 0.01) -> None:
+        """Builds the network.
+
+        Args:
+            width: Multiplies the backbone's channels: 0.35, 0.5, 0.75, 1 or 1.4, as timm has them.
+            head_width: Channels of the head.
+            batch_norm_momentum: Share of the newest batch in the running statistics. The official head has
+                0.01, its backbone 0.001, which would need thousands of steps: one for both is our choice.
+        """
+        # Between -1 and 1, which the official weights were trained with; the official training never calls the
+        # function that it defines for this.
+        super().__init__(multiple=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        self.variant = f"mobilenetv2_{round(100 * width):03d}"
+        backbone = timm.create_model(
+            self.variant,
+            pretrained=False,
+            features_only=True,
+            output_stride=8,
+            pad_type="same",
+            bn_eps=1e-3,
+            bn_momentum=batch_norm_momentum,
+        )
+        assert isinstance(backbone, EfficientNetFeatures)
+        self.backbone = backbone
+        early, late = (int(backbone.feature_info.channels()[index]) for index in (2, 4))
+        self.early_attention = QuickAttention(early)
+        self.context = ConvolutionNorm(late, head_width)
+        self.pixels = ConvolutionNorm(late, head_width)
+        self.projection = ConvolutionNorm(2 * head_width, head_width)
+        self.late_attention = QuickAttention(head_width)
+        self.skip = nn.Conv2d(early, head_width, kernel_size=1, bias=False)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Conv2d(head_width, 1, kernel_size=1)
+        for part in (self.context, self.pixels, self.projection):
+            part.norm.momentum = batch_norm_momentum
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See Network."""
+        backbone = self.backbone
+        features = backbone.bn1(backbone.conv_stem(self.prepared(images)))
+        for stage in backbone.blocks[:EARLY_STAGES]:
+            features = stage(features)
+        early = features = self.early_attention(features)
+        for stage in backbone.blocks[EARLY_STAGES:]:
+            features = stage(features)
+        # (B, C, H / 8, W / 8), joined with its own mean at every pixel.
+        pixels = self.pixels(features).relu()
+        context = self.context(features.mean((2, 3), keepdim=True)).relu().expand_as(pixels)
+        features = self.late_attention(self.projection(torch.cat([context, pixels], dim=1)))
+        logits = self.head(self.dropout(F.relu(features + self.skip(early))))
+        return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=True)
+
+    def load_imagenet(self) -> str:
+        """See Network.
+
+        The official code starts from a DeepLab for PASCAL VOC in Keras's format; timm's MobileNetV2 for ImageNet
+        is our choice. It was trained with symmetric padding, so its maps lie half a pixel off at each halving.
+        """
+        try:
+            weights = timm.create_model(self.variant, pretrained=True).state_dict()
+        # Which error it is depends on the library that downloads and on what is in its way.
+        except Exception as error:
+            raise OSError(f"the ImageNet weights of {self.variant} cannot be had: {error}") from error
+        self.backbone.load_state_dict({key: weights[key] for key in self.backbone.state_dict()})
+        return f"{self.variant} of timm, trained on ImageNet-1k"
+
+
+class QuickAttention(nn.Module):
+    """Features plus a map in 0..1 of where they matter, the same for every channel."""
+
+    def __init__(self, channels: int) -> None:
+        """Args: channels: of the features."""
+        super().__init__()
+        self.place = nn.Conv2d(channels, 1, kernel_size=1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return features + self.place(features).sigmoid()  # type: ignore[no-any-return]
+
+
+class ConvolutionNorm(nn.Module):
+    """1x1 convolution without bias, then BatchNorm."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        """Args: channels_in: of the input; channels_out: of the output."""
+        super().__init__()
+        self.convolution = nn.Conv2d(channels_in, channels_out, kernel_size=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, eps=1e-5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H, W)."""
+        return self.norm(self.convolution(features))  # type: ignore[no-any-return]
+
+
+class CrossEntropyPixelDice(nn.Module):
+    """HistoSeg's loss: cross-entropy + Dice of each pixel by itself, 1 - (2 p g + 1) / (p^2 + g^2 + 1).
+
+    The paper adds a focal loss, which the official code has but does not use.
+    """
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Logits and target (B, 1, H, W) to a scalar."""
+        probability = logits.sigmoid()
+        dice = (2 * probability * target + 1) / (probability.square() + target.square() + 1)
+        return F.binary_cross_entropy_with_logits(logits, target) + 1 - dice.mean()
