@@ -13,16 +13,14 @@ from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
 from sac_lightning.baselines.network import Network
+from sac_lightning.baselines.pretrained_state import hub_state
 
 # How many of MobileNetV2's seven stages come before the first Quick Attention, whose output also skips the others.
 EARLY_STAGES = 3
 
 
 class HistoSeg(Network):
-    """HistoSeg; 2,116,897 parameters, 2,149,985 with BatchNorm's running statistics, as Keras counts them.
-
-    In training it takes two images at least, as a BatchNorm in it sees one value per image and channel.
-    """
+    """HistoSeg; 2,116,897 parameters, 2,149,985 with BatchNorm's running statistics, as Keras counts them."""
 
     def __init__(self, width: float = 1.0, head_width: int = 256, batch_norm_momentum: float = 0.01) -> None:
         """Builds the network.
@@ -36,9 +34,9 @@ class HistoSeg(Network):
         # Between -1 and 1, which the official weights were trained with; the official training never calls the
         # function that it defines for this.
         super().__init__(multiple=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        self.variant = f"mobilenetv2_{round(100 * width):03d}"
+        variant = f"mobilenetv2_{round(100 * width):03d}"
         backbone = timm.create_model(
-            self.variant,
+            variant,
             pretrained=False,
             features_only=True,
             output_stride=8,
@@ -47,6 +45,8 @@ class HistoSeg(Network):
             bn_momentum=batch_norm_momentum,
         )
         assert isinstance(backbone, EfficientNetFeatures)
+        described = timm.models.get_pretrained_cfg(variant)
+        self.pretrained = described.hf_hub_id if described is not None else None
         self.backbone = backbone
         early, late = (int(backbone.feature_info.channels()[index]) for index in (2, 4))
         self.early_attention = QuickAttention(early)
@@ -76,19 +76,18 @@ class HistoSeg(Network):
         logits = self.head(self.dropout(F.relu(features + self.skip(early))))
         return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=True)
 
-    def load_imagenet(self) -> str:
+    def load_imagenet(self) -> str | None:
         """See Network.
 
         The official code starts from a DeepLab for PASCAL VOC in Keras's format; timm's MobileNetV2 for ImageNet
         is our choice. It was trained with symmetric padding, so its maps lie half a pixel off at each halving.
+        There are none for some widths.
         """
-        try:
-            weights = timm.create_model(self.variant, pretrained=True).state_dict()
-        # Which error it is depends on the library that downloads and on what is in its way.
-        except Exception as error:
-            raise OSError(f"the ImageNet weights of {self.variant} cannot be had: {error}") from error
+        if self.pretrained is None:
+            return None
+        weights = hub_state(self.pretrained)
         self.backbone.load_state_dict({key: weights[key] for key in self.backbone.state_dict()})
-        return f"{self.variant} of timm, trained on ImageNet-1k"
+        return self.pretrained
 
 
 class QuickAttention(nn.Module):
@@ -115,7 +114,15 @@ class ConvolutionNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H, W)."""
-        return self.norm(self.convolution(features))  # type: ignore[no-any-return]
+        features = self.convolution(features)
+        if features.numel() == features.shape[1]:
+            # The context of a batch of one has one value per channel, and so no variance: an epoch's last batch
+            # may be such a one.
+            norm = self.norm
+            return F.batch_norm(
+                features, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+            )
+        return self.norm(features)  # type: ignore[no-any-return]
 
 
 class CrossEntropyPixelDice(nn.Module):

@@ -35,7 +35,7 @@ class CrossEntropy(nn.Module):
 
 
 class DiceCrossEntropy(nn.Module):
-    """A weighted sum of Dice loss and binary cross-entropy (FANet, SSFormer)."""
+    """A weighted sum of Dice loss and binary cross-entropy (FANet, MSRF-Net, SSFormer)."""
 
     def __init__(self, dice_weight: float = 1.0, cross_entropy_weight: float = 1.0) -> None:
         """Args: dice_weight, cross_entropy_weight: of the sum."""

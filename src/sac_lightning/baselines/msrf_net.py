@@ -110,16 +110,6 @@ class MSRFNet(Network):
         }
 
 
-class CrossEntropyPooledDice(nn.Module):
-    """MSRF-Net's mask loss: cross-entropy + Dice over all pixels of the batch, one added above and below."""
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target (B, 1, H, W) to a scalar."""
-        probability = logits.sigmoid()
-        dice = (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
-        return F.binary_cross_entropy_with_logits(logits, target) + 1 - dice
-
-
 class GatedDecoder(nn.Module):
     """A level of the decoder: its features behind two kinds of attention, joined with the coarser level's."""
 
