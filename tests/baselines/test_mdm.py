@@ -224,6 +224,6 @@ def test_it_runs_in_bfloat16(fill: Fill, fixed_images: Images) -> None:
 
 
 def test_sides_are_multiples_of_32() -> None:
-    assert MDM(8)(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+    assert MDM(8, units=(6, 4))(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
     with pytest.raises(UserError, match=r"MDM cannot take 40x32 pixels: .* multiple of 32"):
         MDM(8)(torch.zeros(1, 3, 32, 40))

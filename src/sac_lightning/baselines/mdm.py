@@ -117,8 +117,8 @@ class PixelClassifier(nn.Module):
             nn.BatchNorm2d(second),
             nn.Conv2d(second, 2, kernel_size=1),
         )
-        # The official start. Beside the first normalisation's eps the features' variance is nothing, and it takes the
-        # optimiser some steps to make the weights large enough.
+        # As the official code begins. The features are so small that at first the eps of the first normalisation
+        # outweighs their variance.
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.normal_(layer.weight, std=0.02)
