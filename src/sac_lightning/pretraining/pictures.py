@@ -33,6 +33,25 @@ def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     _save(figure, path)
 
 
+def write_training_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """The losses alone, epoch by epoch, of a pre-training without held-out scenes.
+
+    Args:
+        path: Of the PNG.
+        rows: Of History.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axis = figure.subplots()
+    for name in (name for name in rows[0] if name.startswith("train/")):
+        axis.plot(
+            [row["epoch"] + 1 for row in rows], [row[name] for row in rows], label=name.removeprefix("train/")
+        )
+    axis.set(title="training loss", xlabel="epoch", ylim=(0, None))
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def write_clicks(path: Path, images: Sequence[ClickedImage]) -> None:
     """Images with what was clicked on, and what came of one click each.
 

@@ -1,6 +1,5 @@
-"""A pre-training from end to end: the weights of a small SAM, their test, their model card."""
+"""A pre-training from end to end: of a small SAM its weights, their test and model card; or another method's."""
 
-import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
@@ -18,12 +16,10 @@ from tqdm import tqdm
 from sac_lightning.build import initialise_positions, load_base, load_official_state
 from sac_lightning.configuration import plain
 from sac_lightning.data.base import NucleiDataModule
-from sac_lightning.errors import UserError
 from sac_lightning.history import History
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC
-from sac_lightning.precision import chosen
 from sac_lightning.pretraining.card import model_card
 from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import (
@@ -33,11 +29,12 @@ from sac_lightning.pretraining.evaluation import (
     click_on_scenes,
     scene_metrics,
 )
+from sac_lightning.pretraining.fitting import fit
+from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.results import environment, parameter_counts, provenance, write_record
 from sac_lightning.training import make_data
-from sac_lightning.wandb_view import make_loggers
 from sac_lightning.weights import locate, read_weights, sha256_of, write_weights
 from sac_lightning.whole_file import whole_file
 
@@ -45,6 +42,14 @@ PICTURED = 6
 
 
 def pretrain(cfg: DictConfig) -> None:
+    """Pre-trains what the method says: a network of this package under ``model``, or else a small SAM."""
+    if "model" in cfg:
+        pretrain_masked(cfg)
+    else:
+        pretrain_sam(cfg)
+
+
+def pretrain_sam(cfg: DictConfig) -> None:
     """Trains, writes the weights, tests what has been written, and describes it."""
     config = plain(cfg)
     output_dir = Path(cfg.output_dir)
@@ -55,7 +60,7 @@ def pretrain(cfg: DictConfig) -> None:
     untrained = deepcopy(model).requires_grad_(False)
     base = load_base(model, config) if backbone.weights is not None else None
     history = History()
-    trainer = fit(cfg, config, model, history)
+    trainer = fit_sam(cfg, config, model, history)
     if not trainer.is_global_zero:
         return
 
@@ -104,10 +109,8 @@ def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
     return data
 
 
-def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
-    """Trains the model in place; ``last.ckpt`` is there to go on from after every epoch."""
-    if cfg.resume is not None and not Path(cfg.resume).is_file():
-        raise UserError(f"the checkpoint {cfg.resume} does not exist: give the last.ckpt of a pre-training")
+def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
+    """Trains the model in place; see fit."""
     task = PretrainingTask(
         model,
         patch=cfg.backbone.patch,
@@ -118,21 +121,7 @@ def fit(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
     )
-    data = SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes)
-    last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
-    trainer = instantiate(
-        cfg.trainer,
-        precision=chosen(cfg.trainer.precision, cfg.trainer.accelerator),
-        callbacks=[last, history],
-        logger=make_loggers(cfg.logger, config),
-    )
-    assert isinstance(trainer, Trainer)
-    with warnings.catch_warnings():
-        # Scenes take one worker, and a run goes on in the folder that it began in.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
-    return trainer
+    return fit(cfg, config, task, SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes), history)
 
 
 def tested_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:

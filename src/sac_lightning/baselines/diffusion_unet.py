@@ -1,0 +1,214 @@
+"""The U-Net of guided diffusion (Dhariwal and Nichol 2021), as MDM has it: features by decoder block, or an image.
+
+Six levels, each at half the resolution of the one above. At every level there are two residual blocks on the way
+down and three on the way up; at the three lowest, each of them attends to all positions afterwards. The step of
+the diffusion enters each residual block as a scale and a shift. Skip connections join each output of the encoder
+to one block of the decoder, the first to the last:
+
+    stem, 2 blocks, down, 2 blocks, down, ... 2 blocks, middle, 3 blocks, up, 3 blocks, up, ... 3 blocks, head
+
+Between two levels a residual block changes the resolution, by averaging 2x2 pixels or by repeating each of them.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.errors import UserError
+
+MULTIPLIERS = (1, 1, 2, 2, 4, 4)
+"""Channels of each level, in widths."""
+
+BLOCKS = 2
+ATTENDING_LEVELS = (3, 4, 5)
+HEAD_CHANNELS = 64
+GROUPS = 32
+LONGEST_PERIOD = 10_000
+
+DECODER_BLOCKS = len(MULTIPLIERS) * (BLOCKS + 1)
+LOWEST_STRIDE = 2 ** (len(MULTIPLIERS) - 1)
+
+
+class DecoderFeatures(nn.Module):
+    """Stem, encoder, middle and the first blocks of the decoder: images and steps to what each block puts out."""
+
+    def __init__(self, width: int = 192, decoder_blocks: int = DECODER_BLOCKS) -> None:
+        """Builds the network with random weights; each residual block begins as its shortcut alone.
+
+        Args:
+            width: Channels of the first level: a multiple of 32, or 8 or 16.
+            decoder_blocks: How many blocks of the decoder there are, from the lowest resolution on.
+
+        Raises:
+            UserError: The heads of the attention do not fit the width.
+        """
+        super().__init__()
+        if width < 1 or (width % 32 and width not in (8, 16)):
+            raise UserError(f"a diffusion U-Net cannot be {width} channels wide: choose 8, 16 or a multiple of 32")
+        self.width = width
+        embedding = 4 * width
+        self.of_step = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        levels = [width * multiplier for multiplier in MULTIPLIERS]
+        self.stem = nn.Conv2d(3, levels[0], kernel_size=3, padding=1)
+        self.encoder = nn.ModuleList()
+        channels, skipped = levels[0], [levels[0]]
+        for level, wanted in enumerate(levels):
+            if level > 0:
+                self.encoder.append(Block(channels, channels, embedding, before=nn.AvgPool2d(2)))
+                skipped.append(channels)
+            for _ in range(BLOCKS):
+                self.encoder.append(Block(channels, wanted, embedding, attends=level in ATTENDING_LEVELS))
+                channels = wanted
+                skipped.append(channels)
+        self.middle = nn.ModuleList(
+            [Block(channels, channels, embedding, attends=True), Block(channels, channels, embedding)]
+        )
+        self.decoder = nn.ModuleList()
+        for number in range(decoder_blocks):
+            level = len(levels) - 1 - number // (BLOCKS + 1)
+            last_of_level = number % (BLOCKS + 1) == BLOCKS
+            self.decoder.append(
+                Block(
+                    channels + skipped.pop(),
+                    levels[level],
+                    embedding,
+                    attends=level in ATTENDING_LEVELS,
+                    rises=last_of_level and level > 0,
+                )
+            )
+            channels = levels[level]
+
+    def decoded(self, images: Tensor, steps: Tensor) -> list[Tensor]:
+        """The output of each block of the decoder, (B, channels, height, width), from the lowest resolution on.
+
+        Args:
+            images: (B, 3, H, W) in -1..1, H and W multiples of 32.
+            steps: (B,) of the diffusion.
+        """
+        embedding = F.silu(self.of_step(sinusoids(steps, self.width)))
+        features = self.stem(images)
+        skipped = [features]
+        for block in self.encoder:
+            features = block(features, embedding)
+            skipped.append(features)
+        for block in self.middle:
+            features = block(features, embedding)
+        outputs = []
+        for block in self.decoder:
+            features = block(torch.cat([features, skipped.pop()], dim=1), embedding)
+            outputs.append(features)
+        return outputs
+
+
+class DiffusionUNet(DecoderFeatures):
+    """The whole U-Net: 311,017,539 parameters at the official width of 192."""
+
+    def __init__(self, width: int = 192) -> None:
+        """Args: width: See DecoderFeatures."""
+        super().__init__(width)
+        self.norm = normalisation(width)
+        self.head = silent(nn.Conv2d(width, 3, kernel_size=3, padding=1))
+
+    def forward(self, images: Tensor, steps: Tensor) -> Tensor:
+        """Images (B, 3, H, W), masked, and their steps (B,) to the images as they were; all in -1..1."""
+        return self.head(F.silu(self.norm(self.decoded(images, steps)[-1])))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """A residual block, then attention where there is some, then a change to twice the resolution where wanted."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        embedding: int,
+        before: nn.Module | None = None,
+        attends: bool = False,
+        rises: bool = False,
+    ) -> None:
+        """Puts together what the block consists of.
+
+        Args:
+            channels_in: Of the input.
+            channels_out: Of the output.
+            embedding: Length of the step's embedding.
+            before: What changes the resolution inside the residual block, if anything.
+            attends: Whether it attends to all positions.
+            rises: Whether a second residual block doubles the resolution at the end.
+        """
+        super().__init__()
+        self.residual = Residual(channels_in, channels_out, embedding, before)
+        self.attention = Attention(channels_out) if attends else nn.Identity()
+        self.rise = Residual(channels_out, channels_out, embedding, nn.Upsample(scale_factor=2)) if rises else None
+
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """Features (B, channels, H, W) and embedding (B, length)."""
+        features = self.attention(self.residual(features, embedding))
+        return features if self.rise is None else self.rise(features, embedding)
+
+
+class Residual(nn.Module):
+    """Twice normalisation, SiLU and 3x3 convolution; the step scales and shifts the second normalisation."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, embedding: int, resampling: nn.Module | None = None
+    ) -> None:
+        """Args: channels_in, channels_out, embedding: See Block; resampling: of the input, if any."""
+        super().__init__()
+        self.norm_in = normalisation(channels_in)
+        self.resampling = resampling or nn.Identity()
+        self.conv_in = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+        self.scale_and_shift = nn.Linear(embedding, 2 * channels_out)
+        self.norm_out = normalisation(channels_out)
+        self.conv_out = silent(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1))
+        same = channels_in == channels_out
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, kernel_size=1)
+
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """Features (B, channels, H, W) and embedding (B, length)."""
+        inner = self.conv_in(self.resampling(F.silu(self.norm_in(features))))
+        scale, shift = self.scale_and_shift(embedding)[..., None, None].chunk(2, dim=1)
+        inner = self.conv_out(F.silu(self.norm_out(inner) * (1 + scale) + shift))
+        return self.shortcut(self.resampling(features)) + inner  # type: ignore[no-any-return]
+
+
+class Attention(nn.Module):
+    """Self-attention of all positions, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        """Args: channels: 64 for each head, or all of them for the one head where there are fewer."""
+        super().__init__()
+        self.heads = max(1, channels // HEAD_CHANNELS)
+        self.norm = normalisation(channels)
+        self.queries_keys_values = nn.Conv2d(channels, 3 * channels, kernel_size=1)
+        self.out = silent(nn.Conv2d(channels, channels, kernel_size=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, channels, H, W) to the same."""
+        projected = self.queries_keys_values(self.norm(features)).flatten(2)
+        by_head = projected.unflatten(1, (3, self.heads, -1)).transpose(-1, -2)  # (B, 3, heads, H * W, channels)
+        attended = F.scaled_dot_product_attention(*by_head.unbind(1))
+        return features + self.out(attended.transpose(-1, -2).reshape(features.shape))  # type: ignore[no-any-return]
+
+
+def sinusoids(steps: Tensor, width: int) -> Tensor:
+    """Cosines and sines (B, width) of the steps (B,), at periods from 2 pi to nearly 20,000 pi."""
+    frequencies = torch.exp(
+        torch.arange(width // 2, device=steps.device) * (-2 * math.log(LONGEST_PERIOD) / width)
+    )
+    angles = steps[:, None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def normalisation(channels: int) -> nn.GroupNorm:
+    """Normalisation in 32 groups, or as many of them as narrow networks have channels for."""
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+
+
+def silent(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The convolution with zeros in it, so that what it is added to, or what it puts out, begins without it."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution

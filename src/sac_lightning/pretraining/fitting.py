@@ -1,0 +1,51 @@
+"""What the pre-trainings have in common: a trainer that can go on where an interrupted one stopped."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
+
+from sac_lightning.errors import UserError
+from sac_lightning.history import History
+from sac_lightning.precision import chosen
+from sac_lightning.wandb_view import make_loggers
+
+
+def fit(
+    cfg: DictConfig,
+    config: Mapping[str, Any],
+    task: LightningModule,
+    data: LightningDataModule | DataLoader[Any],
+    history: History,
+) -> Trainer:
+    """Trains a task in place; ``last.ckpt`` is there to go on from after every epoch.
+
+    Args:
+        cfg: With ``trainer``, ``logger``, ``resume`` and ``output_dir``.
+        config: The same, plain and resolved, for the loggers.
+        task: What trains.
+        data: What it trains on, with what it is validated on, if it is.
+        history: Gets a row for each epoch.
+    """
+    if cfg.resume is not None and not Path(cfg.resume).is_file():
+        raise UserError(f"the checkpoint {cfg.resume} does not exist: give the last.ckpt of a pre-training")
+    last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
+    trainer = instantiate(
+        cfg.trainer,
+        precision=chosen(cfg.trainer.precision, cfg.trainer.accelerator),
+        callbacks=[last, history],
+        logger=make_loggers(cfg.logger, config),
+    )
+    assert isinstance(trainer, Trainer)
+    with warnings.catch_warnings():
+        # Few workers are enough, and a run goes on in the folder that it began in.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)
+    return trainer

@@ -1,0 +1,73 @@
+"""A pre-training on masked images from end to end: the weights of a U-Net, and their record."""
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig
+from rich.console import Console
+
+from sac_lightning.baselines.diffusion_unet import LOWEST_STRIDE, DiffusionUNet
+from sac_lightning.build import build_model
+from sac_lightning.configuration import plain
+from sac_lightning.errors import UserError
+from sac_lightning.history import History
+from sac_lightning.pretraining.fitting import fit
+from sac_lightning.pretraining.masked import MaskedPretraining
+from sac_lightning.pretraining.pictures import write_training_curve
+from sac_lightning.results import environment, parameter_counts, provenance, write_record
+from sac_lightning.training import make_data
+from sac_lightning.weights import sha256_of, write_weights
+
+
+def pretrain_masked(cfg: DictConfig) -> None:
+    """Trains on the training images of a data set, writes the weights, and records what they are.
+
+    The official code pre-trains on the test images too. Ours never sees them, nor the validation images.
+
+    Raises:
+        UserError: The windows do not suit the network, or see NucleiDataModule.
+    """
+    config, output_dir = plain(cfg), Path(cfg.output_dir)
+    side = cfg.view.image_size or cfg.view.crop
+    if side is None or side % LOWEST_STRIDE:
+        raise UserError(
+            f"the windows are {side} pixels wide: set view.image_size to a multiple of {LOWEST_STRIDE}"
+        )
+    data = make_data({**config, "model": {}})  # Without expert points.
+    data.read("train")
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    unet = build_model(config["model"])
+    assert isinstance(unet, DiffusionUNet)
+    history = History()
+    task = MaskedPretraining(unet, instantiate(cfg.optimizer))
+    trainer = fit(cfg, config, task, data.train_dataloader(), history)
+    if not trainer.is_global_zero:
+        return
+
+    name = config["model"]["name"]
+    written = {"weights": output_dir / f"{name}.safetensors", "record": output_dir / "results.json"}
+    write_weights(written["weights"], unet.state_dict())
+    record = {
+        "weights": {
+            "name": name,
+            "bytes": written["weights"].stat().st_size,
+            "sha256": sha256_of(written["weights"]),
+        },
+        "dataset": config["data"]["name"],
+        "split_hash": data.split_hash,
+        "images": len(data.samples.train),
+        "parameters": parameter_counts(unet),
+        "epochs": len(history.rows),
+        "steps": trainer.global_step,
+        "history": history.rows,
+        **environment(trainer.strategy.root_device),
+        **provenance(config),
+    }
+    write_record(written["record"], record)
+    if history.rows:
+        written["curve"] = output_dir / "curve.png"
+        write_training_curve(written["curve"], history.rows)
+    console = Console()
+    for what, path in written.items():
+        console.print(f"{what:10} {path}", soft_wrap=True)
