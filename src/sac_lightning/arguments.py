@@ -1,17 +1,19 @@
 """What of a training's arguments can be refused before torch has been imported, which takes seconds."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sac_lightning.errors import UserError
 from sac_lightning.limits import refuse_image_size, refuse_rank, refuse_test_metric
 from sac_lightning.prompts import Generator, Prompts
 from sac_lightning.view import View
 
 
 def refuse_arguments(cfg: DictConfig) -> None:
-    """Looks at the view, the prompts, the callbacks and LoRA's rank of a training.
+    """Looks at the view, the prompts, the callbacks and the model of a training.
 
     Raises:
         UserError: One of them has a value that no training takes.
@@ -24,6 +26,9 @@ def refuse_arguments(cfg: DictConfig) -> None:
     if backbone is not None:
         refuse_image_size(view.image_size, backbone.patch, backbone.name)
     refuse_rank(cfg.model.get("rank"))
+    weights = cfg.model.get("weights")
+    if weights is not None and not Path(weights).is_file():
+        raise UserError(f"model.weights={weights} does not exist: give a file that does")
 
 
 def _prompts(cfg: DictConfig) -> Prompts:

@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import nn
 
 from sac_lightning.baselines.imagenet import start_from_imagenet
+from sac_lightning.baselines.mdm import MDM
 from sac_lightning.baselines.network import Network
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
@@ -60,6 +61,8 @@ def train(cfg: DictConfig) -> None:
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
     )
     settings["imagenet_weights"] = imagenet_weights(cfg, model)
+    if isinstance(model, MDM) and model.frozen and cfg.resume is None:
+        model.load_weights(Path(settings["model"]["weights"]))
     keep_features(model, settings["model"]["name"], cfg.features)
     if cfg.activation_checkpointing:
         checkpoint_activations(model, settings["model"]["name"])

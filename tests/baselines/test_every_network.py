@@ -20,8 +20,10 @@ from sac_lightning.configuration import composed, config_dir, plain
 from sac_lightning.counting import count_network
 from sac_lightning.evaluation import evaluate
 from sac_lightning.predictor import load
+from sac_lightning.pretraining.run import pretrain
 from sac_lightning.task import SegmentationTask
 from sac_lightning.training import make_task, train
+from sac_lightning.weights import read_weights
 
 SIDE = 64
 # What makes each of them tiny; the count of its parameters at its own width; options of the same network.
@@ -36,6 +38,7 @@ TINY: dict[str, list[str]] = {
     "doubleu_net": ["model.width=8"],
     "histoseg": ["model.width=0.35", "model.head_width=16"],
     "msrf_net": ["model.width=8"],
+    "mdm": ["model.width=8", "model.units=[16,8]"],
     "smp": ["model.encoder=resnet18"],
 }
 # Trainable and frozen parameters. What never gets a gradient is left out, see the network's own test; FANet keeps
@@ -51,6 +54,8 @@ COUNTS = {
     # Keras counts BatchNorm's running statistics too: 2,149,985 and 18,595,607, see the networks' own tests.
     "histoseg": (2_116_897, 0),
     "msrf_net": (18_592_397, 0),
+    # The U-Net's 311,017,539 and the classifier's 225,826, without the part after the features.
+    "mdm": (311_017_539 + 225_826 - 7_795_971, 0),
     "doubleu_net": (29_288_886, 0),
 }
 
@@ -176,6 +181,24 @@ def killed_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
     )
     assert finished.returncode == -signal.SIGKILL, finished.stderr
     assert not (folder / "results.json").exists()
+
+
+def test_mdm_trains_its_classifier_on_the_frozen_network_of_its_pretraining(nuclei: Path, tmp_path: Path) -> None:
+    options = ["method=mdm", "model.width=8", "data=folder", "view.image_size=64", "view.crop=64"]
+    where = [option for option in overrides("mdm", nuclei) if option.startswith("data.")]
+    (tmp_path / "unet").mkdir()
+    short = ["trainer.max_epochs=1", "trainer.precision=32-true", "+trainer.enable_progress_bar=false"]
+    pretrain(composed("pretrain", [*options, *where, *short, f"output_dir={tmp_path / 'unet'}"]))
+    weights = tmp_path / "unet" / "mdm.safetensors"
+    (tmp_path / "run").mkdir()
+    given = [f"output_dir={tmp_path / 'run'}", f"model.weights={weights}"]
+    train(composed("train", [*overrides("mdm", nuclei), *given]))
+    assert record_of(tmp_path / "run")["parameters"]["frozen"] > 0
+    weights.rename(tmp_path / "elsewhere.safetensors")  # A checkpoint is complete without it.
+    network = load(tmp_path / "run" / "checkpoints" / "best.ckpt").model
+    for name, tensor in read_weights(tmp_path / "elsewhere.safetensors").items():
+        if name in network.unet.state_dict():
+            torch.testing.assert_close(network.unet.state_dict()[name], tensor.float(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", TINY)
