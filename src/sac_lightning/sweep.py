@@ -24,13 +24,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from sac_lightning.baselines import planned
 from sac_lightning.code_version import code_version
 from sac_lightning.configuration import plain
 from sac_lightning.run_identity import config_hash
 from sac_lightning.whole_file import whole_file
 
-DONE, RECORDED, FAILED, BUSY, PLANNED = "done", "recorded before", "failed", "run elsewhere", "not implemented yet"
+DONE, RECORDED, FAILED, BUSY = "done", "recorded before", "failed", "run elsewhere"
 OUTCOME = "outcome.json"
 
 
@@ -63,8 +62,7 @@ def run_job(cfg: DictConfig) -> None:
     folder = Path(hydra.runtime.cwd) / run_folder(cfg.runs, config)
     number = int(hydra.job.num)
     name = job_name(config, list(hydra.overrides.task))
-    is_planned = config["model"]["_target_"] == planned.TARGET
-    status = PLANNED if is_planned else _run_once(folder, config, number, name)
+    status = _run_once(folder, config, number, name)
     outcome = Outcome(number, name, status, str(folder), time.monotonic() - started, recorded_dice(folder))
     with whole_file(Path(hydra.runtime.output_dir) / OUTCOME) as partial:
         partial.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
@@ -242,9 +240,7 @@ def read_outcomes(folder: Path) -> list[Outcome]:
 
 def summary(outcomes: list[Outcome]) -> Table:
     """A row per job."""
-    counts = {
-        status: sum(o.status == status for o in outcomes) for status in (DONE, RECORDED, FAILED, BUSY, PLANNED)
-    }
+    counts = {status: sum(o.status == status for o in outcomes) for status in (DONE, RECORDED, FAILED, BUSY)}
     title = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     table = Table(title=f"{len(outcomes)} jobs: {title}")
     for column in ("#", "job", "outcome", "minutes", "Dice"):

@@ -28,7 +28,7 @@ def record(dice: float | None = None, history: Sequence[float] = (), seed: int =
 
 def measured(label: str, *records: Record, paper: float | None = None, dataset: str = "monuseg") -> MeasuredRow:
     figures = {} if paper is None else {"dice": paper}
-    return MeasuredRow(Row("table3_prompts", label, dataset, (), figures, "", False), records)
+    return MeasuredRow(Row("table3_prompts", label, dataset, (), figures, ""), records)
 
 
 def scored(label: str, *dice: float, **about: Any) -> MeasuredRow:

@@ -21,7 +21,7 @@ Rows = Mapping[RowName, MeasuredRow]
 def measured(name: RowName, *contents: Mapping[str, Any], paper: Mapping[str, float] | None = None) -> MeasuredRow:
     usual = {"base_weights": {"sha256": "0"}, "device": "CPU", "images": [], "history": []}
     records = [Record(Path(f"{n}/results.json"), {**usual, "seed": n, **of}) for n, of in enumerate(contents)]
-    return MeasuredRow(Row(*name, (), paper or {}, "", False), tuple(records))
+    return MeasuredRow(Row(*name, (), paper or {}, ""), tuple(records))
 
 
 def with_dice(name: RowName, percent: float, scatter: float = 0.0, **content: Any) -> MeasuredRow:
@@ -128,8 +128,8 @@ def test_figures_are_points_of_dice_with_interval_p_value_images_seeds_and_the_p
 def test_a_row_that_was_not_run_is_named(claim: str) -> None:
     missing = CHECKS[claim].rows[0]
     rows = {name: with_dice(name, 50) for name in CHECKS[claim].rows if name != missing}
-    planned = MeasuredRow(Row(*missing, (), {}, "", True), ())
-    for known in (rows, {**rows, missing: planned}):
+    unmeasured = MeasuredRow(Row(*missing, (), {}, ""), ())
+    for known in (rows, {**rows, missing: unmeasured}):
         found = check(claim, known)
         assert found.verdict == "not tested at this scale"
         assert found.why == f"not run: {missing.experiment} ({missing.dataset}): {missing.label}"

@@ -16,7 +16,7 @@ from sac_lightning.reporting.row import MeasuredRow, Row
 def measured(name: RowName, *contents: Mapping[str, Any], paper: Mapping[str, float] | None = None) -> MeasuredRow:
     usual = {"base_weights": None, "device": "CPU", "images": [], "history": []}
     records = [Record(Path(f"{n}/results.json"), {**usual, "seed": n, **of}) for n, of in enumerate(contents)]
-    return MeasuredRow(Row(*name, (), paper or {}, "", False), tuple(records))
+    return MeasuredRow(Row(*name, (), paper or {}, ""), tuple(records))
 
 
 def check(claim: str, rows: Mapping[RowName, MeasuredRow]) -> Verdict:

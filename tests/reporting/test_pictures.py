@@ -49,7 +49,7 @@ def run(
 
 
 def measured(label: str, *records: Record) -> MeasuredRow:
-    return MeasuredRow(Row("figure5_pairs", label, "monuseg", (), {}, "", False), records)
+    return MeasuredRow(Row("figure5_pairs", label, "monuseg", (), {}, ""), records)
 
 
 def shown(axis: Axes) -> np.ndarray:

@@ -36,7 +36,7 @@ def measured(
         metrics = figures[seed] if figures else {}
         content = {"seed": seed, "metrics": metrics, "images": images, "seconds_per_epoch": 10.0 + seed}
         records.append(Record(Path(f"{label}/{seed}/results.json"), content))
-    return MeasuredRow(Row("table1_monuseg", label, "monuseg", (), {}, "", False), tuple(records))
+    return MeasuredRow(Row("table1_monuseg", label, "monuseg", (), {}, ""), tuple(records))
 
 
 def many(scores: Sequence[float]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_lightning.baselines import planned
 from sac_lightning.configuration import composed, plain, sweep_jobs
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
@@ -94,8 +93,7 @@ def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Exp
     for config, own in zip(configs, swept, strict=True):
         label, dataset = config["row"], config["data"]["name"]
         paper, source = papers.get((dataset, label)) or papers.get(("", label)) or ({}, "")
-        is_planned = config["model"]["_target_"] == planned.TARGET
-        rows.append(Row(name, label, dataset, own, paper, source, is_planned))
+        rows.append(Row(name, label, dataset, own, paper, source))
     hashes = tuple(row_hash(config) for config in configs)
     columns = tuple(about["columns"])
     return Experiment(name, about["title"], scale, about["reference"], columns, tuple(rows), hashes)

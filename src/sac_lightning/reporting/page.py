@@ -9,7 +9,7 @@ from sac_lightning.reporting.experiment import Experiment
 from sac_lightning.reporting.paper import Contradiction
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow
-from sac_lightning.reporting.table import NOTHING, markdown_table, status, text_table
+from sac_lightning.reporting.table import NOT_RUN, NOTHING, markdown_table, text_table
 
 PROMPT_COLUMNS = {
     "positives_on_nucleus": "positive points on a nucleus",
@@ -87,22 +87,21 @@ def index(parts: Sequence[Part]) -> str:
     rows = []
     for part in parts:
         experiment = part.experiment
-        run, planned = run_and_planned(part.rows)
         link = f"[{experiment.title}]({experiment.name}/README.md)"
-        rows.append([link, experiment.scale, f"{run} of {len(part.rows)}", str(planned or "")])
-    return f"{INDEX}\n{markdown_table(['', 'scale', 'rows run', 'not implemented yet'], rows)}"
+        rows.append([link, experiment.scale, rows_run(part.rows)])
+    return f"{INDEX}\n{markdown_table(['', 'scale', 'rows run'], rows)}"
 
 
-def run_and_planned(rows: Sequence[MeasuredRow]) -> tuple[int, int]:
-    """How many rows have been run, and how many are of networks to come."""
-    return sum(bool(row.records) for row in rows), sum(row.row.planned for row in rows)
+def rows_run(rows: Sequence[MeasuredRow]) -> str:
+    """How many rows have been run, of how many."""
+    return f"{sum(bool(row.records) for row in rows)} of {len(rows)}"
 
 
 def smoke_page(part: Part) -> str:
     """The page of smoke runs: the empty table, and which row ran."""
     experiment = part.experiment
     unmeasured = [MeasuredRow(row.row, ()) for row in part.rows]
-    rows = [[row.row.label, row.row.dataset, "ran" if row.records else status(row)] for row in part.rows]
+    rows = [[row.row.label, row.row.dataset, "ran" if row.records else NOT_RUN] for row in part.rows]
     header = ["row", "data", "smoke test"]
     table = markdown_table(*text_table(experiment, unmeasured))
     return "\n".join([f"# {experiment.title}\n", SMOKE, table, markdown_table(header, rows)])

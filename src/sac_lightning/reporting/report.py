@@ -16,7 +16,7 @@ from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
 from sac_lightning.reporting.experiment import Experiment, by_row, chosen, read_experiment, table_of
 from sac_lightning.reporting.html import Section, write_html
-from sac_lightning.reporting.page import Part, index, page, run_and_planned, smoke_page
+from sac_lightning.reporting.page import Part, index, page, rows_run, smoke_page
 from sac_lightning.reporting.paper import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_record
 from sac_lightning.reporting.section import claims_section, section
@@ -145,9 +145,7 @@ def print_summary(measured: Sequence[Sequence[Part]], output: Path, whole: bool)
     """Says how much of each experiment there is, and what was written."""
     console = Console(soft_wrap=True, highlight=False)
     for part in (part for parts in measured for part in parts):
-        run, planned = run_and_planned(part.rows)
-        rows = f"{run} of {len(part.rows)} rows" + (f", {planned} not implemented yet" if planned else "")
-        console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {rows}")
+        console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {rows_run(part.rows)} rows")
     for parts in measured:
         console.print(f"page       {output / parts[0].experiment.name / 'README.md'}")
     if whole:

@@ -18,7 +18,6 @@ class Row:
         paper: The paper's figures in percent (f1, iou, dice) and seconds_per_epoch, those that it has.
         source: How the paper came to them ("run by the paper", "copied by the paper from earlier papers"); empty
             where the paper has no such row.
-        planned: The network is not implemented yet.
     """
 
     experiment: str
@@ -27,7 +26,6 @@ class Row:
     overrides: tuple[str, ...]
     paper: Mapping[str, float]
     source: str
-    planned: bool
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ NAMES = {
 PERCENT = ("f1", "iou", "dice")
 COUNTS = ("trainable", "frozen", "total")
 NOTHING = "-"
+NOT_RUN = "not run"
 
 
 def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]]]:
@@ -115,11 +116,6 @@ def reference_of(experiment: Experiment, rows: Sequence[MeasuredRow]) -> dict[st
     return {row.row.dataset: row for row in rows if row.row.label == experiment.reference and row.records}
 
 
-def status(row: MeasuredRow) -> str:
-    """Why a row has no figures."""
-    return "not implemented yet" if row.row.planned else "not run"
-
-
 def _paper(row: MeasuredRow, column: str) -> str:
     value = row.row.paper.get(column)
     if value is None:
@@ -129,7 +125,7 @@ def _paper(row: MeasuredRow, column: str) -> str:
 
 def _ours(row: MeasuredRow, column: str) -> str:
     if not row.records:
-        return status(row)
+        return NOT_RUN
     spread = over_seeds(row, column)
     if spread is None:
         return NOTHING
