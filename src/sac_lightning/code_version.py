@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 # Commands and views: they read what a run has made, start one, or make the weights that it starts from.
 NOT_COVERED = (
+    "arguments.py",
     "benchmark.py",
     "benchmarking",
     "command.py",
