@@ -3,9 +3,9 @@
 One sits after attention and keeps a skip connection; one sits beside the MLP, its output scaled by 0.5.
 Each is dim -> dim / 4 -> dim with biases and GELU, which reproduces Table 6.
 
-Windows are padded as SAM pads them, with zeros after the first norm. MSA's code pads before it, so that its padding
-holds the norm's bias (at 1024 px in the last row and column of windows) and silent adapters are not quite SAM. We
-keep SAM's: the frozen weights were trained with it, and all methods here share one encoder.
+Windows are padded as SAM pads them, with zeros after the first norm. MSA's code pads before it, so that its
+padding holds the norm's bias (at 1024 px in the last row and column of windows) and silent adapters are not quite
+SAM. We keep SAM's: the frozen weights were trained with it, and all methods here share one encoder.
 """
 
 from torch import Tensor, nn
