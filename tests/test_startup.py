@@ -115,7 +115,7 @@ def test_wrong_arguments_end_with_one_sentence(
 
 
 def test_a_sweep_only_starts_its_jobs(tmp_path: Path) -> None:
-    sweep = answer(tmp_path, "train", "+experiment=table6_parameters", "row=SAC")
+    sweep = answer(tmp_path, "train", "+experiment=table6_parameters", "model=sac")
     assert sweep.status == 0, sweep.err
     assert "1 done" in sweep.out
     assert sweep.imported & SLOW == set()
