@@ -92,7 +92,8 @@ def test_the_compared_networks_stand_in_a_table_of_their_own(capsys: pytest.Capt
     assert any("u_net" in line and "256" in line and line.count("7,763,041") == 2 for line in lines)
     parameters(cfg("methods=[]", "networks=u_net", "format=json"))
     counts = {"trainable": 7_763_041, "frozen": 0, "total": 7_763_041}
-    assert json.loads(capsys.readouterr().out) == [{"network": "u_net", "image_size": 256, "parameters": counts}]
+    row = {"network": "u_net", "image_size": 256, "parameters": counts, "statistics": 2 * 2 * (2 * 480 + 512)}
+    assert json.loads(capsys.readouterr().out) == [row]
 
 
 def test_one_method_and_one_backbone_need_no_brackets(capsys: pytest.CaptureFixture[str]) -> None:

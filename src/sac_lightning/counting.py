@@ -59,11 +59,19 @@ def table6_counts(method: str, model: SAC) -> dict[str, int]:
 
 @dataclass
 class NetworkRow:
-    """The parameters of a compared network at its own width, and the side in pixels it is built for."""
+    """What a compared network holds at its own width.
+
+    Attributes:
+        network: Its name.
+        image_size: The side in pixels that it is built for.
+        parameters: Trainable, frozen, total.
+        statistics: BatchNorm's running means and variances, which Keras counts as parameters.
+    """
 
     network: str
     image_size: int
     parameters: dict[str, int]
+    statistics: int
 
 
 def count_network(name: str) -> NetworkRow:
@@ -75,7 +83,8 @@ def count_network(name: str) -> NetworkRow:
     config = plain(composed("train", [f"model={name}", "scale=paper", "output_dir=."]))
     with torch.device("meta"):
         network = build_model(config["model"])
-    return NetworkRow(name, config["view"]["image_size"], parameter_counts(network))
+    running = (buffer.numel() for buffer_name, buffer in network.named_buffers() if ".running_" in buffer_name)
+    return NetworkRow(name, config["view"]["image_size"], parameter_counts(network), sum(running))
 
 
 def _number(module: nn.Module) -> int:

@@ -55,8 +55,9 @@ def _table(rows: list[Row]) -> Table:
 def _network_table(rows: list[NetworkRow]) -> Table:
     table = Table(title="Parameters of the compared networks at their own width")
     table.add_column("network")
-    for column in ("side in pixels", "trainable", "frozen", "total"):
+    for column in ("side in pixels", "trainable", "frozen", "total", "running statistics"):
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(row.network, str(row.image_size), *(f"{number:,}" for number in row.parameters.values()))
+        numbers = (*row.parameters.values(), row.statistics)
+        table.add_row(row.network, str(row.image_size), *(f"{number:,}" for number in numbers))
     return table
