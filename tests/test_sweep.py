@@ -138,11 +138,11 @@ def test_two_sweeps_at_once_do_no_job_twice(tiny: list[str], tmp_path: Path) -> 
 
 
 def test_a_failed_job_stops_no_other_and_is_listed_with_its_log(tiny: list[str], tmp_path: Path) -> None:
-    finished = sweep(tiny, tmp_path, "prompts.selection=O", "prompts.points=1", "prompts.map_size=30,32")
+    finished = sweep(tiny, tmp_path, "prompts.selection=O", "prompts.points=1", "model.blocks=[7],all")
     assert finished.returncode == 1
     assert set(re.findall(r"^#\d .+: (failed|done)", finished.stdout, re.M)) == {"failed", "done"}
     line, log = re.findall(r"^#0 failed: (.+)\n +log: (.+)$", finished.stdout, re.M)[0]
-    assert line == "error: prompts.map_size is 30: choose a multiple of 4, as the generator halves it 2 times"
+    assert line == "error: model.blocks names block 7: this backbone has blocks 0 to 1"
     assert line in Path(log).read_text()
     assert "recorded is skipped" in finished.stdout
     assert len(records(tmp_path)) == 1
