@@ -47,6 +47,7 @@ JOBS = {
     "ablation_threshold": 12,
     "ablation_loss": 2,
     "ablation_dense": 2,
+    "ablation_generator": 4,
 }
 
 

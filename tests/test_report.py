@@ -19,6 +19,7 @@ from sac_lightning.run_identity import config_hash
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = 5
+BY_HAND = ("reading.md", "TUNING.md")
 
 
 def jobs(experiment: str, *overrides: str) -> Iterator[dict[str, Any]]:
@@ -193,9 +194,36 @@ def test_smoke_tests_are_listed_and_enter_no_table(runs: Path, tmp_path: Path) -
     assert not (tmp_path / "out" / "records").exists()
 
 
+def test_table_7s_rows_without_runs_say_which_of_them_passed_a_smoke_test(tmp_path: Path) -> None:
+    tests = list(jobs("table7_backbone", "scale=smoke"))
+    real = list(jobs("table7_backbone"))
+    for config in tests[:2]:
+        write_run(tmp_path / "runs", record_of(config, 0.9999))
+    write_run(tmp_path / "runs", record_of(real[0], 0.7))
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=7")
+    page = (tmp_path / "out" / "table7_backbone" / "README.md").read_text()
+    assert [cells(page, row)[2] for row in ("ViT-B", "ViT-L", "ViT-H")] == ["71.00", "smoke test", "not run"]
+    assert "means nothing" in page
+    assert "99.99" not in page
+    assert len(list((tmp_path / "out" / "records").iterdir())) == 2
+    run(tmp_path / "out", "runs=nowhere", "table=7")
+    assert (tmp_path / "out" / "table7_backbone" / "README.md").read_text() == page
+
+
+def test_what_a_person_wrote_about_a_table_stands_on_top_of_its_pages(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "table5_selection"
+    folder.mkdir(parents=True)
+    (folder / "reading.md").write_text("The number of points **decides**, see [Table 3](../table3_prompts).\n")
+    run(tmp_path / "out", f"runs={runs}")
+    page = (folder / "README.md").read_text()
+    assert page.index("The number of points **decides**") < page.index("## scale=cpu")
+    assert "The number of points decides, see Table 3." in (tmp_path / "out" / "index.html").read_text()
+    assert "What to take from it" not in (tmp_path / "out" / "table3_prompts" / "README.md").read_text()
+
+
 def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", f"runs={runs}")
-    assert len(list((tmp_path / "out").glob("*/README.md"))) == 16
+    assert len(list((tmp_path / "out").glob("*/README.md"))) == 17
     index = (tmp_path / "out" / "README.md").read_text()
     assert "| [Table 5: selection of points](table5_selection/README.md) | cpu | 3 of 6 |" in index
     assert "| [Table 1: MoNuSeg](table1_monuseg/README.md) | cpu | 1 of 10 |" in index
@@ -238,9 +266,12 @@ def test_the_committed_pages_are_what_report_makes_of_the_committed_records(tmp_
     listed = ["git", "ls-files", "experiments"]
     tracked = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
     committed = {name.removeprefix("experiments/"): (REPOSITORY / name).read_bytes() for name in tracked}
-    shutil.copytree(REPOSITORY / "experiments" / "records", tmp_path / "out" / "records")
-    run(tmp_path / "out", "runs=nowhere")
-    made = written(tmp_path / "out")
+    for name in tracked:
+        if "/records/" in name or name.endswith(BY_HAND):
+            (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, tmp_path / "out" / name)
+    run(tmp_path / "out" / "experiments", "runs=nowhere")
+    made = written(tmp_path / "out" / "experiments")
     assert set(committed) <= set(made)
     assert [name for name in committed if made[name] != committed[name]] == []
     assert set(made) - set(committed) == {"plotly.min.js"}

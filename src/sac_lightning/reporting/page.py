@@ -26,11 +26,18 @@ TIMES = """\
 Seconds per epoch are those of the training batches, without validation, on the machine as it was at the time: only
 runs that were made side by side compare.
 """
+SMOKE_TESTED = """\
+"smoke test": the job ran from end to end on a few small images, with random weights where SAM's could not be had;
+what it measured means nothing and is not shown.
+"""
 SMOKE = """\
 **A smoke test, not a result**: these runs show that every job of the experiment runs from end to end. Their
 figures mean nothing and stand in no table.
 """
 
+
+# In an experiment's folder, by hand; the page and the HTML page have it on top.
+READING = "reading.md"
 
 INDEX = """\
 # Experiments
@@ -38,6 +45,7 @@ INDEX = """\
 One page per table and figure of the paper and per ablation of ours, written by `python -m sac_lightning.report`
 from the [records](records) of the runs: a fresh clone makes the same pages, byte for byte. [CLAIMS.md](CLAIMS.md)
 judges the paper's claims by them; `index.html`, opened from the disk, has all of it with curves to hover over.
+[TUNING.md](TUNING.md) says how the settings of scale=cpu were chosen.
 Rows that nobody has run say so. Pictures with real images are not in the repository: `report` draws them where the
 images (`SAC_DATA`) and the runs are.
 """
@@ -63,17 +71,21 @@ class Part:
         return text_table(self.experiment, self.rows)
 
 
-def page(parts: Sequence[Part], contradictions: Sequence[Contradiction], records: Path) -> str:
-    """The page, deterministic in the records.
+def page(parts: Sequence[Part], reading: str, contradictions: Sequence[Contradiction], records: Path) -> str:
+    """The page, deterministic in the records and the reading.
 
     Args:
         parts: One experiment at one or more scales.
+        reading: What a reader should take from it, written by a person; empty: nothing yet.
         contradictions: Of the paper, about this table.
         records: Folder of the records, relative to the page.
     """
     first = parts[0].experiment
     text = [f"# {first.title}\n"]
-    text.append(f"Written by `python -m sac_lightning.report` from the runs' [records]({records.as_posix()}).\n")
+    written = f"Written by `python -m sac_lightning.report` from the runs' [records]({records.as_posix()})"
+    text.append(f"{written}{f' and [{READING}]({READING})' if reading else ''}.\n")
+    if reading:
+        text.append(f"## What to take from it\n\n{reading}")
     for part in parts:
         text += _part(part, records)
     if contradictions:
@@ -116,6 +128,8 @@ def _part(part: Part, records: Path) -> list[str]:
         text.append(LEGEND)
     if "seconds_per_epoch" in experiment.columns:
         text.append(TIMES)
+    if any(row.smoke_runs for row in part.rows):
+        text.append(SMOKE_TESTED)
     text.append(markdown_table(*part.table))
     text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
     quality = prompt_rows(part.rows)

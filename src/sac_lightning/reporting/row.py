@@ -30,7 +30,14 @@ class Row:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row with the records of its runs at one scale, one per seed in the seeds' order; none: not run."""
+    """A row with what was run for it at one scale.
+
+    Attributes:
+        row: Of the experiment.
+        records: Of its runs, one per seed in the seeds' order; none: not run.
+        smoke_runs: Of its smoke tests (scale=smoke), where it has no records: they stand for no figures.
+    """
 
     row: Row
     records: tuple[Record, ...]
+    smoke_runs: tuple[Record, ...] = ()

@@ -1,5 +1,6 @@
 """An experiment at one scale as a section of the HTML page."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from sac_lightning.reporting.html import Curve, Section
 from sac_lightning.reporting.page import Part
 
 
-def section(part: Part, root: Path) -> Section:
+def section(part: Part, reading: str, root: Path) -> Section:
     """The section, with a curve of validation Dice per run.
 
     Args:
         part: With the charts that were drawn of it.
+        reading: What a person has written about it.
         root: Folder of the HTML page, which pictures are named from.
     """
     experiment, rows = part.experiment, part.rows
@@ -22,10 +24,11 @@ def section(part: Part, root: Path) -> Section:
     if experiment.name in PICTURED:
         names = sorted({name for row in rows for record in row.records for name in record.images("dice")})
         pictures += [(name, f"{experiment.name}/{strip(experiment, name)}.png") for name in names]
+    command = f"python -m sac_lightning.train +experiment={experiment.name} scale={experiment.scale}"
     return Section(
         name=f"{experiment.name}-{experiment.scale}",
         title=f"{experiment.title} (scale={experiment.scale})",
-        introduction=f"python -m sac_lightning.train +experiment={experiment.name} scale={experiment.scale}",
+        introduction=f"{plain_text(reading)}\n\n{command}",
         header=header,
         rows=lines,
         curves=[
@@ -41,6 +44,11 @@ def section(part: Part, root: Path) -> Section:
         pictures=pictures,
         notes=[],
     )
+
+
+def plain_text(markdown: str) -> str:
+    """Markdown without its marks: links by their words, no emphasis, no code."""
+    return re.sub(r"\*\*|`", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown))
 
 
 def claims_section(judged: Mapping[str, Sequence[Verdict]]) -> Section:

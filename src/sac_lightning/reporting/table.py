@@ -23,6 +23,7 @@ PERCENT = ("f1", "iou", "dice")
 COUNTS = ("trainable", "frozen", "total")
 NOTHING = "-"
 NOT_RUN = "not run"
+SMOKE_RUN = "smoke test"
 
 
 def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]]]:
@@ -125,7 +126,7 @@ def _paper(row: MeasuredRow, column: str) -> str:
 
 def _ours(row: MeasuredRow, column: str) -> str:
     if not row.records:
-        return NOT_RUN
+        return SMOKE_RUN if row.smoke_runs else NOT_RUN
     spread = over_seeds(row, column)
     if spread is None:
         return NOTHING
