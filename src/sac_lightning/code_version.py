@@ -33,6 +33,7 @@ NOT_COVERED = (
     "pretraining",
     "report.py",
     "reporting",
+    "slides",
     "summary.py",
     "sweep.py",
     "train.py",
