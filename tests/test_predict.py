@@ -1,5 +1,6 @@
 """The predict command: images in, results out, and a sentence for what went wrong."""
 
+import json
 import os
 import subprocess
 import sys
@@ -146,6 +147,31 @@ def test_the_images_are_left_as_they_are(checkpoint: Path, images: Path, output:
     assert {path.name: path.read_bytes() for path in images.iterdir()} == before
 
 
+def test_a_pattern_instead_of_a_folder(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "?.*", output)
+    assert written(output, "masks") == ["a.png", "b.png"]
+
+
+def test_the_probability_on_request(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "a.png", output, probability=True)
+    probability = load(checkpoint).segment(read(images / "a.png")).probability
+    assert np.array_equal(read(output / "probabilities" / "a.tif"), probability)
+
+
+def test_another_page_on_request(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Image.fromarray(read(images / "b.jpg"))
+    second = first.rotate(90)
+    first.save(images / "pages.tif", save_all=True, append_images=[second])
+    run(checkpoint, images / "pages.tif", output, page=2)
+    mask = load(checkpoint).segment(np.array(second)).mask
+    assert np.array_equal(read(output / "masks" / "pages.png") > 0, mask)
+    with pytest.raises(SystemExit):
+        run(checkpoint, images / "pages.tif", output, page=3, overwrite=True)
+    assert "has 2 pages, no page 3" in failures(capsys)[0]
+
+
 # What is there already
 
 
@@ -263,6 +289,18 @@ def test_points_of_a_file_are_used(checkpoint: Path, images: Path, output: Path,
     assert np.array_equal(read(output / "masks" / "b.png") > 0, predictor.segment(read(images / "b.jpg")).mask), (
         "an image without points goes without"
     )
+
+
+def test_points_of_qupath_are_used(checkpoint: Path, images: Path, output: Path, tmp_path: Path) -> None:
+    geometry = {"type": "MultiPoint", "coordinates": [[10.5, 20.5], [30.5, 6.5]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": "Positive"}}}
+    points = tmp_path / "a.geojson"
+    points.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    run(checkpoint, images, output, points=points)
+    overlaid = read(output / "overlays" / "a.png")
+    assert tuple(overlaid[20, 10]) == tuple(overlaid[6, 30]) == POSITIVE_RGB
+    mask = load(checkpoint).segment(read(images / "a.png"), [[10, 20], [30, 6]]).mask
+    assert np.array_equal(read(output / "masks" / "a.png") > 0, mask)
 
 
 def test_points_are_read_by_name_with_or_without_ending(images: Path, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
         ("evaluate", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
         ("predict", ["images=."], "checkpoint= output= must be given: "),
         ("predict", ["checkpoint=.", "images=none", "output=out"], "images=none does not exist: "),
+        ("predict", ["checkpoint=.", "images=.", "output=out", "page=last"], "page is last: "),
         ("predict", ["checkpoint=.", "images=*.png", "output=out"], "*.png holds no image: "),
         ("prepare", ["datset=glas"], "Could not override 'datset'"),
         ("pretrain", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),

@@ -3,12 +3,15 @@
 from omegaconf import DictConfig
 
 from sac_lightning.command import command, existing
+from sac_lightning.errors import UserError
 from sac_lightning.slides.find_images import find_images
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses paths that name nothing."""
+    """Refuses paths that name nothing, and a page that is no number."""
     existing("checkpoint", "points")(cfg)
+    if not isinstance(cfg.page, int) or cfg.page < 1:
+        raise UserError(f"page is {cfg.page}: choose a number from 1 on")
     find_images(str(cfg.images))
 
 

@@ -102,7 +102,8 @@ class Results:
             self.table.writeheader()
             self.geojson: TextIO = stack.enter_context(self.partial["geojson"].open("w", encoding="utf-8"))
             self.geojson.write('{"type": "FeatureCollection", "features": [')
-            self.count = 0
+            self.highest = 0  # label
+            self.separator = "\n"
             self.stack = stack.pop_all()
         return self
 
@@ -120,6 +121,7 @@ class Results:
         final = slice(band.final)
         self.masks.append((band.probability[final] > THRESHOLD).astype(np.uint8) * 255)
         self.labels.append(band.labels[final])
+        self.highest = max(self.highest, int(band.new.max(initial=0)))
         self.overlay.append(band.rgb[final], band.labels[final])
         if self.probabilities is not None:
             self.probabilities.append(band.probability[final])
@@ -138,7 +140,7 @@ class Results:
         else:
             mask = Image.fromarray(self.masks.read(0, self.masks.height))
             mask.save(self.partial["masks"], format="PNG")
-        label_type = np.uint16 if self.count <= np.iinfo(np.uint16).max else np.uint32
+        label_type = np.uint16 if self.highest <= np.iinfo(np.uint16).max else np.uint32
         self.labels.write_tiff(self.partial["labels"], label_type, micrometres)
         if self.probabilities is not None:
             self.probabilities.write_tiff(self.partial["probabilities"], np.float32, micrometres)
@@ -151,8 +153,8 @@ class Results:
             vertical, horizontal = boxes[label - 1]
             mask = band.new[vertical, horizontal] == label
             shape = outline(mask, horizontal.start, band.top + vertical.start)
-            self.geojson.write((",\n" if self.count else "\n") + feature(shape, row))
-            self.count += 1
+            self.geojson.write(self.separator + feature(shape, row))
+            self.separator = ",\n"
 
     def _store(self, stack: ExitStack, dtype: type[np.generic]) -> RowStore:
         return RowStore(stack.enter_context(tempfile.TemporaryFile(dir=self.folder)), self.slide.width, dtype)

@@ -14,6 +14,8 @@ Pixels = NDArray[Any]
 
 # What is decoded in one piece at most, 800 MB of 16-bit RGB. A header can claim more than any memory holds.
 MAX_WHOLE_PIXELS = 2**27
+# What is read at a time of an image that is only looked through.
+STRIP_PIXELS = 2**23
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,24 @@ class Slide:
         read: Gives the rows from the first number to before the second, (n, W) grey or (n, W, 3) RGB, in the
             file's own numbers.
         micrometres: Width and height of a pixel, where the file tells.
+        piece: How many rows the file's tiles have, which are decoded together.
     """
 
     height: int
     width: int
     read: Callable[[int, int], Pixels]
     micrometres: tuple[float, float] | None = None
+    piece: int = 1
 
-    def strips(self, pixels: int = 2**24) -> Iterator[Pixels]:
-        """All rows, in strips of so many pixels."""
-        step = max(1, pixels // self.width)
+    def whole_pieces(self, bottom: int) -> int:
+        """The end of the rows above ``bottom`` and of those that are decoded with them, unless they are many."""
+        if self.piece * self.width > STRIP_PIXELS:
+            return min(bottom, self.height)
+        return min(-(-bottom // self.piece) * self.piece, self.height)
+
+    def strips(self) -> Iterator[Pixels]:
+        """All rows, in strips of some STRIP_PIXELS."""
+        step = self.whole_pieces(max(1, STRIP_PIXELS // self.width))
         for top in range(0, self.height, step):
             yield self.read(top, min(top + step, self.height))
 

@@ -109,10 +109,10 @@ class _Rows:
         self.blend = _Blend(0, slide.width, device)
 
     def reach(self, bottom: int) -> None:
-        """Reads on to this row, or to the last."""
-        bottom = min(bottom, self.slide.height)
-        if bottom <= self.bottom:
+        """Reads on to this row or a few more, or to the last."""
+        if min(bottom, self.slide.height) <= self.bottom:
             return
+        bottom = self.slide.whole_pieces(bottom)
         raw = self.slide.read(self.bottom, bottom)
         rgb = self.tone.rgb(raw)
         pixels = torch.from_numpy(self.tone.prepared(rgb)).permute(2, 0, 1).to(self.pixels.device)

@@ -1,5 +1,6 @@
 """TIFF files of any size: tiled, striped, pyramids, several pages; only the asked rows are decoded."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +25,16 @@ MAX_COMPRESSION = 2**14
 RGB = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 # tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
-BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError)
+BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    struct.error,
+)
 
 
 @contextmanager
@@ -69,7 +79,8 @@ def _opened(stack: ExitStack, path: Path, page: int) -> Slide:
         except BROKEN as error:
             raise _refusal(path, error) from error
 
-    return Slide(chosen.imagelength, chosen.imagewidth, read, micrometres)
+    piece = 1 if isinstance(values, np.ndarray) else _piece(chosen)[0]
+    return Slide(chosen.imagelength, chosen.imagewidth, read, micrometres, piece)
 
 
 def _values(page: TiffPage, path: Path) -> Any:
@@ -78,11 +89,18 @@ def _values(page: TiffPage, path: Path) -> Any:
         return page.asarray()
     if page.is_memmappable:
         return tifffile.memmap(path, page=page.index, mode="r")
-    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    refuse_one_piece(min(rows, page.imagelength) * columns, path)
+    rows, columns = _piece(page)
+    refuse_one_piece(rows * columns, path)
     if rows >= page.imagelength and columns >= page.imagewidth:
         return page.asarray()
     return zarr.open_array(page.aszarr(), mode="r")
+
+
+def _piece(page: TiffPage) -> tuple[int, int]:
+    """Rows and columns that are compressed together."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _colours(rows: Pixels, page: TiffPage) -> Pixels:

@@ -49,7 +49,8 @@ def tone_of(slide: Slide, stretch: bool) -> Tone:
         return tone
     counts = np.zeros(256, dtype=np.int64)
     for raw in slide.strips():
-        counts += np.bincount(tone.rgb(raw).ravel(), minlength=256)
+        for row in tone.rgb(raw):  # bincount takes eight bytes for each that it counts
+            counts += np.bincount(row.ravel(), minlength=256)
     return Tone(tone.low, tone.span, stretch_table(counts))
 
 
