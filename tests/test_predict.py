@@ -1,5 +1,6 @@
-"""The predict command: a folder of images in, masks and overlays out, and a sentence for what went wrong."""
+"""The predict command: images in, results out, and a sentence for what went wrong."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,14 +16,18 @@ from PIL import Image
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
-from sac_lightning.folder_prediction import find_images, overlay, predict, read_points
+from sac_lightning.folder_prediction import predict
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
-from sac_lightning.predictor import Nuclei, load
+from sac_lightning.predictor import load
+from sac_lightning.slides.expert_points import read_points
+from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.overlay import Overlay
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
 
 SIZES = {"a.png": (40, 50), "b.jpg": (64, 64), "c d.tif": (20, 90)}
 STEMS = ["a", "b", "c d"]
+ENDINGS = {"masks": "png", "labels": "tif", "overlays": "png", "geojson": "geojson", "measurements": "csv"}
 
 
 @cache
@@ -84,7 +89,7 @@ def refusal(checkpoint: Path, images: Path, output: Path, **settings: Any) -> st
     with pytest.raises(UserError) as refused:
         run(checkpoint, images, output, **settings)
     assert "\n" not in str(refused.value)
-    assert not output.is_dir() or not any(output.rglob("*.png"))
+    assert not output.is_dir() or not any(path.is_file() for path in output.rglob("*"))
     return str(refused.value)
 
 
@@ -96,12 +101,13 @@ def failures(capsys: pytest.CaptureFixture[str]) -> list[str]:
 # What is written
 
 
-def test_every_image_gets_a_mask_and_an_overlay(
+def test_every_image_gets_its_results(
     checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(checkpoint, images, output)
-    for kind in ("masks", "overlays"):
-        assert written(output, kind) == [f"{stem}.png" for stem in STEMS]
+    assert written(output, "") == sorted(ENDINGS), "and nothing else, hidden or not"
+    for kind, ending in ENDINGS.items():
+        assert written(output, kind) == [f"{stem}.{ending}" for stem in STEMS]
     for stem, size in zip(STEMS, SIZES.values(), strict=True):
         mask, overlaid = read(output / "masks" / f"{stem}.png"), read(output / "overlays" / f"{stem}.png")
         assert mask.shape == size
@@ -110,7 +116,8 @@ def test_every_image_gets_a_mask_and_an_overlay(
         assert overlaid.shape == (*size, 3)
     told = capsys.readouterr().out
     assert "3 segmented, 0 already there, 0 failed" in told
-    assert str(output / "masks") in told
+    for kind in ENDINGS:
+        assert str(output / kind) in told
 
 
 def test_the_mask_is_the_predictors(checkpoint: Path, images: Path, output: Path) -> None:
@@ -140,6 +147,31 @@ def test_the_images_are_left_as_they_are(checkpoint: Path, images: Path, output:
     assert {path.name: path.read_bytes() for path in images.iterdir()} == before
 
 
+def test_a_pattern_instead_of_a_folder(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "?.*", output)
+    assert written(output, "masks") == ["a.png", "b.png"]
+
+
+def test_the_probability_on_request(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "a.png", output, probability=True)
+    probability = load(checkpoint).segment(read(images / "a.png")).probability
+    assert np.array_equal(read(output / "probabilities" / "a.tif"), probability)
+
+
+def test_another_page_on_request(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Image.fromarray(read(images / "b.jpg"))
+    second = first.rotate(90)
+    first.save(images / "pages.tif", save_all=True, append_images=[second])
+    run(checkpoint, images / "pages.tif", output, page=2)
+    mask = load(checkpoint).segment(np.array(second)).mask
+    assert np.array_equal(read(output / "masks" / "pages.png") > 0, mask)
+    with pytest.raises(SystemExit):
+        run(checkpoint, images / "pages.tif", output, page=3, overwrite=True)
+    assert "has 2 pages, no page 3" in failures(capsys)[0]
+
+
 # What is there already
 
 
@@ -149,12 +181,12 @@ def test_what_is_there_is_skipped_and_the_rest_is_done(
     run(checkpoint, images, output)
     (output / "masks" / "a.png").write_bytes(b"mine")
     (output / "overlays" / "b.png").unlink()
-    (output / "masks" / "c d.png").unlink()
+    (output / "measurements" / "c d.csv").unlink()
     capsys.readouterr()
     run(checkpoint, images, output)
     assert (output / "masks" / "a.png").read_bytes() == b"mine"
     assert read(output / "overlays" / "b.png").shape == (64, 64, 3)
-    assert read(output / "masks" / "c d.png").shape == (20, 90)
+    assert (output / "measurements" / "c d.csv").read_text().startswith("label,area,")
     assert "2 segmented, 1 already there, 0 failed" in capsys.readouterr().out
 
 
@@ -230,7 +262,7 @@ def test_an_output_that_cannot_be_a_folder_is_told(checkpoint: Path, images: Pat
 def test_images_are_found_in_order_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.Jpeg", "c.TIFF", "d.txt", ".e.png.part"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_images(tmp_path)] == ["a.Jpeg", "b.PNG", "c.TIFF"]
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.Jpeg", "b.PNG", "c.TIFF"]
 
 
 # Expert points
@@ -259,10 +291,22 @@ def test_points_of_a_file_are_used(checkpoint: Path, images: Path, output: Path,
     )
 
 
+def test_points_of_qupath_are_used(checkpoint: Path, images: Path, output: Path, tmp_path: Path) -> None:
+    geometry = {"type": "MultiPoint", "coordinates": [[10.5, 20.5], [30.5, 6.5]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": "Positive"}}}
+    points = tmp_path / "a.geojson"
+    points.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    run(checkpoint, images, output, points=points)
+    overlaid = read(output / "overlays" / "a.png")
+    assert tuple(overlaid[20, 10]) == tuple(overlaid[6, 30]) == POSITIVE_RGB
+    mask = load(checkpoint).segment(read(images / "a.png"), [[10, 20], [30, 6]]).mask
+    assert np.array_equal(read(output / "masks" / "a.png") > 0, mask)
+
+
 def test_points_are_read_by_name_with_or_without_ending(images: Path, tmp_path: Path) -> None:
     # As a spreadsheet writes it: a mark of UTF-8, lines that end in CR LF, columns in another order.
     path = points_file(tmp_path, "\ufefflabel,x,y,image\r\n1,1.5,2,a\r\n0,3,4,a.png\r\n1,-0.5,0,b.jpg\r\n")
-    points = read_points(path, find_images(images))
+    points = read_points(path, find_images(str(images)))
     assert points.keys() == {"a.png", "b.jpg"}
     assert points["a.png"].tolist() == [[1.5, 2, 1], [3, 4, 0]]
     assert points["b.jpg"].tolist() == [[-0.5, 0, 1]]
@@ -318,8 +362,9 @@ def test_a_points_file_that_cannot_be_read_is_told(
 def test_points_at_the_edge_are_drawn_as_far_as_they_reach() -> None:
     image = np.full((9, 9, 3), 100, dtype=np.uint8)
     points = np.array([[-0.5, -0.5], [8.49, 8.49]], dtype=np.float32)
-    empty = np.zeros((9, 9), dtype=bool)
-    picture = overlay(image, Nuclei(empty, empty.astype(np.float32), points, np.array([1, 0])))
+    overlay = Overlay(9, 9, is_large=False)
+    overlay.append(image, np.zeros((9, 9), dtype=np.int32))
+    picture = overlay.drawn(points, np.array([1, 0]))
     assert tuple(picture[0, 0]) == POSITIVE_RGB
     assert tuple(picture[8, 8]) == NEGATIVE_RGB
     assert (image == 100).all()

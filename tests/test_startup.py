@@ -28,10 +28,13 @@ SLOW = {
     "pytorch_lightning",
     "scipy",
     "segment_anything",
+    "shapely",
     "skimage",
+    "tifffile",
     "torch",
     "torchmetrics",
     "wandb",
+    "zarr",
 }
 
 
@@ -95,6 +98,8 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
         ("evaluate", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
         ("predict", ["images=."], "checkpoint= output= must be given: "),
         ("predict", ["checkpoint=.", "images=none", "output=out"], "images=none does not exist: "),
+        ("predict", ["checkpoint=.", "images=.", "output=out", "page=last"], "page is last: "),
+        ("predict", ["checkpoint=.", "images=*.png", "output=out"], "*.png holds no image: "),
         ("prepare", ["datset=glas"], "Could not override 'datset'"),
         ("pretrain", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
         ("parameters", ["backbones=vit_b,vit_x", "-m"], "there is no backbone vit_x: choose among vit_t, vit_b"),

@@ -34,6 +34,7 @@ NOT_COVERED = (
     "pretraining",
     "report.py",
     "reporting",
+    "slides",
     "summary.py",
     "sweep.py",
     "train.py",

@@ -24,11 +24,16 @@ POINT_RADIUS = 3
 mpl.use("Agg")
 
 
-def overlaid(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """An image (H, W, 3) with a mask (H, W) over it: a tint inside, an outline around."""
-    picture = image.astype(np.float32)
+def overlaid(image: NDArray[np.uint8], nuclei: NDArray[np.bool_] | NDArray[np.int32]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) with nuclei over it: a tint inside, an outline around.
+
+    Args:
+        image: Is left as it is.
+        nuclei: (H, W), a mask, or a label map, of which each nucleus has its outline.
+    """
+    picture, mask = image.astype(np.float32), nuclei > 0
     picture[mask] = (1 - OPACITY) * picture[mask] + OPACITY * np.array(MASK_COLOUR)
-    picture[find_boundaries(mask, mode="inner")] = MASK_COLOUR
+    picture[find_boundaries(nuclei, mode="inner")] = MASK_COLOUR
     return picture.astype(np.uint8)
 
 

@@ -1,8 +1,21 @@
-"""``python -m sac_lightning.predict``: a folder of images in, masks and overlays out."""
+"""``python -m sac_lightning.predict``: images of any size in; masks, label maps, QuPath's GeoJSON, tables out."""
+
+from omegaconf import DictConfig
 
 from sac_lightning.command import command, existing
+from sac_lightning.errors import UserError
+from sac_lightning.slides.find_images import find_images
 
-main = command("predict", "sac_lightning.folder_prediction:predict", existing("checkpoint", "images", "points"))
+
+def check(cfg: DictConfig) -> None:
+    """Refuses paths that name nothing, and a page that is no number."""
+    existing("checkpoint", "points")(cfg)
+    if not isinstance(cfg.page, int) or cfg.page < 1:
+        raise UserError(f"page is {cfg.page}: choose a number from 1 on")
+    find_images(str(cfg.images))
+
+
+main = command("predict", "sac_lightning.folder_prediction:predict", check)
 
 if __name__ == "__main__":
     main()

@@ -67,10 +67,8 @@ class Predictor:
             )
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
-        experts = _experts(points, labels, (width, height), windows)
+        experts = experts_in_windows(points, labels, (width, height), windows, self.device)
         pixels = torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float().to(self.device)
-        if experts is not None:
-            experts = Experts(experts.coords.to(self.device), experts.labels.to(self.device))
         prediction = segment(self.model, pixels, self.view, experts, seed)
         probability = prediction.probability.cpu().numpy()
         return Nuclei(
@@ -102,10 +100,25 @@ def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu"
     return Predictor(loaded.model, View(**loaded.settings["view"]), device)
 
 
-def _experts(
-    points: ArrayLike | None, labels: ArrayLike | None, size: tuple[int, int], windows: Sequence[Window]
+def experts_in_windows(
+    points: ArrayLike | None,
+    labels: ArrayLike | None,
+    size: tuple[int, int],
+    windows: Sequence[Window],
+    device: torch.device,
 ) -> Experts | None:
-    """Given points, each in every window that holds it; None where there are none."""
+    """Given points, each in every window that holds it; None where none are given.
+
+    Args:
+        points: (N, 2) xy in image pixels.
+        labels: (N,), 1 nucleus, 0 background. Default: all 1.
+        size: Width and height of the image.
+        windows: Of the image.
+        device: Where the model is.
+
+    Raises:
+        UserError: The points are of another form, or one lies outside the image.
+    """
     if points is None:
         if labels is not None:
             raise UserError("labels were given without points: give both, or neither")
@@ -131,4 +144,4 @@ def _experts(
         inside = ((local >= -0.5) & (local < np.array([window.width, window.height]) - 0.5)).all(axis=1)
         window_coords[t, inside] = local[inside]
         window_labels[t, inside] = signs[inside]
-    return Experts(torch.from_numpy(window_coords), torch.from_numpy(window_labels))
+    return Experts(torch.from_numpy(window_coords).to(device), torch.from_numpy(window_labels).to(device))

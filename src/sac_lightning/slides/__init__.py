@@ -1,0 +1,1 @@
+"""Image files of any size in, nuclei out: what the predict command is made of."""

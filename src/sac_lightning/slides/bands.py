@@ -1,0 +1,106 @@
+"""Strips of probability joined to bands in which every nucleus is complete.
+
+A nucleus that reaches the last row that is known waits for the next strip, so that none is cut at a seam; of an
+image that is small enough nothing is labelled before all is there.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.predictor import Nuclei
+from sac_lightning.scores import THRESHOLD
+from sac_lightning.slides.slide import Pixels
+from sac_lightning.slides.strips import Strip
+
+# A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
+# that is taller than that is cut: 3,300 rows of an image 20,000 pixels wide, which no nucleus reaches.
+BAND_PIXELS = 2**24
+MOST_PIXELS = 2**26
+
+
+@dataclass
+class Band:
+    """Rows of an image. The next band begins with those that are not ``final`` here.
+
+    Attributes:
+        top: The image's row that is the first here.
+        final: How many rows, from the first, are as they will stay.
+        raw: (n, W) or (n, W, 3) in the file's own numbers.
+        rgb: (n, W, 3) uint8.
+        probability: (n, W) float32.
+        labels: (n, W) int32, all nuclei that are complete; numbered on from band to band.
+        new: (n, W) int32, those of them that no band before had.
+    """
+
+    top: int
+    final: int
+    raw: Pixels
+    rgb: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    new: NDArray[np.int32]
+
+
+def joined(
+    strips: Iterable[Strip],
+    size: tuple[int, int],
+    label: Callable[[Nuclei], NDArray[np.int32]],
+    band_pixels: int,
+    most_pixels: int,
+) -> Iterator[Band]:
+    """Labels the nuclei of an image that comes in strips.
+
+    Args:
+        strips: From top to bottom, all the width.
+        size: Height and width of the image.
+        label: See label_map.label_map.
+        band_pixels: From how many pixels on a band is closed; such as BAND_PIXELS.
+        most_pixels: How many are waited for at most until a nucleus is complete; such as MOST_PIXELS.
+    """
+    waiting: list[Strip] = []
+    height, width = size
+    labels = np.zeros((0, width), dtype=np.int32)  # of the waiting rows, as far as they have been labelled
+    points, signs = np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.int64)
+    top = count = 0
+    for strip in strips:
+        waiting.append(strip)
+        points, signs = np.concatenate([points, strip.points]), np.concatenate([signs, strip.labels])
+        rows = sum(len(strip.raw) for strip in waiting)
+        is_last = top + rows == height
+        if rows * width < band_pixels and not is_last:
+            continue
+        raw, rgb, probability = (
+            np.concatenate([getattr(strip, name) for strip in waiting]) for name in ("raw", "rgb", "probability")
+        )
+        known = np.zeros((rows, width), dtype=np.int32)
+        known[: len(labels)] = labels
+        mask = (probability > THRESHOLD) & (known == 0)
+        final = rows
+        if not is_last and rows * width < most_pixels:
+            final = _without_open_regions(mask)
+        inside = (points[:, 1] >= top - 0.5) & (points[:, 1] < top + rows - 0.5)
+        local = points[inside] - np.array([0, top], dtype=np.float32)
+        new = label(Nuclei(mask=mask, probability=probability, points=local, labels=signs[inside]))
+        new = np.where(new > 0, new + count, 0).astype(np.int32)
+        count = max(count, int(new.max(initial=0)))
+        known += new
+        yield Band(top, final, raw, rgb, probability, known, new)
+        labels, top = known[final:], top + final
+        waiting = [Strip(raw[final:], rgb[final:], probability[final:], strip.points[:0], strip.labels[:0])]
+
+
+def _without_open_regions(mask: NDArray[np.bool_]) -> int:
+    """Clears the connected regions that reach the last row; gives the number of rows above them."""
+    _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    open_regions = np.unique(regions[-1])
+    open_regions = open_regions[open_regions > 0]
+    if len(open_regions) == 0:
+        return len(mask)
+    is_open = np.zeros(len(statistics), dtype=bool)
+    is_open[open_regions] = True
+    mask &= ~is_open[regions]
+    return int(statistics[open_regions, cv2.CC_STAT_TOP].min())

@@ -1,0 +1,56 @@
+"""Nuclei as polygons along the edges of their pixels, so that a polygon's area is the number of its pixels."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely import MultiPolygon, Polygon
+
+CLASS_NAME, CLASS_COLOUR = "Nucleus", (255, 210, 0)
+
+
+def outline(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> Polygon | MultiPolygon:
+    """The outline of a mask (H, W), with its holes, in pixels from the corner of the image's first pixel.
+
+    Pixels that touch only at a corner make a multi-polygon: a polygon would touch itself and be invalid.
+
+    Args:
+        mask: True somewhere.
+        left: The column of the image that is the mask's first.
+        top: The row of the image that is the mask's first.
+    """
+    steps = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    _, ends = np.nonzero(steps == -1)
+    runs = shapely.box(starts + left, rows + top, ends + left, rows + top + 1)
+    shape = shapely.orient_polygons(shapely.simplify(shapely.union_all(runs), 0))
+    assert isinstance(shape, Polygon | MultiPolygon)
+    return shape
+
+
+def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float]) -> str:
+    """A nucleus as a GeoJSON feature, on one line, as QuPath writes and reads its detections.
+
+    Args:
+        shape: Its outline, with whole numbers as coordinates.
+        measurements: By name; QuPath shows them in its tables.
+    """
+    parts = [_rings(part) for part in shapely.get_parts(shape)]
+    geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": parts}
+    if len(parts) == 1:
+        geometry = {"type": "Polygon", "coordinates": parts[0]}
+    properties = {
+        "objectType": "detection",
+        "classification": {"name": CLASS_NAME, "color": CLASS_COLOUR},
+        "measurements": dict(measurements),
+    }
+    return json.dumps({"type": "Feature", "geometry": geometry, "properties": properties}, allow_nan=False)
+
+
+def _rings(polygon: Polygon) -> list[list[list[int]]]:
+    """Outer ring first, then the holes; each closed."""
+    rings = [polygon.exterior, *polygon.interiors]
+    return [shapely.get_coordinates(ring).astype(int).tolist() for ring in rings]

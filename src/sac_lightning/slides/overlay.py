@@ -1,0 +1,72 @@
+"""A picture of an image with its nuclei and points; of a large image a reduced one."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sac_lightning.picture import draw_points, overlaid
+
+# How many pixels a reduced picture has at most.
+REDUCED_PIXELS = 2**24
+ROWS_AT_ONCE = 512
+
+
+class Overlay:
+    """Is filled from top to bottom and then drawn."""
+
+    def __init__(self, height: int, width: int, is_large: bool) -> None:
+        """Args: height and width: of the image; is_large: it is reduced by a whole number."""
+        self.factor = max(1, int(np.ceil(np.sqrt(height * width / REDUCED_PIXELS)))) if is_large else 1
+        self.rgb: list[NDArray[np.uint8]] = []
+        self.labels: list[NDArray[np.int32]] = []
+        self.rest_rgb = np.zeros((0, width, 3), dtype=np.uint8)
+        self.rest_labels = np.zeros((0, width), dtype=np.int32)
+
+    def append(self, rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
+        """Adds rows (n, W, 3) and their label map (n, W)."""
+        factor = self.factor
+        if factor > 1:
+            rgb, labels = np.concatenate([self.rest_rgb, rgb]), np.concatenate([self.rest_labels, labels])
+            rows = len(rgb) // factor
+            size = (max(1, rgb.shape[1] // factor), rows)
+            self.rest_rgb, self.rest_labels = rgb[rows * factor :], labels[rows * factor :]
+            if rows == 0:
+                return
+            whole = rgb[: rows * factor, : size[0] * factor]
+            rgb = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+            labels = labels[factor // 2 : rows * factor : factor, factor // 2 : size[0] * factor : factor]
+        self.rgb.append(rgb.copy())
+        self.labels.append(labels.copy())
+
+    def drawn(self, points: NDArray[np.float32], signs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The picture (h, w, 3).
+
+        Args:
+            points: (N, 2) xy in image pixels.
+            signs: (N,) 1 nucleus, 0 background.
+        """
+        picture = overlaid_in_parts(np.concatenate(self.rgb), np.concatenate(self.labels))
+        draw_points(picture, (points + 0.5) / self.factor - 0.5, signs)
+        return picture
+
+    def write(self, path: Path, points: NDArray[np.float32], signs: NDArray[np.int64]) -> None:
+        """Writes the picture: PNG, or JPEG where it is reduced."""
+        image = Image.fromarray(self.drawn(points, signs))
+        if self.factor > 1:
+            image.save(path, format="JPEG", quality=90)
+        else:
+            image.save(path, format="PNG")
+
+
+def overlaid_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """picture.overlaid, some rows at a time: it makes floats of what it gets."""
+    picture = np.empty_like(rgb)
+    for top in range(0, len(rgb), ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, len(rgb))
+        above, below = max(top - 1, 0), bottom + 1  # an outline needs to know its neighbours
+        part = overlaid(rgb[above:below], labels[above:below])
+        picture[top:bottom] = part[top - above : bottom - above]
+    return picture

@@ -1,0 +1,69 @@
+"""One image file to all of its results."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sac_lightning.errors import UserError
+from sac_lightning.predictor import Predictor
+from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, joined
+from sac_lightning.slides.label_map import label_map
+from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.slides.results import OutputFolder, Results
+from sac_lightning.slides.slide import Slide
+from sac_lightning.slides.strips import Strip, segmented
+from sac_lightning.slides.tone import tone_of
+
+# From so many windows on they have a progress bar of their own.
+MANY_WINDOWS = 64
+
+
+def segment_file(
+    predictor: Predictor, path: Path, points: NDArray[np.float32], output: OutputFolder, page: int = 1
+) -> None:
+    """Segments an image file of any size and writes its results.
+
+    Args:
+        predictor: The model.
+        path: Of the image.
+        points: (N, 3) expert points: x, y in pixels and label.
+        output: Where to.
+        page: Of a file with several.
+
+    Raises:
+        UserError: The image cannot be used, or a point lies outside of it.
+    """
+    try:
+        with open_slide(path, page) as slide:
+            _segment(predictor, slide, points, output, path.stem)
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+def _segment(
+    predictor: Predictor, slide: Slide, points: NDArray[np.float32], output: OutputFolder, stem: str
+) -> None:
+    windows = len(predictor.view.windows(slide.height, slide.width))
+    coords: list[NDArray[np.float32]] = []
+    signs: list[NDArray[np.int64]] = []
+
+    def noted(strips: Iterator[Strip]) -> Iterator[Strip]:
+        for strip in strips:
+            coords.append(strip.points)
+            signs.append(strip.labels)
+            yield strip
+
+    with (
+        Results(output, stem, slide) as results,
+        tqdm(total=windows, desc=stem, unit="window", leave=False, disable=windows < MANY_WINDOWS) as bar,
+    ):
+        tone = tone_of(slide, predictor.view.stretch)
+        strips = segmented(predictor, slide, tone, points, progress=bar.update)
+        for band in joined(noted(strips), (slide.height, slide.width), label_map, BAND_PIXELS, MOST_PIXELS):
+            results.add(band)
+        results.finish(np.concatenate(coords), np.concatenate(signs))

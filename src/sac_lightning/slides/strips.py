@@ -1,0 +1,147 @@
+"""A slide through a model: strips of probabilities from top to bottom, with only some rows in memory.
+
+The numbers are those of Predictor.segment on the whole image: the same windows in the same batches, added up in
+the same order.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sac_lightning.errors import UserError
+
+# Parts of inference.segment. They keep their names: to rename one would make every recorded run outdated.
+from sac_lightning.inference import _Blend, _corner, _part, _segment_windows
+from sac_lightning.model.point_selection import PADDING
+from sac_lightning.predictor import Predictor, experts_in_windows
+from sac_lightning.slides.slide import Pixels, Slide
+from sac_lightning.slides.tone import Tone
+
+# What one window may hold: a model without windows sees the whole image, three floats per pixel.
+MAX_WINDOW_PIXELS = 2**26
+
+
+@dataclass
+class Strip:
+    """Some rows of an image, all columns, one strip below the other.
+
+    Attributes:
+        raw: (n, W) or (n, W, 3) in the file's own numbers.
+        rgb: (n, W, 3) uint8.
+        probability: (n, W) float32 in [0, 1].
+        points: (N, 2) xy in image pixels, of the windows that have been seen since the strip before; those that
+            lie in this strip's rows came with it or before it.
+        labels: (N,) 1 nucleus, 0 background.
+    """
+
+    raw: Pixels
+    rgb: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@torch.no_grad()
+def segmented(
+    predictor: Predictor,
+    slide: Slide,
+    tone: Tone,
+    points: NDArray[np.float32],
+    seed: int = 0,
+    batch_size: int = 8,
+    progress: Callable[[int], object] = lambda windows: None,
+) -> Iterator[Strip]:
+    """Segments a slide of any size.
+
+    Args:
+        predictor: The model, its view and its device.
+        slide: The image.
+        tone: Its 8-bit colours.
+        points: (N, 3) expert points, xy in image pixels and label.
+        seed: Of the random selection; window t gets seed + t.
+        batch_size: Windows per forward pass.
+        progress: Is told how many windows have been seen since it was told last.
+
+    Raises:
+        UserError: A point lies outside the image, or the model sees images whole and this one is too large.
+    """
+    windows = predictor.view.windows(slide.height, slide.width)
+    _refuse_large_window(windows[0].width * windows[0].height)
+    experts = experts_in_windows(
+        points[:, :2], points[:, 2], (slide.width, slide.height), windows, predictor.device
+    )
+    rows = _Rows(slide, tone, predictor.device)
+    found: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(windows), batch_size):
+        batch = windows[start : start + batch_size]
+        # The windows go from top to bottom: what lies above this one is final.
+        if batch[0].top > rows.top:
+            yield rows.taken(batch[0].top, found)
+            found = []
+        rows.reach(max(window.top + window.height for window in batch))
+        moved = [replace(window, top=window.top - rows.top) for window in batch]
+        part = _part(experts, start, batch_size)
+        output, scale = _segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
+        for i, (window, in_rows) in enumerate(zip(batch, moved, strict=True)):
+            rows.blend.add(output.logits[i], in_rows)
+            real = output.point_labels[i] != PADDING
+            corner = _corner(window, predictor.device)
+            found.append(
+                ((output.point_coords[i][real] + 0.5) / scale - 0.5 + corner, output.point_labels[i][real])
+            )
+        progress(len(batch))
+    yield rows.taken(slide.height, found)
+
+
+class _Rows:
+    """The rows of a slide that windows still look at, and what these have added up to."""
+
+    def __init__(self, slide: Slide, tone: Tone, device: torch.device) -> None:
+        self.slide, self.tone = slide, tone
+        self.top = self.bottom = 0
+        self.raw = slide.read(0, 0)
+        self.rgb = tone.rgb(self.raw)
+        self.pixels = torch.zeros(3, 0, slide.width, device=device)
+        self.blend = _Blend(0, slide.width, device)
+
+    def reach(self, bottom: int) -> None:
+        """Reads on to this row or a few more, or to the last."""
+        if min(bottom, self.slide.height) <= self.bottom:
+            return
+        bottom = self.slide.whole_pieces(bottom)
+        raw = self.slide.read(self.bottom, bottom)
+        rgb = self.tone.rgb(raw)
+        pixels = torch.from_numpy(self.tone.prepared(rgb)).permute(2, 0, 1).to(self.pixels.device)
+        self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
+        self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
+        empty = self.pixels.new_zeros(len(raw), self.slide.width)
+        self.blend.sum, self.blend.weight = (torch.cat([x, empty]) for x in (self.blend.sum, self.blend.weight))
+        self.bottom = bottom
+
+    def taken(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
+        """Gives away the rows above ``bottom``, with the points that have been found."""
+        count = bottom - self.top
+        strip = Strip(
+            raw=self.raw[:count],
+            rgb=self.rgb[:count],
+            probability=(self.blend.sum[:count] / self.blend.weight[:count]).cpu().numpy(),
+            points=torch.cat([coords for coords, _ in found]).cpu().numpy(),
+            labels=torch.cat([labels for _, labels in found]).cpu().numpy(),
+        )
+        self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
+        self.pixels = self.pixels[:, count:].clone()
+        self.blend.sum, self.blend.weight = self.blend.sum[count:].clone(), self.blend.weight[count:].clone()
+        self.top = bottom
+        return strip
+
+
+def _refuse_large_window(pixels: int) -> None:
+    if pixels > MAX_WINDOW_PIXELS:
+        raise UserError(
+            f"this model sees images whole, and {pixels:,} pixels are too many: cut the image into regions, "
+            "or train with windows (view.crop)"
+        )

@@ -1,0 +1,80 @@
+"""From a file's own numbers to the 8-bit RGB that a model sees, without the whole image at once."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.errors import UserError
+from sac_lightning.slides.slide import Pixels, Slide
+from sac_lightning.view import STRETCH_PERCENTILES
+
+
+@dataclass(frozen=True)
+class Tone:
+    """How rows of one image become 8-bit RGB, the same way from its first row to its last.
+
+    Attributes:
+        low: The number that becomes 0.
+        span: From ``low`` to the number that becomes 255; None: the file has 8 bits, which stay as they are.
+        stretch: (256,) what the view makes of the 8 bits; None: they stay as they are.
+    """
+
+    low: float
+    span: float | None
+    stretch: NDArray[np.uint8] | None = None
+
+    def rgb(self, raw: Pixels) -> NDArray[np.uint8]:
+        """Rows (n, W) or (n, W, 3) of the file as 8-bit RGB (n, W, 3): the numbers of image_file.read_image."""
+        rows = raw
+        if self.span is not None:
+            rows = np.round((raw.astype(np.float32) - self.low) / self.span * 255).astype(np.uint8)
+        return rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
+
+    def prepared(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model shall see of 8-bit RGB: the numbers of View.prepared on the whole image."""
+        return rgb if self.stretch is None else self.stretch[rgb]
+
+
+def tone_of(slide: Slide, stretch: bool) -> Tone:
+    """Looks through the image, strip by strip, for its range of numbers and, to stretch it, for its histogram.
+
+    Raises:
+        UserError: It holds numbers that are none.
+    """
+    first = slide.read(0, 1)
+    tone = Tone(0.0, None) if first.dtype == np.uint8 else _ranged(slide)
+    if not stretch:
+        return tone
+    counts = np.zeros(256, dtype=np.int64)
+    for raw in slide.strips():
+        for row in tone.rgb(raw):  # bincount takes eight bytes for each that it counts
+            counts += np.bincount(row.ravel(), minlength=256)
+    return Tone(tone.low, tone.span, stretch_table(counts))
+
+
+def _ranged(slide: Slide) -> Tone:
+    low, high = math.inf, -math.inf
+    for raw in slide.strips():
+        ends = [float(end) for end in (raw.min(), raw.max())]
+        if not all(map(math.isfinite, ends)):
+            raise UserError("it holds numbers that are infinite or none at all: save it with 8 or 16 bits")
+        low, high = min(low, ends[0]), max(high, ends[1])
+    return Tone(low, max(high - low, 1e-6))
+
+
+def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(256,) what view.stretched does to each value of an image with this histogram (256,)."""
+    cumulated, last = np.cumsum(counts), int(counts.sum()) - 1
+    limits = []
+    for percent in STRETCH_PERCENTILES:
+        rank = percent / 100 * last
+        below, above = (
+            int(np.searchsorted(cumulated, index, side="right")) for index in (int(rank), math.ceil(rank))
+        )
+        limits.append(below + (above - below) * (rank - int(rank)))
+    low, high = limits
+    scaled = (np.arange(256, dtype=np.float32) - low) * (255 / max(high - low, 1))
+    table: NDArray[np.uint8] = np.clip(scaled, 0, 255).round().astype(np.uint8)
+    return table

@@ -1,0 +1,109 @@
+"""Bands: every nucleus is labelled once, whole, however the image comes in strips."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sac_lightning.predictor import Nuclei
+from sac_lightning.slides.bands import Band, joined
+from sac_lightning.slides.label_map import label_map
+from sac_lightning.slides.strips import Strip
+
+
+def strips(mask: NDArray[np.bool_], heights: list[int]) -> Iterator[Strip]:
+    """The mask as probabilities of 0.2 and 0.8, with a point at the left of every row."""
+    top = 0
+    for height in heights:
+        part = mask[top : top + height]
+        grey = np.arange(top, top + len(part), dtype=np.uint16)[:, None] + np.zeros(part.shape, np.uint16)
+        points = np.array([[0, y] for y in range(top, top + len(part))], dtype=np.float32).reshape(-1, 2)
+        rgb = np.zeros((*part.shape, 3), dtype=np.uint8)
+        yield Strip(grey, rgb, np.where(part, 0.8, 0.2).astype(np.float32), points, np.ones(len(part), np.int64))
+        top += height
+
+
+def put_together(bands: list[Band], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """The label map of the final rows."""
+    labels = np.concatenate([band.labels[: band.final] for band in bands])
+    assert labels.shape == shape
+    return labels
+
+
+def same_regions(labels: NDArray[np.int32], mask: NDArray[np.bool_]) -> bool:
+    """Whether the labels are the 8-connected regions of a mask, by scipy."""
+    truth, count = ndimage.label(mask, np.ones((3, 3)))
+    pairs = np.unique(np.stack([labels.ravel(), truth.ravel()]), axis=1)
+    return pairs.shape[1] == count + (not mask.all()) and sorted(set(pairs[0])) == sorted(set(pairs[1]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.6), st.lists(st.integers(1, 9), min_size=1, max_size=9))
+def test_regions_are_connected_over_strips(seed: int, share: float, heights: list[int]) -> None:
+    mask = np.random.default_rng(seed).random((sum(heights), 12)) < share
+    bands = list(joined(strips(mask, heights), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
+    labels = put_together(bands, mask.shape)
+    assert same_regions(labels, mask)
+    new = np.concatenate([np.unique(band.new[band.new > 0]) for band in bands])
+    assert sorted(new) == list(range(1, labels.max(initial=0) + 1)), "each is new once"
+
+
+def test_a_nucleus_over_many_strips_comes_whole() -> None:
+    mask = np.zeros((50, 20), dtype=bool)
+    mask[3:41, 4:9] = True
+    mask[10:14, 12:18] = True
+    bands = list(joined(strips(mask, [5] * 10), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
+    long = [band for band in bands if (band.new[:, 5] > 0).any()]
+    assert len(long) == 1
+    rows = np.flatnonzero(long[0].new[:, 5]) + long[0].top
+    assert rows.tolist() == list(range(3, 41))
+    assert (long[0].raw[:, 0] == np.arange(long[0].top, long[0].top + len(long[0].raw))).all(), "with its pixels"
+
+
+def test_the_strips_may_be_joined_before_they_are_labelled() -> None:
+    mask = np.random.default_rng(0).random((40, 10)) < 0.3
+    seen: list[Nuclei] = []
+
+    def label(nuclei: Nuclei) -> NDArray[np.int32]:
+        seen.append(nuclei)
+        return label_map(nuclei)
+
+    bands = list(joined(strips(mask, [4] * 10), mask.shape, label, band_pixels=401, most_pixels=10**9))
+    assert len(bands) == len(seen) == 1
+    assert np.array_equal(seen[0].mask, mask)
+    assert np.array_equal(bands[0].labels, label_map(seen[0]))
+    assert seen[0].points[:, 1].tolist() == list(range(40))
+
+
+def test_a_part_gets_the_points_of_its_rows() -> None:
+    mask = np.zeros((20, 6), dtype=bool)
+    mask[7:12, 2:4] = True
+    seen: list[Nuclei] = []
+
+    def label(nuclei: Nuclei) -> NDArray[np.int32]:
+        seen.append(nuclei)
+        return label_map(nuclei)
+
+    list(joined(strips(mask, [10, 10]), mask.shape, label, band_pixels=1, most_pixels=10**9))
+    assert seen[0].points[:, 1].tolist() == list(range(10))
+    assert not seen[0].mask.any(), "what is not complete waits"
+    assert seen[1].points[:, 1].tolist() == list(range(13)), "rows 7 to 19"
+    assert seen[1].mask.sum() == 10
+
+
+def test_only_what_is_longer_than_memory_may_hold_is_cut() -> None:
+    mask = np.ones((60, 10), dtype=bool)
+    bands = list(joined(strips(mask, [5] * 12), mask.shape, label_map, band_pixels=1, most_pixels=200))
+    assert max(len(band.raw) for band in bands) == 20
+    assert put_together(bands, mask.shape).max() == 3
+
+
+@pytest.mark.parametrize("height", [1, 7])
+def test_an_empty_mask_has_no_nuclei(height: int) -> None:
+    mask = np.zeros((height, 5), dtype=bool)
+    bands = list(joined(strips(mask, [height]), mask.shape, label_map, band_pixels=1, most_pixels=100))
+    assert not put_together(bands, mask.shape).any()
