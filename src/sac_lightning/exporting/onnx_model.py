@@ -14,7 +14,7 @@ from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
 from sac_lightning.model.sac import SAC, Segmentation
 
 MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
-REMEDY = "give the folder that the export command wrote"
+REMEDY = "give a .ckpt, or the folder that the export command wrote"
 
 
 class Session:

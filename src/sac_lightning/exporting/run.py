@@ -70,11 +70,7 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
     Raises:
         UserError: A compared network's code cannot be traced.
     """
-    size = description.view.image_size
-    if size is None:
-        raise UserError(
-            f"model={description.model} has no size of its input and cannot be exported: use its .ckpt"
-        )
+    size = description.image_size
     images = scenes(size)
     expected = [answer(model, images, experts) for experts in EXPERTS]  # Before LoRA is merged.
     for graph in graphs(model, size):
