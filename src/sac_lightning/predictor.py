@@ -11,6 +11,7 @@ from torch import nn
 
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.errors import UserError
+from sac_lightning.exporting.onnx_model import load_exported
 from sac_lightning.inference import Experts, segment
 from sac_lightning.model.point_selection import PADDING
 from sac_lightning.scores import THRESHOLD
@@ -80,24 +81,40 @@ class Predictor:
 
 
 def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu") -> Predictor:
-    """A predictor from a checkpoint alone.
+    """A predictor from a checkpoint alone, or from what the export command made of one.
 
     Args:
-        checkpoint: Path of a ``.ckpt`` that the train command wrote.
+        checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote;
+            onnxruntime runs that one's networks.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: See checkpoint.load_checkpoint.
+        UserError: See checkpoint.load_checkpoint and onnx_model.load_exported.
     """
+    path = Path(checkpoint)
+    if path.is_dir() or path.suffix == ".onnx":
+        return _load_exported(path, weights, device)
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
         raise UserError(f"device is {device!r}, which torch does not know: set it to cpu or cuda") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
-    loaded = load_checkpoint(Path(checkpoint), weights=weights)
+    loaded = load_checkpoint(path, weights=weights)
     return Predictor(loaded.model, View(**loaded.settings["view"]), device)
+
+
+def _load_exported(folder: Path, weights: str | None, device: str) -> Predictor:
+    """See load."""
+    if weights is not None:
+        raise UserError(f"{folder} holds all its weights: leave weights out")
+    if device != "cpu":
+        raise UserError(
+            f"{folder} runs on the CPU: set device to cpu, or give the checkpoint that it was made from"
+        )
+    model, description = load_exported(folder)
+    return Predictor(model, description.view)
 
 
 def experts_in_windows(

@@ -1,0 +1,1 @@
+"""Trained models as ONNX: what is traced, what is written, and how onnxruntime runs it."""
