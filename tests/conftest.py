@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # Tiny tensors: threads cost more than they give, and 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none."""
+    """Deselects tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none."""
     lacking = [
         marker
         for marker, is_there in (("real_data", os.environ.get("SAC_DATA")), ("browser", chromium_path()))

@@ -1,7 +1,7 @@
 """An image that has been through the image encoder once: points are chosen and decoded as often as one likes.
 
-A window is decoded again only when the points in it change, so that a click is answered as fast on a large image as
-on a small one. The numbers are those of Predictor.segment on each window, added up in the same order. One thing
+A window is decoded again only when the points in it change, so that a click is answered as fast on a large image
+as on a small one. The numbers are those of Predictor.segment on each window, added up in the same order. One thing
 differs: Predictor.segment fills the places of points that lie in other windows with padding, of which the decoder
 takes some notice; here a window knows nothing of points that lie elsewhere.
 """

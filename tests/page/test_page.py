@@ -11,9 +11,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from sac_lightning.page.server import SHIPPED
-from sac_lightning.predictor import Predictor, load
-
 pytestmark = pytest.mark.browser
 
 Served = Callable[..., str]
@@ -54,7 +51,7 @@ def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
 @pytest.fixture(scope="module")
 def shipped(served: Served) -> str:
     """The page with the model that the package brings along."""
-    return served(load(SHIPPED), is_own=False)
+    return served()
 
 
 def changed(page: Page, action: Callable[[], object]) -> None:
@@ -140,9 +137,9 @@ def test_uploads_are_shown_or_refused(visit: Callable[[str], Page], shipped: str
 
 
 def test_a_network_has_its_clicks_switched_off(
-    visit: Callable[[str], Page], served: Served, predictor: Callable[..., Predictor]
+    visit: Callable[[str], Page], served: Served, network: Path
 ) -> None:
-    page = visit(served(predictor("model=u_net", "model.init_features=4")))
+    page = visit(served(network))
     expect(page.locator("body")).to_contain_text("This model takes no points")
     expect(page.locator("#undo")).to_be_disabled()
     expect(page.locator("#sign input").first).to_be_disabled()

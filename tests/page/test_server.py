@@ -1,27 +1,31 @@
 """What the server gives away: the page and the files of visitors, and nothing else; and where it listens."""
 
 import http.client
+import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from sac_lightning import demo
+from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.page.address import bound_socket
-from sac_lightning.predictor import Predictor
+from sac_lightning.page.picture_file import MAX_BYTES
 
 Served = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def address(predictor: Callable[..., Predictor], served: Served) -> str:
-    return served(predictor("model=lora"))
+def address(served: Served) -> str:
+    return served()
 
 
 def get(address: str, path: str, host: str | None = None) -> tuple[int, str, dict[str, str]]:
@@ -34,7 +38,9 @@ def get(address: str, path: str, host: str | None = None) -> tuple[int, str, dic
     return answer.status, text, dict(answer.getheaders())
 
 
-@pytest.mark.parametrize("prefix", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/", "/"])
+@pytest.mark.parametrize(
+    "prefix", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/", "/"]
+)
 @pytest.mark.parametrize("is_quoted", [True, False])
 def test_files_of_the_machine_are_not_served(prefix: str, is_quoted: bool, address: str) -> None:
     here = Path("pyproject.toml").resolve()
@@ -78,9 +84,7 @@ def test_the_browser_is_told_to_ask_nobody_else(address: str) -> None:
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"']?(?:https?:)?//(?!127)[^>]*", page)
 
 
-def test_what_is_too_large_is_not_taken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sac_lightning.page.picture_file import MAX_BYTES
-
+def test_what_is_too_large_is_not_taken(address: str) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     body += bytes(MAX_BYTES + 1) + b"\r\n--x--\r\n"
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
@@ -101,7 +105,8 @@ def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(tmp_path: Pa
     with bound_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "sac_lightning.demo", f"port={port}"]
-    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=_environment(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert server.stdout is not None
         assert f"http://127.0.0.1:{port}" in server.stdout.readline()
@@ -109,6 +114,7 @@ def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(tmp_path: Pa
             with socket.socket() as client:
                 if client.connect_ex(("127.0.0.1", port)) == 0:
                     break
+            time.sleep(0.1)
         status, page, _ = get(f"http://127.0.0.1:{port}", "/")
         assert status == 200
         assert "Find the nuclei" in page
@@ -117,21 +123,10 @@ def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(tmp_path: Pa
     finally:
         server.terminate()
         server.wait(30)
-    assert not list(tmp_path.rglob("*")), "no temporary file stays"
+    assert not list(tmp_path.glob("sac_lightning_*")), "the files of visitors go with the page"
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    import os
-
-    return {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def test_without_gradio_it_says_what_to_install(tmp_path: Path) -> None:
-    program = "import sys; sys.modules['gradio'] = None; sys.argv = ['demo']\n"
-    program += "import importlib.util as u; u.find_spec = lambda name: None if name == 'gradio' else 1\n"
-    program += "from sac_lightning.demo import _look; from sac_lightning.configuration import composed\n"
-    program += "_look(type('C', (dict,), {'__getattr__': dict.get})(checkpoint=None, port=1, host='127.0.0.1'))"
-    refused = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert "pip install 'sac-lightning[demo]'" in refused.stderr
+def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'sac-lightning\[demo\]'"):
+        demo._look(composed("demo"))

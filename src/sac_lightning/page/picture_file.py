@@ -116,7 +116,7 @@ def _refuse_size_of_header(path: Path) -> None:
                 width, height = image.size
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path.name} claims more pixels than are decoded here, which are {MAX_SIDE:,} a side: cut out a region"
+            f"{path.name} claims more pixels than are decoded here, {MAX_SIDE:,} a side: cut out a region"
         ) from error
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise UserError(
