@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
     for _, server in servers.values():
         server.terminate()
     for _, server in servers.values():
-        server.wait(30)
+        server.communicate(timeout=60)
 
 
 def wait_for(server: subprocess.Popen[str], port: int) -> None:

@@ -122,7 +122,7 @@ def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(tmp_path: Pa
             assert client.connect_ex(("127.0.0.2", port)) != 0, "only the one address is bound"
     finally:
         server.terminate()
-        server.wait(30)
+        server.communicate(timeout=60)
     assert not list(tmp_path.glob("sac_lightning_*")), "the files of visitors go with the page"
 
 

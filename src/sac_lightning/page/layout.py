@@ -64,10 +64,10 @@ class _Wires:
         self._answers(parts.image.select, self.click, [self.visit, parts.sign, *look], quick=True)
         self._answers(parts.undo.click, self.undo, [self.visit, *look], quick=True)
         self._answers(parts.clear.click, self.clear, [self.visit, *look], quick=True)
-        for event in (parts.points.release, parts.selection.input, parts.threshold.release):
-            self._answers(event, self.set_points, [self.visit, *settings, *look])
+        for event in (parts.points.input, parts.selection.input, parts.threshold.input):  # by keys and mouse alike
+            self._answers(event, self.set_points, [self.visit, *settings, *look], mode="always_last")
         parts.prepare.click(self.prepare, self.visit, [self.visit, *parts.downloads], **_in_turn())
-        for event in (parts.style.input, parts.opacity.release):
+        for event in (parts.style.input, parts.opacity.input):
             event(
                 self.draw,
                 [self.visit, *look],
@@ -77,15 +77,26 @@ class _Wires:
                 **_in_turn(),
             )
 
-    def _answers(self, event: Any, method: Callable[..., Any], inputs: list[Any], quick: bool = False) -> None:
-        """Lets a method answer to an event; quickly: without a curtain before the picture."""
+    def _answers(
+        self,
+        event: Any,
+        method: Callable[..., Any],
+        inputs: list[Any],
+        quick: bool = False,
+        mode: str = "multiple",
+    ) -> None:
+        """Lets a method answer to an event.
+
+        Quickly: without a curtain before the picture. Mode multiple: one after the other; always_last: of those
+        that come while one is answered, the last alone.
+        """
         event(
             method,
             inputs,
             self.seen,
             show_progress="hidden" if quick else "full",
             show_progress_on=None if quick else self.parts.image,
-            trigger_mode="multiple",
+            trigger_mode=mode,
             **_in_turn(),
         )
 
