@@ -12,6 +12,7 @@ import pytest
 COMMANDS = (
     "benchmark",
     "train",
+    "doctor",
     "evaluate",
     "export",
     "predict",
