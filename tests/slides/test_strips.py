@@ -13,23 +13,26 @@ from numpy.typing import NDArray
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
-from sac_lightning.predictor import Nuclei, Predictor
+from sac_lightning.predictor import Predictor
 from sac_lightning.slides.slide import whole_slide
-from sac_lightning.slides.strips import segmented
+from sac_lightning.slides.strips import Strip, segmented
 from sac_lightning.slides.tone import tone_of
 from sac_lightning.view import View
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
-def in_strips(predictor: Predictor, image: NDArray[np.uint8], points: NDArray[np.float32] = NO_POINTS) -> Nuclei:
+def in_strips(predictor: Predictor, image: NDArray[np.uint8], points: NDArray[np.float32] = NO_POINTS) -> Strip:
     slide = whole_slide(image)
     strips = list(segmented(predictor, slide, tone_of(slide, predictor.view.stretch), points))
     assert np.array_equal(np.concatenate([strip.rgb for strip in strips]), image)
     probability = np.concatenate([strip.probability for strip in strips])
-    return Nuclei(
-        probability > 0.5,
+    generated = [s.generator_probability for s in strips if s.generator_probability is not None]
+    return Strip(
+        np.concatenate([strip.raw for strip in strips]),
+        np.concatenate([strip.rgb for strip in strips]),
         probability,
+        np.concatenate(generated) if generated else None,
         np.concatenate([strip.points for strip in strips]),
         np.concatenate([strip.labels for strip in strips]),
     )

@@ -33,7 +33,8 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
-    description = Description(name, sha256_of(checkpoint), view, selection(loaded.model))
+    thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
+    description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds)
     try:
         with whole_folder(output) as partial:
             difference = write_and_verify(loaded.model, description, partial)
