@@ -7,6 +7,7 @@ read with ``weights_only=True``, and a ``_target_`` in its settings counts only 
 configuration holds the same one.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -128,6 +129,7 @@ def store_thresholds(path: Path, tuned: Tuned) -> None:
     try:
         with whole_file(path.resolve()) as partial:
             torch.save(content, partial)
+            shutil.copymode(path, partial)
     except (OSError, RuntimeError) as error:  # The latter is what torch makes of a folder that it may not write.
         raise UserError(
             f"{path} cannot be written ({error}): copy it to where it can, and tune the copy"

@@ -117,8 +117,8 @@ def load(
             onnxruntime runs that one's networks.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
-        instances: How nuclei are told apart: ``components``, ``watershed`` or ``prompts``. Default: watershed where
-            the checkpoint holds thresholds for it, else components.
+        instances: How nuclei are told apart: ``components``, ``watershed`` or ``prompts``. Default: watershed
+            where the checkpoint holds thresholds for it, else components.
 
     Raises:
         UserError: See checkpoint.load_checkpoint, onnx_model.load_exported and thresholds.chosen_separation.

@@ -99,7 +99,7 @@ def test_uniform_images(value: float, has_generator: bool) -> None:
 def test_small_nuclei_are_dropped_and_the_others_numbered_on() -> None:
     probability = distance_maps((10, 10, 2), (20, 30, 8), (30, 50, 4))
     areas = np.bincount(watershed(maps(probability), marker=0.6).ravel())[1:]
-    assert areas.tolist() == sorted(areas.tolist())[:1] + [areas.max()] + [int(np.median(areas))]
+    assert areas[0] < areas[2] < areas[1]
     labels = watershed(maps(probability), marker=0.6, min_area=int(areas[2]))
     assert np.bincount(labels.ravel())[1:].tolist() == [areas[1], areas[2]], "one of just that area is kept"
     assert watershed(maps(probability), marker=0.6, min_area=10**6).max() == 0
@@ -116,16 +116,16 @@ def by_skimage(of: Maps, marker: float) -> NDArray[np.int32]:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.integers(0, 2**32 - 1), st.booleans(), st.floats(0.3, 0.6), st.floats(0.3, 0.9), st.booleans())
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.floats(0.3, 0.7), st.floats(0.3, 0.95))
 def test_agrees_with_scikit_image_on_the_whole_image(
-    seed: int, has_generator: bool, threshold: float, marker: float, plateaus: bool
+    seed: int, has_generator: bool, threshold: float, marker: float
 ) -> None:
     rng = np.random.default_rng(seed)
 
     def field() -> Map:
+        """Blobs without two equal numbers: which of two equal pixels comes first is nowhere defined."""
         rough = ndimage.gaussian_filter(rng.random((40, 50)), 1.5)
-        scaled = (rough - rough.min()) / np.ptp(rough)
-        return (scaled.round(1) if plateaus else scaled).astype(np.float32)
+        return (rough.ravel().argsort().argsort().reshape(40, 50) / rough.size).astype(np.float32)
 
     given_maps = maps(field(), field() if has_generator else None, threshold)
     ours, theirs = watershed(given_maps, marker), by_skimage(given_maps, marker)

@@ -69,7 +69,8 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
     crowded = np.bincount(region_of_marker[1:], minlength=regions.max(initial=0) + 1) > 1
     labels = np.where(crowded[regions], 0, regions)
     first_free = int(regions.max(initial=0))
-    # Only regions of several nuclei are flooded, each in its box: what lies elsewhere has no say in them.
+    # Only regions of several nuclei are flooded, each in its box: what lies elsewhere has no say in them, not even
+    # in the order of equal pixels, where probabilities are 1.
     for number, box in enumerate(ndimage.find_objects(regions), start=1):
         if crowded[number]:
             inside = regions[box] == number

@@ -111,8 +111,7 @@ class _Rows:
         self.rgb = tone.rgb(self.raw)
         self.pixels = torch.zeros(3, 0, slide.width, device=device)
         self.blend = _Blend(0, slide.width, device)
-        self.generator_blend = _Blend(0, slide.width, device)
-        self.has_generator = False
+        self.generator_blend: _Blend | None = None
 
     def reach(self, bottom: int) -> None:
         """Reads on to this row or a few more, or to the last."""
@@ -125,7 +124,7 @@ class _Rows:
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
         empty = self.pixels.new_zeros(len(raw), self.slide.width)
-        for blend in (self.blend, self.generator_blend):
+        for blend in self._blends():
             blend.sum, blend.weight = torch.cat([blend.sum, empty]), torch.cat([blend.weight, empty])
         self.bottom = bottom
 
@@ -133,8 +132,12 @@ class _Rows:
         """Adds what was said of a window, whose top is counted from these rows' first."""
         self.blend.add(logits, window)
         if generator_logits is not None:
-            self.has_generator = True
+            if self.generator_blend is None:
+                self.generator_blend = _Blend(len(self.raw), self.slide.width, self.pixels.device)
             self.generator_blend.add(generator_logits, window)
+
+    def _blends(self) -> list[_Blend]:
+        return [self.blend] if self.generator_blend is None else [self.blend, self.generator_blend]
 
     def taken(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
         """Gives away the rows above ``bottom``, with the points that have been found."""
@@ -143,13 +146,13 @@ class _Rows:
             raw=self.raw[:count],
             rgb=self.rgb[:count],
             probability=_mean(self.blend, count),
-            generator_probability=_mean(self.generator_blend, count) if self.has_generator else None,
+            generator_probability=None if self.generator_blend is None else _mean(self.generator_blend, count),
             points=torch.cat([coords for coords, _ in found]).cpu().numpy(),
             labels=torch.cat([labels for _, labels in found]).cpu().numpy(),
         )
         self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
         self.pixels = self.pixels[:, count:].clone()
-        for blend in (self.blend, self.generator_blend):
+        for blend in self._blends():
             blend.sum, blend.weight = blend.sum[count:].clone(), blend.weight[count:].clone()
         self.top = bottom
         return strip
