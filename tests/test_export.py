@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import sac_lightning
 from sac_lightning.build import base_weights, build_model, load_base
+from sac_lightning.checkpoint import store_thresholds
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.exporting import run
@@ -27,6 +28,7 @@ from sac_lightning.exporting.description import KEY
 from sac_lightning.exporting.graphs import graphs, traceable, write_graph
 from sac_lightning.exporting.onnx_model import Session, load_exported
 from sac_lightning.model.sac import SAC
+from sac_lightning.separation.thresholds import EveryPrompt, Watershed
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
 
@@ -41,6 +43,7 @@ MODELS = {
     "u_net": ["model=u_net", "model.init_features=4", "view.image_size=32", "view.crop=40"],
 }
 SAMS = ("sac", "msa", "dense")
+WATERSHED, EVERY_PROMPT = Watershed(0.5, 0.6, 3), EveryPrompt(0.0, 0.5, 3)
 
 
 def make_checkpoint(path: Path, overrides: list[str], fill: Callable[..., nn.Module] | None = None) -> Path:
@@ -81,7 +84,10 @@ def exports(
         with FileLock(root / f"{name}.lock"):
             if not (folder / "model.onnx").exists():
                 folder.mkdir(exist_ok=True)
-                call(make_checkpoint(folder / "best.ckpt", [*tiny, *MODELS[name]], fill), folder / "model.onnx")
+                checkpoint = make_checkpoint(folder / "best.ckpt", [*tiny, *MODELS[name]], fill)
+                store_thresholds(checkpoint, WATERSHED)
+                store_thresholds(checkpoint, EVERY_PROMPT)
+                call(checkpoint, folder / "model.onnx")
         return folder
 
     return export
@@ -115,6 +121,28 @@ def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, expor
     assert np.abs(onnxs.probability - torchs.probability).max() < TOLERANCE
     assert np.array_equal(onnxs.points, torchs.points)
     assert np.array_equal(onnxs.labels, torchs.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "separation"),
+    [("sac", None, WATERSHED), ("u_net", None, WATERSHED), ("msa", "prompts", EVERY_PROMPT)],
+)
+def test_the_checkpoints_thresholds_are_exported(
+    name: str, method: str | None, separation: Watershed | EveryPrompt, exports: Callable[[str], Path]
+) -> None:
+    folder, image = exports(name), picture(70, 100)
+    predictors = [sac_lightning.load(folder / file, instances=method) for file in ("best.ckpt", "model.onnx")]
+    assert [predictor.separation for predictor in predictors] == [separation] * 2
+    torchs, onnxs = (predictor.segment(image).instances for predictor in predictors)
+    assert torchs.any()
+    assert ((torchs > 0) == (onnxs > 0)).mean() > 0.99
+    assert onnxs.max() == pytest.approx(torchs.max(), abs=1)
+
+
+def test_what_an_export_cannot_do_is_told(exports: Callable[[str], Path]) -> None:
+    for name, reason in (("u_net", "models that take points"), ("dense", "dense prompt")):
+        with pytest.raises(UserError, match=reason):
+            sac_lightning.load(exports(name) / "model.onnx", instances="prompts")
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -344,6 +372,7 @@ def test_a_file_that_reaches_for_another_is_refused(location: str, folder: Path)
         {"selection": {"points": 0}},
         {"selection": {"points": -1}},
         {"selection": {"points": 1, "selection": "__import__('os')"}},
+        {"thresholds": ["watershed"]},
         {"extra": 1},
         [],
     ],
