@@ -27,7 +27,9 @@ from sac_lightning.exporting import run
 from sac_lightning.exporting.description import KEY
 from sac_lightning.exporting.graphs import graphs, traceable, write_graph
 from sac_lightning.exporting.onnx_model import Session, load_exported
+from sac_lightning.inference import segment
 from sac_lightning.model.sac import SAC
+from sac_lightning.separation.every_prompt import candidates
 from sac_lightning.separation.thresholds import EveryPrompt, Watershed
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
@@ -123,20 +125,32 @@ def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, expor
     assert np.array_equal(onnxs.labels, torchs.labels)
 
 
-@pytest.mark.parametrize(
-    ("name", "method", "separation"),
-    [("sac", None, WATERSHED), ("u_net", None, WATERSHED), ("msa", "prompts", EVERY_PROMPT)],
-)
-def test_the_checkpoints_thresholds_are_exported(
-    name: str, method: str | None, separation: Watershed | EveryPrompt, exports: Callable[[str], Path]
-) -> None:
+@pytest.mark.parametrize("name", ["sac", "u_net"])
+def test_the_checkpoints_thresholds_are_exported(name: str, exports: Callable[[str], Path]) -> None:
     folder, image = exports(name), picture(70, 100)
-    predictors = [sac_lightning.load(folder / file, instances=method) for file in ("best.ckpt", "model.onnx")]
-    assert [predictor.separation for predictor in predictors] == [separation] * 2
+    predictors = [sac_lightning.load(folder / file) for file in ("best.ckpt", "model.onnx")]
+    assert [predictor.separation for predictor in predictors] == [WATERSHED] * 2
     torchs, onnxs = (predictor.segment(image).instances for predictor in predictors)
     assert torchs.any()
     assert ((torchs > 0) == (onnxs > 0)).mean() > 0.99
     assert onnxs.max() == pytest.approx(torchs.max(), abs=1)
+
+
+def test_every_prompt_is_decoded_as_by_torch(exports: Callable[[str], Path]) -> None:
+    found = []
+    for file in ("best.ckpt", "model.onnx"):
+        predictor = sac_lightning.load(exports("sac") / file, instances="prompts")
+        assert predictor.separation == EVERY_PROMPT
+        image = torch.from_numpy(picture(70, 100)).permute(2, 0, 1).float()
+        prediction = segment(predictor.model, image, predictor.view, keep_embeddings=True)
+        prediction.generator_probability = torch.zeros(70, 100)
+        prediction.generator_probability[10:15, 10:15] = prediction.generator_probability[40:60, 70:75] = 1
+        assert isinstance(predictor.model, SAC)
+        predictor.model.point_selection.threshold = 0.5
+        found.append(candidates(predictor.model, prediction, predictor.view))
+    torchs, onnxs = found
+    assert [c.score for c in onnxs] == pytest.approx([c.score for c in torchs], abs=TOLERANCE)
+    assert [c.box for c in onnxs] == [c.box for c in torchs]
 
 
 def test_what_an_export_cannot_do_is_told(exports: Callable[[str], Path]) -> None:
