@@ -31,7 +31,7 @@ MASKS = (0.5, 0.4, 0.6)
 MARKERS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 OVERLAPS = (0.5, 0.3, 0.1)
-AREAS = (0, 10, 30, 100, 300, 1000)
+AREAS = (0, 10, 30, 100, 300, 1000, 3000)
 
 Qualities = dict[Tuned, float]
 """PQ of one image by thresholds."""
