@@ -12,6 +12,7 @@ All is first written to a hidden folder of the root, so that a bad input leaves 
 import csv
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from tqdm import tqdm
 from sac_lightning.data.official import OfficialImage, Reading, dsb2018, glas, monuseg
 from sac_lightning.data.split import load_split
 from sac_lightning.errors import UserError
+from sac_lightning.leakage import print_shared
 
 PARTS = ("images", "instances", "manifest.csv")
 
@@ -170,10 +172,30 @@ def _moved(folder: Path, target: Path) -> None:
 
 
 def convert(cfg: DictConfig) -> None:
-    """Converts the data set that the configuration names, then prints what was converted."""
+    """Converts the data set that the configuration names and prints what it was, or checks what is there."""
+    root = Path(str(cfg.root or "data")).expanduser().resolve()
+    if cfg.check:
+        check(None if cfg.dataset is None else str(cfg.dataset), root)
+        return
     if cfg.dataset is None:
         raise UserError(f"dataset is missing: add dataset= and one of {', '.join(OWNERS)}.")
-    dataset, root = str(cfg.dataset), Path(str(cfg.root or "data")).expanduser().resolve()
+    dataset = str(cfg.dataset)
     source = None if cfg.source is None else Path(str(cfg.source)).expanduser().resolve()
     rows = prepare(dataset, source, root, bool(cfg.overwrite))
     print(summary(dataset, rows, root / dataset / "manifest.csv"))
+
+
+def check(dataset: str | None, root: Path) -> None:
+    """Prints which images stand in two splits, of one data set or of all that are there.
+
+    Ends the program with status 1 where one of them is for testing.
+
+    Raises:
+        UserError: None is there, or one of its files is missing or cannot be read.
+    """
+    there = [name for name in OWNERS if (root / name / "manifest.csv").is_file()]
+    if dataset is None and not there:
+        raise UserError(f"{root} holds no data set: name its folder as root, or prepare one.")
+    shared = print_shared(there if dataset is None else [dataset], root)
+    if any("test" in (pair.first.split, pair.second.split) for pair in shared):
+        sys.exit(1)

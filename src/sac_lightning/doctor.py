@@ -1,0 +1,8 @@
+"""``python -m sac_lightning.doctor``: what of a training would fail later, said now."""
+
+from sac_lightning.command import command
+
+main = command("doctor", "sac_lightning.examination:examine")
+
+if __name__ == "__main__":
+    main()
