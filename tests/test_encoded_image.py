@@ -14,6 +14,7 @@ from sac_lightning.encoded_image import EncodedImage
 from sac_lightning.errors import UserError
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.predictor import Nuclei, Predictor
+from sac_lightning.separation.thresholds import EveryPrompt, Watershed
 from sac_lightning.view import View
 
 MODELS = {
@@ -44,6 +45,24 @@ def assert_same(one: Nuclei, other: Nuclei) -> None:
     assert ((one.mask == other.mask) | (np.abs(other.probability - 0.5) < 1e-5)).all()
     assert np.array_equal(one.points, other.points)
     assert np.array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nuclei_are_told_apart_as_the_predictor_does(
+    name: str, tiny: list[str], fill: Callable[..., nn.Module]
+) -> None:
+    trained, image = make(tiny, fill, name), picture(70, 100)
+    middle = float(np.median(trained.segment(image).probability))
+    predictor = Predictor(trained.model, View(64, 32), separation=Watershed(middle, min(middle + 0.05, 0.99), 4))
+    one, other = EncodedImage(predictor, image).segment(), predictor.segment(image)
+    assert one.instances.max() > 1
+    assert np.array_equal(one.instances, other.instances)
+
+
+def test_every_prompt_by_itself_takes_no_clicks(tiny: list[str], fill: Callable[..., nn.Module]) -> None:
+    predictor = Predictor(make(tiny, fill, "sac").model, View(64), separation=EveryPrompt(0.5, 0.5, 1))
+    with pytest.raises(UserError, match="watershed or components"):
+        EncodedImage(predictor, picture(64, 64))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -17,14 +17,21 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
-from sac_lightning.exporting.onnx_model import OnnxSAC
-
-# Parts of inference.segment. They keep their names: to rename one would make every recorded run outdated.
-from sac_lightning.inference import Experts, _Blend, _corner, cut, in_input_pixels
+from sac_lightning.inference import (
+    Blend,
+    Experts,
+    cut,
+    in_image_pixels,
+    in_input_pixels,
+    input_scale,
+    input_size,
+)
 from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
 from sac_lightning.model.sac import SAC
 from sac_lightning.predictor import Nuclei, Predictor, experts_in_windows
 from sac_lightning.scores import THRESHOLD
+from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
+from sac_lightning.separation.thresholds import EveryPrompt
 from sac_lightning.view import Window
 
 BATCH_SIZE = 8  # of inference.segment
@@ -70,22 +77,24 @@ class EncodedImage:
             progress: Is told how many windows have been encoded, of how many.
 
         Raises:
-            UserError: The image is of another form.
+            UserError: The image is of another form, or the predictor decodes every prompt by itself.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
                 f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)"
             )
         self.height, self.width = image.shape[:2]
+        if isinstance(predictor.separation, EveryPrompt):
+            raise UserError("every prompt by itself takes no clicks: load with instances=watershed or components")
         self._model, self._device = predictor.model, predictor.device
+        self._separation = predictor.separation
         self._windows = predictor.view.windows(self.height, self.width)
-        first, size = self._windows[0], predictor.view.image_size
-        self._size = (first.height, first.width) if size is None else (size, size)
-        scale = [self._size[1] / first.width, self._size[0] / first.height]
-        self._scale = torch.tensor(scale, device=self._device)
+        self._size = input_size(self._windows[0], predictor.view)
+        self._scale = input_scale(self._windows[0], predictor.view, self._device)
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
         self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
         self._encode(predictor.view.prepared(image), progress)
+        self._generator_probability = self._generator_blended()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
         self._chosen: tuple[tuple[object, ...], list[_Prompts]] | None = None
         self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -99,10 +108,22 @@ class EncodedImage:
             images = torch.stack([cut(pixels, window) for window in self._windows[start : start + BATCH_SIZE]])
             if images.shape[-2:] != self._size:
                 images = F.interpolate(images, self._size, mode="bilinear", antialias=True, align_corners=False)
-            embeddings, generated = _encoded(self._model, images)
+            # A network without points has its answer here already.
+            is_sac = isinstance(self._model, SAC)
+            embeddings, generated = self._model.encode(images) if is_sac else (self._model(images), None)
             self._embeddings += embeddings.unbind()
             self._generated += () if generated is None else generated.unbind()
             progress(len(self._embeddings), len(self._windows))
+
+    def _generator_blended(self) -> NDArray[np.float32] | None:
+        """(H, W), the prompt generator's own probability, which no click changes; None without a generator."""
+        if not self._generated:
+            return None
+        blend = Blend(self.height, self.width, self._device)
+        for logits, window in zip(self._generated, self._windows, strict=True):
+            blend.add(logits, window)
+        probability: NDArray[np.float32] = blend.result().cpu().numpy()
+        return probability
 
     @torch.no_grad()
     def segment(
@@ -125,17 +146,12 @@ class EncodedImage:
         """
         prompts = self._prompts(points, labels, seed, selection)
         self._update(prompts)
-        coords = [
-            (each.coords[each.labels != PADDING] + 0.5) / self._scale - 0.5 + _corner(window, self._device)
+        used = [
+            in_image_pixels(each.coords, each.labels, self._scale, window)
             for each, window in zip(prompts, self._windows, strict=True)
         ]
-        probability = self._probability.cpu().numpy().copy()
-        return Nuclei(
-            mask=probability > THRESHOLD,
-            probability=probability,
-            points=torch.cat(coords).cpu().numpy(),
-            labels=torch.cat([each.labels[each.labels != PADDING] for each in prompts]).cpu().numpy(),
-        )
+        coords, signs = (torch.cat(parts).cpu().numpy() for parts in zip(*used, strict=True))
+        return self._nuclei(self._probability.cpu().numpy().copy(), coords, signs)
 
     @torch.no_grad()
     def segment_each(
@@ -171,12 +187,18 @@ class EncodedImage:
             in_image, alone = self._alone(logits, self._windows[window])
             probability[in_image] = np.maximum(probability[in_image], alone)
         others, their_signs = (coords[~positive], signs[~positive]) if rest is None else (rest.points, rest.labels)
-        return Nuclei(
-            mask=probability > THRESHOLD,
-            probability=probability,
-            points=np.concatenate([others, coords[positive]]),
-            labels=np.concatenate([their_signs, signs[positive]]).astype(np.int64),
+        points_used = np.concatenate([others, coords[positive]])
+        return self._nuclei(
+            probability, points_used, np.concatenate([their_signs, signs[positive]]).astype(np.int64)
         )
+
+    def _nuclei(
+        self, probability: NDArray[np.float32], points: NDArray[np.float32], labels: NDArray[np.int64]
+    ) -> Nuclei:
+        """The answer, its nuclei told apart as the predictor does."""
+        maps = Maps(probability > mask_threshold(self._separation), probability, self._generator_probability)
+        instances = labels_of_maps(maps, self._separation)
+        return Nuclei(probability > THRESHOLD, probability, points, labels, instances)
 
     def _nearest(self, point: NDArray[np.float32]) -> int:
         """The window whose middle is nearest to a point (2,) xy."""
@@ -253,7 +275,7 @@ class EncodedImage:
             torch.stack([each.labels for each in prompts]),
         )
         generated = torch.stack([self._generated[window] for window in windows]) if self._generated else None
-        return _decoded(self._model, embeddings, coords, labels, generated)
+        return self._model.decode(embeddings, coords, labels, generated)[0]
 
     def _update(self, prompts: Sequence[_Prompts]) -> None:
         """Brings the probability up to date, where prompts have changed since it was made."""
@@ -270,7 +292,7 @@ class EncodedImage:
             for i, w in enumerate(self._windows)
             if w.top < bottom and w.left < right and w.top + w.height > top and w.left + w.width > left
         ]
-        blend = _Blend(bottom - top, right - left, self._device)
+        blend = Blend(bottom - top, right - left, self._device)
         for i, logits in zip(involved, self._logits(involved, [prompts[i] for i in involved]), strict=True):
             window = replace(self._windows[i], top=self._windows[i].top - top, left=self._windows[i].left - left)
             blend.add(self._at_input_size(logits), window)
@@ -288,31 +310,3 @@ class EncodedImage:
         """Logits (1, h, w) at the size of the model's input, as SAC.forward gives them."""
         return F.interpolate(logits.float()[None], self._size, mode="bilinear", align_corners=False)[0]
 
-
-def _encoded(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Images (B, 3, H, W) in 0..255 to embeddings and the generator's logits; of a network its logits alone."""
-    if isinstance(model, OnnxSAC):
-        return model.encode(images)
-    if not isinstance(model, SAC):
-        return model(images), None
-    images = model.normalised(images)
-    image_embeddings = model.image_encoder(images)
-    if model.prompt_generator is None:
-        return image_embeddings, None
-    small = F.interpolate(images, (model.map_size, model.map_size), mode="bilinear", antialias=True)
-    return image_embeddings, model.prompt_generator(small)
-
-
-def _decoded(
-    model: SAC, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor, generated: Tensor | None
-) -> Tensor:
-    """Low-resolution logits (B, 1, h, w) of embeddings (B, 256, h, w) and points (B, N, 2) with labels (B, N)."""
-    if isinstance(model, OnnxSAC):
-        return model.decode(image_embeddings, point_coords, point_labels, generated)[0]
-    image_pe, sparse_embeddings, dense_embeddings = model.encode_prompts(
-        point_coords, point_labels, mask_logits=generated if model.dense else None
-    )
-    low_res_logits: Tensor = model.mask_decoder(
-        image_embeddings, image_pe, sparse_embeddings, dense_embeddings, multimask_output=False
-    )[0]
-    return low_res_logits

@@ -50,8 +50,8 @@ def test_clicks_are_the_predictors_expert_points(predictor: Maker, results: Path
     visit = desk.click(desk.click(visit, 100, 200, 1), 300, 50, 0)
     clicks = np.array(visit.question.clicks)
     expected = model.segment(visit.picture.rgb, clicks[:, :2], clicks[:, 2])
-    answer = desk.segmenter.answer(visit.picture, visit.question)
-    assert answer.nuclei.probability == pytest.approx(expected.probability, abs=1e-5)
+    nuclei = desk.segmenter.answer(visit.picture, visit.question)
+    assert nuclei.probability == pytest.approx(expected.probability, abs=1e-5)
     assert [label for *_, label in visit.question.clicks] == [1, 0]
 
 
@@ -70,8 +70,8 @@ def test_settings_are_the_models_own_at_first_and_may_be_changed(predictor: Make
     assert visit.question == replace(visit.question, clicks=(), points=3, selection="R", threshold=0.4)
     visit = desk.set_points(visit, 5, "R", 0.2)
     other = predictor("model=sac", "prompts.points=5", "prompts.selection=R", "prompts.threshold=0.2")
-    answer = desk.segmenter.answer(visit.picture, visit.question)
-    assert np.array_equal(answer.nuclei.points, other.segment(visit.picture.rgb).points)
+    nuclei = desk.segmenter.answer(visit.picture, visit.question)
+    assert np.array_equal(nuclei.points, other.segment(visit.picture.rgb).points)
 
 
 def test_models_say_what_they_cannot_do(predictor: Maker) -> None:
@@ -95,11 +95,11 @@ def test_sam_untrained_waits_for_a_click_and_takes_each_by_itself(predictor: Mak
     model = predictor("model=sam", "backbone.weights=vit_t", "prompts=none")
     desk, none = opened(model, results)
     assert desk.summary(none) == "### Click on a nucleus to begin."
-    assert not desk.segmenter.answer(none.picture, none.question).nuclei.mask.any()
+    assert not desk.segmenter.answer(none.picture, none.question).mask.any()
     one, other = desk.click(none, 100, 200, 1), desk.click(none, 500, 300, 1)
     both = desk.click(one, 500, 300, 1)
     single, second, union = (
-        desk.segmenter.answer(visit.picture, visit.question).nuclei.mask for visit in (one, other, both)
+        desk.segmenter.answer(visit.picture, visit.question).mask for visit in (one, other, both)
     )
     assert np.array_equal(union, single | second)
 
@@ -124,10 +124,10 @@ def test_what_is_taken_home_is_what_is_seen(
 ) -> None:
     desk, visit = opened(predictor("model=sac"), results, micrometres=micrometres)
     visit, files = desk.downloads(desk.click(visit, 500, 300, 1))
-    answer = desk.segmenter.answer(visit.picture, visit.question)
+    nuclei = desk.segmenter.answer(visit.picture, visit.question)
     with Image.open(files.mask) as mask:
-        assert np.array_equal(np.array(mask) > 0, answer.labels > 0)
-    areas = np.bincount(answer.labels.ravel())[1:]
+        assert np.array_equal(np.array(mask) > 0, nuclei.instances > 0)
+    areas = np.bincount(nuclei.instances.ravel())[1:]
     features = json.loads(files.geojson.read_text())["features"]
     assert [feature["properties"]["measurements"]["area"] for feature in features] == areas.tolist()
     with files.table.open() as lines:

@@ -82,11 +82,11 @@ class Desk:
 
     def drawn(self, visit: Visit, style: str, opacity: float) -> NDArray[np.uint8]:
         """The picture on the page, (h, w, 3); see drawing.with_nuclei."""
-        answer = self.segmenter.answer(visit.picture, visit.question)
+        nuclei = self.segmenter.answer(visit.picture, visit.question)
         shown = Shown(*visit.picture.rgb.shape[:2])
-        picture = with_nuclei(self._resized(visit.picture), shown.labels(answer.labels), style, opacity)
+        picture = with_nuclei(self._resized(visit.picture), shown.labels(nuclei.instances), style, opacity)
         clicks = np.array(visit.question.clicks, dtype=np.float32).reshape(-1, 3)
-        points, labels = answer.nuclei.points, answer.nuclei.labels
+        points, labels = nuclei.points, nuclei.labels
         is_automatic = ~_among(points, clicks[:, :2])
         return with_points(
             picture,
@@ -104,13 +104,13 @@ class Desk:
 
     def summary(self, visit: Visit) -> str:
         """What was found, in Markdown."""
-        answer = self.segmenter.answer(visit.picture, visit.question)
-        return summary(visit.picture, answer, self.segmenter.lacks_points(visit.question))
+        nuclei = self.segmenter.answer(visit.picture, visit.question)
+        return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question))
 
     def histogram(self, visit: Visit) -> tuple[pd.DataFrame, float, str]:
         """The areas of the nuclei, rows with ``area`` and ``nuclei`` (1); the width of a bar; what areas are."""
-        answer = self.segmenter.answer(visit.picture, visit.question)
-        areas = np.bincount(answer.labels.ravel())[1:].astype(np.float64)
+        nuclei = self.segmenter.answer(visit.picture, visit.question)
+        areas = np.bincount(nuclei.instances.ravel())[1:].astype(np.float64)
         if visit.picture.micrometres is not None:
             areas *= np.prod(visit.picture.micrometres)
         step = _round_step(areas.max(initial=1.0) / BINS)
@@ -119,9 +119,9 @@ class Desk:
 
     def downloads(self, visit: Visit) -> tuple[Visit, Downloads]:
         """Writes the files to take home, in place of those of before."""
-        answer = self.segmenter.answer(visit.picture, visit.question)
+        nuclei = self.segmenter.answer(visit.picture, visit.question)
         files = self.folder / "results" / uuid.uuid4().hex
-        written = write_downloads(visit.picture, answer, files)
+        written = write_downloads(visit.picture, nuclei, files)
         self.leave(visit)
         return replace(visit, files=files), written
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sac_lightning.page.picture_file import Picture
-from sac_lightning.page.segmenter import Answer
+from sac_lightning.predictor import Nuclei
 from sac_lightning.slides.bands import Band
 from sac_lightning.slides.results import OutputFolder, Results
 from sac_lightning.slides.slide import whole_slide
@@ -18,18 +18,18 @@ class Downloads(NamedTuple):
     table: Path
 
 
-def write_downloads(picture: Picture, answer: Answer, folder: Path) -> Downloads:
+def write_downloads(picture: Picture, nuclei: Nuclei, folder: Path) -> Downloads:
     """Writes the results of an image, as the predict command would.
 
     Args:
         picture: The image.
-        answer: Its nuclei.
+        nuclei: Its nuclei.
         folder: Where to; it is made.
     """
     output = OutputFolder(folder)
     output.make()
     slide = whole_slide(picture.raw, picture.micrometres)
-    nuclei, labels = answer.nuclei, answer.labels
+    labels = nuclei.instances
     with Results(output, picture.name, slide) as results:
         results.add(Band(0, slide.height, picture.raw, picture.rgb, nuclei.probability, labels, labels))
         results.finish(nuclei.points, nuclei.labels)

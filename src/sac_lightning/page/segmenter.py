@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sac_lightning.encoded_image import EncodedImage
 from sac_lightning.exporting.onnx_model import OnnxSAC
@@ -15,7 +14,6 @@ from sac_lightning.model.sac import SAC
 from sac_lightning.page.picture_file import Picture
 from sac_lightning.predictor import Nuclei, Predictor
 from sac_lightning.prompts import Selection
-from sac_lightning.slides.label_map import label_map
 
 CACHE_BYTES = 2 * 2**30
 """What encoded images may take; the one in use is kept whatever it takes."""
@@ -42,19 +40,6 @@ class Question:
     threshold: float
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the model says.
-
-    Attributes:
-        nuclei: Mask, probability, and every point that was used.
-        labels: (H, W) int32, 0 = background, the nuclei numbered.
-    """
-
-    nuclei: Nuclei
-    labels: NDArray[np.int32]
-
-
 class Segmenter:
     """A predictor that remembers the images it has encoded and its last answers.
 
@@ -68,7 +53,7 @@ class Segmenter:
         """Args: predictor: Any, a compared network's or an exported one's among them."""
         self._predictor = predictor
         self._images: OrderedDict[str, EncodedImage] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, Question], Answer] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._lock = threading.RLock()
         model = predictor.model
         self.takes_points = isinstance(model, SAC)
@@ -96,7 +81,7 @@ class Segmenter:
         """
         self._encoded(picture, progress)
 
-    def answer(self, picture: Picture, question: Question) -> Answer:
+    def answer(self, picture: Picture, question: Question) -> Nuclei:
         """The nuclei of a picture."""
         with self._lock:
             key = (picture.key, question)
@@ -107,14 +92,13 @@ class Segmenter:
             self._answers.move_to_end(key)
             return self._answers[key]
 
-    def _asked(self, picture: Picture, question: Question) -> Answer:
+    def _asked(self, picture: Picture, question: Question) -> Nuclei:
         if self.lacks_points(question):
             return _nothing(*picture.rgb.shape[:2])
         clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
         image = self._encoded(picture)
         ask = image.segment_each if self._needs_point else image.segment
-        nuclei = ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
-        return Answer(nuclei, label_map(nuclei))
+        return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
 
     def _selection(self, question: Question) -> PointSelection | None:
         """How the points are chosen; what the page does not ask is as the model was trained."""
@@ -142,7 +126,7 @@ class Segmenter:
             return self._images[picture.key]
 
 
-def _nothing(height: int, width: int) -> Answer:
+def _nothing(height: int, width: int) -> Nuclei:
     probability = np.zeros((height, width), dtype=np.float32)
-    nuclei = Nuclei(probability > 0, probability, np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
-    return Answer(nuclei, np.zeros((height, width), dtype=np.int32))
+    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
+    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))

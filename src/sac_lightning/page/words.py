@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, Picture
-from sac_lightning.page.segmenter import Answer, Question, Segmenter
+from sac_lightning.page.segmenter import Question, Segmenter
+from sac_lightning.predictor import Nuclei
 
 TITLE = "Find the nuclei in an image"
 INTRODUCTION = (
@@ -49,12 +50,12 @@ def about(segmenter: Segmenter, is_own: bool) -> str:
     return "" if is_own else SHIPPED
 
 
-def summary(picture: Picture, answer: Answer, is_empty: bool) -> str:
+def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
     """What was found, in Markdown."""
     if is_empty:
         return "### Click on a nucleus to begin."
-    areas = areas_of(answer.labels)
-    covered = 100 * float(answer.nuclei.mask.mean())
+    areas = areas_of(nuclei.instances)
+    covered = 100 * float(nuclei.mask.mean())
     if len(areas) == 0:
         return "### No nuclei found\nClick on one to show the program what to look for."
     noun = "nucleus" if len(areas) == 1 else "nuclei"
