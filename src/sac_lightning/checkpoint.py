@@ -2,9 +2,8 @@
 
 A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
 (everything where there are no base weights), ``sac_lightning`` holds the settings and, once they are tuned, the
-thresholds that tell nuclei apart. Nothing in it is run: it is
-read with ``weights_only=True``, and a ``_target_`` in its settings counts only if this package's own
-configuration holds the same one.
+thresholds that tell nuclei apart. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_``
+in its settings counts only if this package's own configuration holds the same one.
 """
 
 import shutil

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, requires, version
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -56,10 +57,37 @@ class Finding:
     what: str
 
 
+class Training:
+    """What is looked at: a training's configuration, and what follows from it, worked out once."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        """Args: cfg: What train would get."""
+        self.cfg = cfg
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, plain and resolved."""
+        return plain(self.cfg)
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Numbers of parameters of its model, built without numbers, so that any size takes seconds.
+
+        Raises:
+            UserError: It cannot be built.
+        """
+        try:
+            with torch.device("meta"):
+                return parameter_counts(build_model(self.config["model"]))
+        except InstantiationException as error:
+            raise UserError(str(error.__cause__)) from error
+
+
 def examine(cfg: DictConfig) -> None:
     """Prints all findings; ends the program with status 1 where something will fail."""
+    training = Training(cfg)
     console = Console(highlight=False, soft_wrap=True)
-    examinations: dict[str, Callable[[DictConfig], list[Finding]]] = {
+    examinations: dict[str, Callable[[Training], list[Finding]]] = {
         "installation": installation,
         "device": device,
         "configuration": configuration,
@@ -72,7 +100,7 @@ def examine(cfg: DictConfig) -> None:
     faults = 0
     for name, examination in examinations.items():
         try:
-            findings = examination(cfg)
+            findings = examination(training)
         except UserError as error:
             findings = [Finding("fault", str(error))]
         for finding in findings:
@@ -85,7 +113,7 @@ def examine(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
-def installation(cfg: DictConfig) -> list[Finding]:
+def installation(training: Training) -> list[Finding]:
     """Whether what the package depends on is there in a version that it works with."""
     try:
         needed = [Requirement(line) for line in requires(PACKAGE) or ()]
@@ -109,8 +137,9 @@ def _unmet(requirement: Requirement) -> str | None:
     return f"{requirement.name} is {found}, and {requirement.specifier} is needed"
 
 
-def device(cfg: DictConfig) -> list[Finding]:
+def device(training: Training) -> list[Finding]:
     """Whether the accelerator that is asked for is there, and what it is."""
+    cfg = training.cfg
     accelerator, precision = cfg.trainer.accelerator, chosen(cfg.trainer.precision, cfg.trainer.accelerator)
     if accelerator in ("gpu", "cuda"):
         if not torch.cuda.is_available():
@@ -127,25 +156,16 @@ def device(cfg: DictConfig) -> list[Finding]:
     return findings
 
 
-def configuration(cfg: DictConfig) -> list[Finding]:
-    """Whether the model can be built as it is configured; without numbers, so that any size takes seconds."""
-    refuse_arguments(cfg)
-    try:
-        counts = _parameters(cfg)
-    except InstantiationException as error:
-        raise UserError(str(error.__cause__)) from error
-    return [Finding("good", f"{cfg.model.name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
+def configuration(training: Training) -> list[Finding]:
+    """Whether the model can be built as it is configured."""
+    refuse_arguments(training.cfg)
+    counts, name = training.parameters, training.cfg.model.name
+    return [Finding("good", f"{name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
 
 
-def _parameters(cfg: DictConfig) -> dict[str, int]:
-    with torch.device("meta"):
-        return parameter_counts(build_model(plain(cfg)["model"]))
-
-
-def data(cfg: DictConfig) -> list[Finding]:
+def data(training: Training) -> list[Finding]:
     """Whether the data set is there, and whether some images of each part can be read."""
-    config = plain(cfg)
-    samples = make_data(config).samples
+    samples = make_data(training.config).samples
     looked_at = 0
     for part in PARTS:
         of_part = getattr(samples, part)
@@ -154,14 +174,15 @@ def data(cfg: DictConfig) -> list[Finding]:
             sample.load()
             looked_at += 1
     counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
-    return [Finding("good", f"{cfg.data.name}: {counts}; {looked_at} images read")]
+    return [Finding("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
 
 
-def weights(cfg: DictConfig) -> list[Finding]:
+def weights(training: Training) -> list[Finding]:
     """Whether SAM's weights are here and whole, or what will be downloaded."""
-    name = base_weights(plain(cfg)["model"])
+    model = training.config["model"]
+    name = base_weights(model)
     if name is None:
-        return [Finding("note", f"{cfg.model.name} starts from random weights, or from what it downloads itself")]
+        return [Finding("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
     registered = WEIGHTS.get(name)
     if registered is not None and not registered.cached.exists():
         free = shutil.disk_usage(_existing(registered.cached.parent)).free
@@ -173,14 +194,14 @@ def weights(cfg: DictConfig) -> list[Finding]:
     return [Finding("good", f"{name}: {len(read_weights(path))} tensors in {path.name}")]
 
 
-def memory(cfg: DictConfig) -> list[Finding]:
+def memory(training: Training) -> list[Finding]:
     """Whether model, gradients and optimiser fit; what the images take comes on top."""
     try:
-        counts = _parameters(cfg)
-    except (UserError, InstantiationException):
+        counts = training.parameters
+    except UserError:
         return []  # The configuration is at fault, which has been said.
     needed = BYTES * (counts["total"] + 3 * counts["trainable"])
-    on_gpu = cfg.trainer.accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    on_gpu = training.cfg.trainer.accelerator in ("gpu", "cuda") and torch.cuda.is_available()
     there = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
     what = (
         f"{needed / GIB:.1f} GiB for model, gradients and Adam, before any image, and {there / GIB:.1f} GiB free"
@@ -190,9 +211,10 @@ def memory(cfg: DictConfig) -> list[Finding]:
     return [Finding("good", f"{what}; python -m sac_lightning.benchmark plan=true says what images take")]
 
 
-def output(cfg: DictConfig) -> list[Finding]:
+def output(training: Training) -> list[Finding]:
     """Whether results can be written, and whether the disk holds them."""
-    folders = [Path("outputs")] + ([Path(str(cfg.features))] if cfg.features is not None else [])
+    features = training.cfg.features
+    folders = [Path("outputs")] + ([Path(str(features))] if features is not None else [])
     findings = []
     for folder in folders:
         place = _existing(folder)
@@ -201,14 +223,14 @@ def output(cfg: DictConfig) -> list[Finding]:
                 pass
         except OSError as error:
             raise UserError(f"{place.resolve()} cannot be written to ({error.strerror}): go elsewhere") from error
-        findings.append(_room(cfg, place))
+        findings.append(_room(training, place))
     return findings
 
 
-def _room(cfg: DictConfig, place: Path) -> Finding:
+def _room(training: Training, place: Path) -> Finding:
     try:
-        trainable = _parameters(cfg)["trainable"]
-    except (UserError, InstantiationException):
+        trainable = training.parameters["trainable"]
+    except UserError:
         trainable = 0
     needed, free = SMALL_FILES + COPIES_ON_DISK * BYTES * trainable, shutil.disk_usage(place).free
     what = f"{place.resolve()}: a run writes some {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free"
@@ -223,11 +245,12 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
-def loggers(cfg: DictConfig) -> list[Finding]:
+def loggers(training: Training) -> list[Finding]:
     """Whether Weights & Biases, if it is asked for, knows who logs."""
-    logger: Any = (cfg.logger or {}).get("wandb")
+    chosen_loggers: Any = training.cfg.logger or {}
+    logger = chosen_loggers.get("wandb")
     if logger is None:
-        return [Finding("good", f"{', '.join(map(str, cfg.logger or ())) or 'none'}")]
+        return [Finding("good", ", ".join(map(str, chosen_loggers)) or "none")]
     if logger.offline:
         return [Finding("good", "wandb, offline: wandb sync sends it later")]
     if os.environ.get("WANDB_API_KEY") or _has_login("api.wandb.ai"):

@@ -88,13 +88,13 @@ def segment(
     """
     height, width = image.shape[-2:]
     windows = view.windows(height, width)
-    blend = _Blend(height, width, image.device)
-    generator_blend = _Blend(height, width, image.device)
+    blend = Blend(height, width, image.device)
+    generator_blend = Blend(height, width, image.device)
     coords, labels, embeddings = [], [], []
     for start in range(0, len(windows), batch_size):
         batch = windows[start : start + batch_size]
-        output, scale = _segment_windows(
-            model, image, batch, view, _part(experts, start, batch_size), seed + start
+        output, scale = segment_windows(
+            model, image, batch, view, experts_part(experts, start, batch_size), seed + start
         )
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
@@ -102,9 +102,11 @@ def segment(
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
                 generator_blend.add(output.generator_logits[i], window)
-            real = output.point_labels[i] != PADDING
-            coords.append((output.point_coords[i][real] + 0.5) / scale - 0.5 + _corner(window, image.device))
-            labels.append(output.point_labels[i][real])
+            window_coords, window_labels = in_image_pixels(
+                output.point_coords[i], output.point_labels[i], scale, window
+            )
+            coords.append(window_coords)
+            labels.append(window_labels)
     has_generator = output.generator_logits is not None
     return Prediction(
         probability=blend.result(),
@@ -115,30 +117,44 @@ def segment(
     )
 
 
-def _part(experts: Experts | None, start: int, count: int) -> Experts | None:
+def experts_part(experts: Experts | None, start: int, count: int) -> Experts | None:
+    """The expert points of some windows in a row; None where there are none at all."""
     if experts is None:
         return None
     return Experts(experts.coords[start : start + count], experts.labels[start : start + count])
 
 
-def _corner(window: Window, device: torch.device) -> Tensor:
-    return torch.tensor([window.left, window.top], device=device)
-
-
-def _segment_windows(
+def segment_windows(
     model: nn.Module, image: Tensor, windows: Sequence[Window], view: View, experts: Experts | None, seed: int
 ) -> tuple[Segmentation, Tensor]:
     """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
     pixels = torch.stack([cut(image, window) for window in windows])
-    window_size = pixels.shape[-2:]
-    size = window_size if view.image_size is None else (view.image_size, view.image_size)
-    if size != window_size:
+    size = input_size(windows[0], view)
+    if size != pixels.shape[-2:]:
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-    scale = torch.tensor([size[1] / window_size[1], size[0] / window_size[0]], device=image.device)
+    scale = input_scale(windows[0], view, image.device)
     if experts is not None:
         experts = Experts(in_input_pixels(experts.coords, experts.labels, scale), experts.labels)
     seeds = torch.arange(seed, seed + len(windows))
     return run_model(model, pixels, experts, seeds), scale
+
+
+def input_size(window: Window, view: View) -> tuple[int, int]:
+    """Height and width at which the model sees a window."""
+    return (window.height, window.width) if view.image_size is None else (view.image_size, view.image_size)
+
+
+def input_scale(window: Window, view: View, device: torch.device) -> Tensor:
+    """The factors (2,) xy from window pixels to input pixels."""
+    height, width = input_size(window, view)
+    return torch.tensor([width / window.width, height / window.height], device=device)
+
+
+def in_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Points (N, 2) of a window's input in pixels of the image, and their labels, without padding."""
+    real = labels != PADDING
+    corner = torch.tensor([window.left, window.top], device=coords.device)
+    return (coords[real] + 0.5) / scale - 0.5 + corner, labels[real]
 
 
 def in_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
@@ -160,10 +176,11 @@ def _mirrored(start: int, length: int, size: int) -> Tensor:
     return torch.from_numpy(np.minimum(index, period - index) % size)
 
 
-class _Blend:
+class Blend:
     """Weighted mean of overlapping windows; the weight falls linearly towards a window's edge."""
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
+        """Args: height, width: of the image, in pixels; device: where the sums are kept."""
         self.sum = torch.zeros(height, width, device=device)
         self.weight = torch.zeros(height, width, device=device)
 

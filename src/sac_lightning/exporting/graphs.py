@@ -90,13 +90,8 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, S, S) RGB in 0..255 to their embeddings and, with a generator, its logits."""
-        model = self.model
-        images = model.normalised(images)
-        image_embeddings = model.image_encoder(images)
-        if model.prompt_generator is None:
-            return (image_embeddings,)
-        small = F.interpolate(images, (model.map_size, model.map_size), mode="bilinear", antialias=True)
-        return image_embeddings, model.prompt_generator(small)
+        image_embeddings, generator_logits = self.model.encode(images)
+        return (image_embeddings,) if generator_logits is None else (image_embeddings, generator_logits)
 
 
 class Decoder(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
 from sac_lightning.exporting.description import KEY, Description, read_description
-from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
-from sac_lightning.model.sac import SAC, Segmentation
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.sac import SAC
 
 MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
 REMEDY = "give a .ckpt, or the folder that the export command wrote"
@@ -60,28 +60,8 @@ class OnnxSAC(SAC):
         self.point_selection = point_selection
         self.dense = "generator_logits" in decoder.inputs
 
-    def forward(
-        self,
-        images: Tensor,
-        expert_coords: Tensor | None = None,
-        expert_labels: Tensor | None = None,
-        seeds: Tensor | None = None,
-    ) -> Segmentation:
-        """See SAC."""
-        image_embeddings, generator_logits = self.encode(images)
-        point_coords, point_labels = self._choose_points(images, generator_logits, seeds)
-        if expert_coords is not None and expert_labels is not None:
-            point_coords = torch.cat([point_coords, expert_coords], dim=1)
-            point_labels = torch.cat([point_labels, expert_labels], dim=1)
-        low_res_logits, iou = self.decode(image_embeddings, point_coords, point_labels, generator_logits)
-        logits = F.interpolate(low_res_logits, images.shape[-2:], mode="bilinear", align_corners=False)
-        return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
-
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images (B, 3, S, S) RGB in 0..255 to their embeddings and the generator's logits (None without one).
-
-        One after the other: at 1024 px the attention scores of a single one take gigabytes.
-        """
+        """See SAC; one image after the other: at 1024 px the attention scores of a single one take gigabytes."""
         outputs = [torch.cat(parts) for parts in zip(*map(self._encode_one, images), strict=True)]
         return outputs[0], outputs[1] if len(outputs) > 1 else None
 
@@ -106,19 +86,6 @@ class OnnxSAC(SAC):
             prompts["generator_logits"] = generator_logits
         low_res_logits, iou = self.decoder(image_embeddings=image_embeddings, **prompts)
         return low_res_logits, iou
-
-    def _choose_points(
-        self, images: Tensor, generator_logits: Tensor | None, seeds: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The automatic points, (B, N, 2) in input pixels with labels (B, N)."""
-        batch, _, size, _ = images.shape
-        if generator_logits is None:
-            none = images.new_zeros(batch, 0, 2)
-            return none, none.new_zeros(batch, 0, dtype=torch.long)
-        seeds = torch.zeros(batch, dtype=torch.long) if seeds is None else seeds
-        coords, labels = self.point_selection(generator_logits, seeds)
-        coords = scaled(coords, size / generator_logits.shape[-1])
-        return coords.masked_fill((labels == PADDING).unsqueeze(-1), 0), labels
 
 
 class OnnxNetwork(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PointSelection, scaled
+from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -95,15 +95,30 @@ class SAC(nn.Module):
             expert_labels: (B, E), 1 nucleus, 0 background, -1 padding.
             seeds: (B,), one seed per image for the random selection R. Default: zeros.
         """
-        images = self.normalised(images)
-        image_embeddings = self.image_encoder(images)
-        generator_logits, point_coords, point_labels = self._generate_prompts(images, seeds)
+        image_embeddings, generator_logits = self.encode(images)
+        point_coords, point_labels = self._choose_points(images, generator_logits, seeds)
         if expert_coords is not None and expert_labels is not None:
             point_coords = torch.cat([point_coords, expert_coords], dim=1)
             point_labels = torch.cat([point_labels, expert_labels], dim=1)
         low_res_logits, iou = self.decode(image_embeddings, point_coords, point_labels, generator_logits)
         logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
         return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What does not depend on points: the image encoder and the prompt generator.
+
+        Args:
+            images: (B, 3, S, S) RGB in 0..255.
+
+        Returns:
+            image_embeddings (B, 256, h, w) and generator_logits (B, 1, m, m), None without a generator.
+        """
+        images = self.normalised(images)
+        image_embeddings = self.image_encoder(images)
+        if self.prompt_generator is None:
+            return image_embeddings, None
+        small = F.interpolate(images, (self.map_size, self.map_size), mode="bilinear", antialias=True)
+        return image_embeddings, self.prompt_generator(small)
 
     def decode(
         self,
@@ -139,19 +154,19 @@ class SAC(nn.Module):
         """Images (B, 3, S, S) in 0..255 with SAM's pixel mean and standard deviation taken out."""
         return (images - self.pixel_mean) / self.pixel_std
 
-    def _generate_prompts(self, images: Tensor, seeds: Tensor | None) -> tuple[Tensor | None, Tensor, Tensor]:
-        """The generator's logits and its points, (B, N, 2) in input pixels with labels (B, N)."""
+    def _choose_points(
+        self, images: Tensor, generator_logits: Tensor | None, seeds: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The automatic points, (B, N, 2) in input pixels with labels (B, N)."""
         batch, _, size, _ = images.shape
-        if self.prompt_generator is None:
+        if generator_logits is None:
             none = images.new_zeros(batch, 0, 2)
-            return None, none, none.new_zeros(batch, 0, dtype=torch.long)
-        small = F.interpolate(images, (self.map_size, self.map_size), mode="bilinear", antialias=True)
-        logits = self.prompt_generator(small)
+            return none, none.new_zeros(batch, 0, dtype=torch.long)
         if seeds is None:
             seeds = torch.zeros(batch, dtype=torch.long)
-        coords, labels = self.point_selection(logits, seeds)
-        padding = (labels == -1).unsqueeze(-1)
-        return logits, scaled(coords, size / self.map_size).masked_fill(padding, 0), labels
+        coords, labels = self.point_selection(generator_logits, seeds)
+        padding = (labels == PADDING).unsqueeze(-1)
+        return scaled(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels
 
     def encode_prompts(
         self,

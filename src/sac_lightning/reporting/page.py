@@ -26,7 +26,7 @@ TIMES = """\
 Seconds per epoch are those of the training batches, without validation, on the machine as it was at the time: only
 runs that were made side by side compare.
 """
-SMOKE_TESTED = """\
+SMOKE_LEGEND = """\
 "smoke test": the job ran from end to end on a few small images, with random weights where SAM's could not be had;
 what it measured means nothing and is not shown.
 """
@@ -129,7 +129,7 @@ def _part(part: Part, records: Path) -> list[str]:
     if "seconds_per_epoch" in experiment.columns:
         text.append(TIMES)
     if any(row.smoke_runs for row in part.rows):
-        text.append(SMOKE_TESTED)
+        text.append(SMOKE_LEGEND)
     text.append(markdown_table(*part.table))
     text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
     quality = prompt_rows(part.rows)

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Prediction, in_input_pixels
+from sac_lightning.inference import Prediction, in_input_pixels, input_scale
 from sac_lightning.model.point_selection import PADDING, region_centroids
 from sac_lightning.model.sac import SAC
 from sac_lightning.separation.suppression import Candidate
@@ -85,7 +85,7 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     centres = region_centroids(mask, mask.size)
     owners = owning_windows(centres, windows)
     coords, labels = prompt_sets(centres, owners, windows)
-    scale = _scale(view, windows[0], probability.device)
+    scale = input_scale(windows[0], view, probability.device)
     found = []
     for start in range(0, len(centres), BATCH):
         part = slice(start, start + BATCH)
@@ -135,13 +135,6 @@ def prompt_sets(
     labels[:, : len(places)][inside] = 0
     labels[:, 0] = 1
     return coords, labels
-
-
-def _scale(view: View, window: Window, device: torch.device) -> Tensor:
-    """(2,) xy from window pixels to input pixels."""
-    side = view.image_size
-    width, height = (window.width, window.height) if side is None else (side, side)
-    return torch.tensor([width / window.width, height / window.height], device=device)
 
 
 def _candidate(

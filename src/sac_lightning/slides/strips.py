@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.errors import UserError
-
-# Parts of inference.segment. They keep their names: to rename one would make every recorded run outdated.
-from sac_lightning.inference import _Blend, _corner, _part, _segment_windows
-from sac_lightning.model.point_selection import PADDING
+from sac_lightning.inference import Blend, experts_part, in_image_pixels, segment_windows
 from sac_lightning.predictor import Predictor, experts_in_windows
 from sac_lightning.slides.slide import Pixels, Slide
 from sac_lightning.slides.tone import Tone
@@ -87,16 +84,12 @@ def segmented(
             found = []
         rows.reach(max(window.top + window.height for window in batch))
         moved = [replace(window, top=window.top - rows.top) for window in batch]
-        part = _part(experts, start, batch_size)
-        output, scale = _segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
+        part = experts_part(experts, start, batch_size)
+        output, scale = segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
         generated = output.generator_logits
         for i, (window, in_rows) in enumerate(zip(batch, moved, strict=True)):
             rows.add(output.logits[i], None if generated is None else generated[i], in_rows)
-            real = output.point_labels[i] != PADDING
-            corner = _corner(window, predictor.device)
-            found.append(
-                ((output.point_coords[i][real] + 0.5) / scale - 0.5 + corner, output.point_labels[i][real])
-            )
+            found.append(in_image_pixels(output.point_coords[i], output.point_labels[i], scale, window))
         progress(len(batch))
     yield rows.taken(slide.height, found)
 
@@ -110,8 +103,8 @@ class _Rows:
         self.raw = slide.read(0, 0)
         self.rgb = tone.rgb(self.raw)
         self.pixels = torch.zeros(3, 0, slide.width, device=device)
-        self.blend = _Blend(0, slide.width, device)
-        self.generator_blend: _Blend | None = None
+        self.blend = Blend(0, slide.width, device)
+        self.generator_blend: Blend | None = None
 
     def reach(self, bottom: int) -> None:
         """Reads on to this row or a few more, or to the last."""
@@ -133,10 +126,10 @@ class _Rows:
         self.blend.add(logits, window)
         if generator_logits is not None:
             if self.generator_blend is None:
-                self.generator_blend = _Blend(len(self.raw), self.slide.width, self.pixels.device)
+                self.generator_blend = Blend(len(self.raw), self.slide.width, self.pixels.device)
             self.generator_blend.add(generator_logits, window)
 
-    def _blends(self) -> list[_Blend]:
+    def _blends(self) -> list[Blend]:
         return [self.blend] if self.generator_blend is None else [self.blend, self.generator_blend]
 
     def taken(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
@@ -158,7 +151,7 @@ class _Rows:
         return strip
 
 
-def _mean(blend: _Blend, count: int) -> NDArray[np.float32]:
+def _mean(blend: Blend, count: int) -> NDArray[np.float32]:
     """The first rows (count, W) of what has been blended."""
     mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count]).cpu().numpy()
     return mean
