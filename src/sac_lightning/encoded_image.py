@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sac_lightning.errors import UserError
 from sac_lightning.inference import (
@@ -108,9 +108,10 @@ class EncodedImage:
             images = torch.stack([cut(pixels, window) for window in self._windows[start : start + BATCH_SIZE]])
             if images.shape[-2:] != self._size:
                 images = F.interpolate(images, self._size, mode="bilinear", antialias=True, align_corners=False)
-            # A network without points has its answer here already.
-            is_sac = isinstance(self._model, SAC)
-            embeddings, generated = self._model.encode(images) if is_sac else (self._model(images), None)
+            if isinstance(self._model, SAC):
+                embeddings, generated = self._model.encode(images)
+            else:  # A network without points has its answer here already.
+                embeddings, generated = self._model(images), None
             self._embeddings += embeddings.unbind()
             self._generated += () if generated is None else generated.unbind()
             progress(len(self._embeddings), len(self._windows))
@@ -309,4 +310,3 @@ class EncodedImage:
     def _at_input_size(self, logits: Tensor) -> Tensor:
         """Logits (1, h, w) at the size of the model's input, as SAC.forward gives them."""
         return F.interpolate(logits.float()[None], self._size, mode="bilinear", align_corners=False)[0]
-
