@@ -1,6 +1,7 @@
 """What the tests share: real images where there are some, one thread, no network."""
 
 import os
+import shutil
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +17,28 @@ torch.set_num_threads(1)  # Tiny tensors: threads cost more than they give, and 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests on real images where ``SAC_DATA`` names none."""
-    if os.environ.get("SAC_DATA"):
-        return
-    real = [item for item in items if item.get_closest_marker("real_data")]
-    config.hook.pytest_deselected(items=real)
-    items[:] = [item for item in items if item not in real]
+    """Deselects tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none."""
+    lacking = [
+        marker
+        for marker, is_there in (("real_data", os.environ.get("SAC_DATA")), ("browser", chromium_path()))
+        if not is_there
+    ]
+    deselected = [item for item in items if any(item.get_closest_marker(marker) for marker in lacking)]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if item not in deselected]
+
+
+def chromium_path() -> str | None:
+    """Where the system has Chromium, if it has."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium."""
+    path = chromium_path()
+    assert path is not None
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 COMMANDS = (
     "benchmark",
     "train",
+    "demo",
     "doctor",
     "evaluate",
     "export",
@@ -24,6 +25,7 @@ COMMANDS = (
 )
 SLOW = {
     "albumentations",
+    "gradio",
     "lightning",
     "matplotlib",
     "onnx",
@@ -97,6 +99,10 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
         ("train", ["callbacks.best.monitor=test/dice"], "best would monitor test/dice: "),
         ("train", ["model=u_net", "loss=dice_ce"], "loss=dice_ce has no say with recipe=own"),
         ("train", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
+        ("demo", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
+        ("demo", ["port=0"], "port is 0: choose a number from 1 to 65535"),
+        ("demo", ["port=http"], "port is http: choose a number"),
+        ("demo", ["host=no.such.name.invalid"], "host=no.such.name.invalid is no address: "),
         ("evaluate", ["prompts.pints=3"], "Could not override 'prompts.pints'"),
         ("evaluate", [], "checkpoint= must be given: python -m sac_lightning.evaluate --help"),
         ("evaluate", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),

@@ -24,31 +24,40 @@ POINT_RADIUS = 3
 mpl.use("Agg")
 
 
-def overlaid(image: NDArray[np.uint8], nuclei: NDArray[np.bool_] | NDArray[np.int32]) -> NDArray[np.uint8]:
+def overlaid(
+    image: NDArray[np.uint8], nuclei: NDArray[np.bool_] | NDArray[np.int32], opacity: float = OPACITY
+) -> NDArray[np.uint8]:
     """An image (H, W, 3) with nuclei over it: a tint inside, an outline around.
 
     Args:
         image: Is left as it is.
         nuclei: (H, W), a mask, or a label map, of which each nucleus has its outline.
+        opacity: Of the tint, in [0, 1].
     """
     picture, mask = image.astype(np.float32), nuclei > 0
-    picture[mask] = (1 - OPACITY) * picture[mask] + OPACITY * np.array(MASK_COLOUR)
+    picture[mask] = (1 - opacity) * picture[mask] + opacity * np.array(MASK_COLOUR)
     picture[find_boundaries(nuclei, mode="inner")] = MASK_COLOUR
     return picture.astype(np.uint8)
 
 
-def draw_points(picture: NDArray[np.uint8], points: Iterable[Sequence[float]], labels: Iterable[int]) -> None:
+def draw_points(
+    picture: NDArray[np.uint8],
+    points: Iterable[Sequence[float]],
+    labels: Iterable[int],
+    radius: int = POINT_RADIUS,
+) -> None:
     """Draws points into a picture (H, W, 3): white rings, blue for nucleus (label 1), pink for background.
 
     Args:
         picture: Is changed.
         points: (N, 2) xy in pixels of the picture.
         labels: (N,).
+        radius: In pixels, without the ring.
     """
     for (x, y), label in zip(points, labels, strict=True):
         colour = POSITIVE_RGB if label == 1 else NEGATIVE_RGB
-        for radius, rgb in ((POINT_RADIUS + 1, (255, 255, 255)), (POINT_RADIUS, colour)):
-            picture[disk((y, x), radius, shape=picture.shape[:2])] = rgb
+        for size, rgb in ((radius + max(1, radius // 4), (255, 255, 255)), (radius, colour)):
+            picture[disk((y, x), size, shape=picture.shape[:2])] = rgb
 
 
 def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]) -> None:

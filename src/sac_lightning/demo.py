@@ -1,0 +1,27 @@
+"""``python -m sac_lightning.demo``: a web page on which one clicks on nuclei."""
+
+from importlib.util import find_spec
+
+from omegaconf import DictConfig
+
+from sac_lightning.command import command, existing
+from sac_lightning.errors import UserError
+from sac_lightning.page.address import bound_socket
+
+MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"
+
+
+def _look(cfg: DictConfig) -> None:
+    """Refuses a checkpoint that is not there, a port that is none or taken, and to begin without Gradio."""
+    existing("checkpoint")(cfg)
+    if type(cfg.port) is not int or not 1 <= cfg.port <= 65535:
+        raise UserError(f"port is {cfg.port}: choose a number from 1 to 65535")
+    if find_spec("gradio") is None:
+        raise UserError(MISSING)
+    bound_socket(str(cfg.host), cfg.port).close()
+
+
+main = command("demo", "sac_lightning.page.server:serve", _look)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Where the page is served: told at once if it cannot be, before torch is imported."""
+
+import socket
+
+from sac_lightning.errors import UserError
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address.
+
+    Raises:
+        UserError: The port is taken, or the address is none of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UserError(f"host={host} is no address: choose 127.0.0.1, or one of this machine") from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise UserError(
+            f"the page cannot be served at {host}:{port} ({error.strerror}): choose another port= or host="
+        ) from error
+    return bound

@@ -1,0 +1,117 @@
+"""What the page shows of an image: nuclei and points over it, at a size that fits the screen."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from skimage.segmentation import find_boundaries
+
+from sac_lightning.picture import draw_points, overlaid
+
+SHOWN_SIDE = 1024
+"""Of the shown picture in pixels, about: smaller images are enlarged, as browsers do not, larger ones reduced."""
+POINT_RADIUS, CLICK_RADIUS = 5, 9
+# Bright ones that differ in hue from both stains, from the black of fluorescence, and from the points.
+PALETTE = (
+    (255, 210, 0),
+    (0, 200, 120),
+    (255, 120, 40),
+    (0, 190, 230),
+    (190, 230, 60),
+    (200, 130, 255),
+    (255, 150, 130),
+)
+MASK, NUCLEI, NOTHING = "mask", "nuclei", "nothing"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture's size on the page.
+
+    Attributes:
+        height, width: Of the image, in its own pixels.
+    """
+
+    height: int
+    width: int
+
+    @property
+    def factor(self) -> float:
+        """From pixels of the image to pixels of the shown picture: a whole number where it is enlarged."""
+        ratio = SHOWN_SIDE / max(self.height, self.width)
+        return float(max(1, round(ratio))) if ratio >= 1 else ratio
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the shown picture."""
+        return max(1, round(self.width * self.factor)), max(1, round(self.height * self.factor))
+
+    def in_image(self, x: float, y: float) -> tuple[float, float]:
+        """A place of the shown picture in pixels of the image, never outside of it."""
+        places = (((place + 0.5) / self.factor - 0.5) for place in (x, y))
+        across, down = (
+            min(max(place, 0.0), length - 1.0)
+            for place, length in zip(places, (self.width, self.height), strict=True)
+        )
+        return across, down
+
+    def on_screen(self, points: ArrayLike) -> NDArray[np.float32]:
+        """Points (N, 2) xy of the image in pixels of the shown picture."""
+        coords = np.asarray(points, dtype=np.float32).reshape(-1, 2)
+        return np.asarray((coords + 0.5) * self.factor - 0.5, dtype=np.float32)
+
+    def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image (H, W, 3) at the shown size."""
+        interpolation = cv2.INTER_CUBIC if self.factor > 1 else cv2.INTER_AREA
+        return np.asarray(cv2.resize(rgb, self.size, interpolation=interpolation), dtype=np.uint8)
+
+    def labels(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """A label map (H, W) at the shown size."""
+        width, height = self.size
+        rows = np.minimum((np.arange(height) + 0.5) / self.factor, self.height - 1).astype(int)
+        columns = np.minimum((np.arange(width) + 0.5) / self.factor, self.width - 1).astype(int)
+        return labels[np.ix_(rows, columns)]
+
+
+def with_nuclei(
+    rgb: NDArray[np.uint8], labels: NDArray[np.int32], style: str, opacity: float
+) -> NDArray[np.uint8]:
+    """An image (H, W, 3) with nuclei over it.
+
+    Args:
+        rgb: Is left as it is.
+        labels: (H, W), 0 = background.
+        style: MASK: all in one colour; NUCLEI: neighbours in different colours; NOTHING: the image alone.
+        opacity: Of the colours, in [0, 1]; 0 leaves only the outlines.
+    """
+    if style == NOTHING:
+        return rgb.copy()
+    if style == MASK:
+        return overlaid(rgb, labels, opacity)
+    colours = np.array(PALETTE, dtype=np.uint8)[labels % len(PALETTE)]
+    inside = labels > 0
+    picture = rgb.copy()
+    picture[inside] = np.round((1 - opacity) * rgb[inside] + opacity * colours[inside])
+    edges = find_boundaries(labels, mode="inner")
+    picture[edges] = colours[edges]
+    return picture
+
+
+def with_points(
+    picture: NDArray[np.uint8],
+    automatic: tuple[NDArray[np.float32], NDArray[np.int64]],
+    clicks: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> NDArray[np.uint8]:
+    """Draws points (N, 2) xy with labels (N,) into a shown picture, and gives it back.
+
+    Clicks are larger, with a plus or a minus: not everyone can tell the colours apart.
+    """
+    draw_points(picture, *automatic, radius=POINT_RADIUS)
+    draw_points(picture, *clicks, radius=CLICK_RADIUS)
+    arm = CLICK_RADIUS // 2
+    for (x, y), label in zip(np.round(clicks[0]).astype(int), clicks[1], strict=True):
+        cv2.line(picture, (x - arm, y), (x + arm, y), (255, 255, 255), 2)
+        if label == 1:
+            cv2.line(picture, (x, y - arm), (x, y + arm), (255, 255, 255), 2)
+    return picture

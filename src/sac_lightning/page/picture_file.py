@@ -1,0 +1,139 @@
+"""An image for the page: a sample, or an uploaded file that is looked at before it is decoded."""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.scene import Stain, render_scene
+from sac_lightning.errors import UserError
+from sac_lightning.slides.open_slide import TIFF_SIGNATURES, open_slide
+from sac_lightning.slides.slide import Pixels
+from sac_lightning.slides.tone import tone_of
+
+MAX_SIDE = 4096
+"""Pixels. Larger images are for the predict command, which reads them in parts."""
+MAX_BYTES = 64 * 2**20
+SAMPLE_SIDE = 384
+SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the page.
+
+    Attributes:
+        name: What its results are called.
+        rgb: (H, W, 3) uint8, what is shown and segmented.
+        raw: (H, W) or (H, W, 3) in the file's own numbers, of which intensities are measured.
+        micrometres: Width and height of a pixel, where the file tells.
+        key: The same for the same pixels.
+    """
+
+    name: str
+    rgb: NDArray[np.uint8]
+    raw: Pixels
+    micrometres: tuple[float, float] | None = None
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Makes the key."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes())
+        object.__setattr__(self, "key", f"{self.rgb.shape} {digest.hexdigest()}")
+
+
+def samples() -> dict[str, Callable[[], Picture]]:
+    """Pictures by what the page calls them: drawn scenes, and a real one where scikit-image brings it along."""
+    choices: dict[str, Callable[[], Picture]] = {
+        "Fluorescence (drawn by the computer)": lambda: _scene("fluorescence", 4),
+        "Tissue, H&E stain (drawn by the computer)": lambda: _scene("histology", 1),
+    }
+    if _immunohistochemistry_file().is_file():
+        choices["Tissue, immunohistochemistry (a real photograph)"] = _immunohistochemistry
+    return choices
+
+
+def _scene(stain: Stain, seed: int) -> Picture:
+    image, _ = render_scene(np.random.default_rng(seed), SAMPLE_SIDE, SAMPLE_SIDE, stain)
+    return Picture(stain, image, image)
+
+
+def _immunohistochemistry_file() -> Path:
+    """Where scikit-image's wheels have it; other builds would download it, which the page does not."""
+    import skimage
+
+    return Path(skimage.__file__).parent / "data" / "ihc.png"
+
+
+def _immunohistochemistry() -> Picture:
+    return read_upload(_immunohistochemistry_file(), name="immunohistochemistry")
+
+
+def read_upload(path: Path, name: str | None = None) -> Picture:
+    """A file that someone has uploaded, refused before it is decoded where it is too large.
+
+    Args:
+        path: Of the file; its name is the uploaded one's.
+        name: What its results are called. Default: the name of the file without its ending.
+
+    Raises:
+        UserError: It is no image, too large, or so small that there is nothing in it.
+    """
+    if path.suffix.lower() not in IMAGE_ENDINGS:
+        raise UserError(f"{path.name} is no image of a kind that is read here: choose {_kinds()}")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(
+            f"{path.name} has {path.stat().st_size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}: "
+            "cut out a region, or use the predict command"
+        )
+    try:
+        _refuse_size_of_header(path)
+        with open_slide(path) as slide:
+            _refuse_size(slide.width, slide.height, path.name)
+            raw = slide.read(0, slide.height)
+            rgb = tone_of(slide, stretch=False).rgb(raw)
+            return Picture(name or path.stem, np.ascontiguousarray(rgb), raw, slide.micrometres)
+    except UserError as error:
+        # Where the file lies on the server is nobody's business.
+        raise UserError(str(error).replace(str(path), path.name)) from error
+
+
+def _refuse_size_of_header(path: Path) -> None:
+    """Looks at the size that a file's first bytes tell, where open_slide would decode it at once."""
+    with path.open("rb") as file:
+        if file.read(4) in TIFF_SIGNATURES:
+            return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Our limit is the lower one.
+            with Image.open(path) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path.name} claims more pixels than are decoded here, {MAX_SIDE:,} a side: cut out a region"
+        ) from error
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{path.name} cannot be read as an image: it is damaged, or of another kind than its name says"
+        ) from error
+    _refuse_size(width, height, path.name)
+
+
+def _refuse_size(width: int, height: int, name: str) -> None:
+    if max(width, height) > MAX_SIDE:
+        raise UserError(
+            f"{name} has {width:,} x {height:,} pixels, more than {MAX_SIDE:,} a side: cut out a region, or use "
+            "the predict command, which takes images of any size"
+        )
+    if min(width, height) < SMALLEST_SIDE:
+        raise UserError(f"{name} has only {width} x {height} pixels: choose a larger image")
+
+
+def _kinds() -> str:
+    return "PNG, JPEG, TIFF, WebP or BMP"

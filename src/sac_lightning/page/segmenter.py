@@ -1,0 +1,132 @@
+"""The model behind the page: what it can do, and its answers, with each image encoded once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sac_lightning.encoded_image import EncodedImage
+from sac_lightning.exporting.onnx_model import OnnxSAC
+from sac_lightning.model.point_selection import PointSelection
+from sac_lightning.model.sac import SAC
+from sac_lightning.page.picture_file import Picture
+from sac_lightning.predictor import Nuclei, Predictor
+from sac_lightning.prompts import Selection
+
+CACHE_BYTES = 2 * 2**30
+"""What encoded images may take; the one in use is kept whatever it takes."""
+MOST_ANSWERS = 8
+
+Click = tuple[float, float, int]
+"""x and y in pixels of the image; 1 nucleus, 0 background."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a visitor asks of an image.
+
+    Attributes:
+        clicks: Points that the visitor gives.
+        points: n automatic points on nuclei, and as many on the background, per window.
+        selection: How they are chosen, see PointSelection.
+        threshold: Likewise.
+    """
+
+    clicks: tuple[Click, ...]
+    points: int
+    selection: Selection
+    threshold: float
+
+
+class Segmenter:
+    """A predictor that remembers the images it has encoded and its last answers.
+
+    Attributes:
+        takes_points: Whether points matter to the model.
+        has_generator: Whether it chooses points by itself.
+        first: The question with which an image is met: no clicks, and points as the model was trained.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Args: predictor: Any, a compared network's or an exported one's among them."""
+        self._predictor = predictor
+        self._images: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
+        self._lock = threading.RLock()
+        model = predictor.model
+        self.takes_points = isinstance(model, SAC)
+        self.has_generator = isinstance(model, SAC) and model.point_selection.points > 0
+        self._needs_point = (
+            isinstance(model, SAC)
+            and not isinstance(model, OnnxSAC)
+            and not any(parameter.requires_grad for parameter in model.mask_decoder.parameters())
+        )
+        self.first = Question((), 0, "O", 0.5)
+        if isinstance(model, SAC) and self.has_generator:
+            chosen = model.point_selection
+            self.first = Question((), chosen.points, chosen.selection, chosen.threshold)
+
+    def lacks_points(self, question: Question) -> bool:
+        """Whether there is nothing to answer: SAM's own decoder, untrained, has to be shown something."""
+        return self._needs_point and not question.clicks and not question.points
+
+    def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
+        """Does what takes long, unless it has been done.
+
+        Args:
+            picture: The image.
+            progress: Is told how many windows have been encoded, of how many.
+        """
+        self._encoded(picture, progress)
+
+    def answer(self, picture: Picture, question: Question) -> Nuclei:
+        """The nuclei of a picture."""
+        with self._lock:
+            key = (picture.key, question)
+            if key not in self._answers:
+                self._answers[key] = self._asked(picture, question)
+                while len(self._answers) > MOST_ANSWERS:
+                    self._answers.popitem(last=False)
+            self._answers.move_to_end(key)
+            return self._answers[key]
+
+    def _asked(self, picture: Picture, question: Question) -> Nuclei:
+        if self.lacks_points(question):
+            return _nothing(*picture.rgb.shape[:2])
+        clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
+        image = self._encoded(picture)
+        ask = image.segment_each if self._needs_point else image.segment
+        return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
+
+    def _selection(self, question: Question) -> PointSelection | None:
+        """How the points are chosen; what the page does not ask is as the model was trained."""
+        model = self._predictor.model
+        if not isinstance(model, SAC) or not self.has_generator:
+            return None
+        trained = model.point_selection
+        return PointSelection(
+            question.points,
+            question.selection,
+            question.threshold,
+            trained.fill_with_random,
+            trained.keep_raw_centroid,
+        )
+
+    def _encoded(
+        self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None
+    ) -> EncodedImage:
+        with self._lock:
+            if picture.key not in self._images:
+                self._images[picture.key] = EncodedImage(self._predictor, picture.rgb, progress)
+                while len(self._images) > 1 and sum(each.bytes for each in self._images.values()) > CACHE_BYTES:
+                    self._images.popitem(last=False)
+            self._images.move_to_end(picture.key)
+            return self._images[picture.key]
+
+
+def _nothing(height: int, width: int) -> Nuclei:
+    probability = np.zeros((height, width), dtype=np.float32)
+    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
+    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))

@@ -1,0 +1,77 @@
+"""What the page says, in plain words."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, Picture
+from sac_lightning.page.segmenter import Question, Segmenter
+from sac_lightning.predictor import Nuclei
+
+TITLE = "Find the nuclei in an image"
+INTRODUCTION = (
+    "Choose an image. The program marks what it takes for nuclei. Where it is wrong, click: on a nucleus that it "
+    "missed, or on background that it took for one. Then take the result with you."
+)
+UPLOAD = (
+    f"Or your own image: PNG, JPEG, TIFF, WebP or BMP, at most {MAX_SIDE:,} pixels a side and "
+    f"{MAX_BYTES // 2**20} MB. It stays on the computer that runs this page."
+)
+SHIPPED = (
+    "This is the small model that comes with the program. It has learned from computer-drawn images alone, so on "
+    "real tissue expect mistakes. With a model that was trained on images like yours "
+    "(`python -m sac_lightning.demo checkpoint=FILE`) it does better."
+)
+LEGEND = (
+    "Large dots with a plus or a minus are your clicks, small dots the program's own points. Blue stands for "
+    "nucleus, pink for background."
+)
+NO_CLICKS = (
+    "**This model takes no points**: it is one of the networks that SAC is compared with, so clicking and the "
+    "settings of points are switched off."
+)
+NO_AUTOMATIC = (
+    "**This model sets no points by itself** (automatic points need a checkpoint that was trained with them): "
+    "click on the nuclei."
+)
+POINTS = (
+    "The program sets so many points on nuclei, and as many on background, in each part of the image that it "
+    "looks at. 0: only your clicks count."
+)
+SELECTION = "In the middle of each region (O), the largest first; or anywhere (R)."
+THRESHOLD = "The program sets a point only where it is at least so sure. Higher: fewer, safer places."
+
+
+def about(segmenter: Segmenter, is_own: bool) -> str:
+    """What there is to know about the model, in Markdown."""
+    if not segmenter.takes_points:
+        return NO_CLICKS
+    if not segmenter.has_generator:
+        return NO_AUTOMATIC
+    return "" if is_own else SHIPPED
+
+
+def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
+    """What was found, in Markdown."""
+    if is_empty:
+        return "### Click on a nucleus to begin."
+    areas = areas_of(nuclei.instances)
+    covered = 100 * float(nuclei.mask.mean())
+    if len(areas) == 0:
+        return "### No nuclei found\nClick on one to show the program what to look for."
+    noun = "nucleus" if len(areas) == 1 else "nuclei"
+    median = float(np.median(areas))
+    size = f"{median:,.0f} pixels"
+    if picture.micrometres is not None:
+        size += f" ({median * picture.micrometres[0] * picture.micrometres[1]:,.1f} µm²)"
+    return f"### {len(areas):,} {noun}\nMedian area {size}. Nuclei cover {covered:.1f} % of the image."
+
+
+def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The areas of the nuclei of a label map in pixels."""
+    return np.bincount(labels.ravel())[1:].astype(np.int64)
+
+
+def clicks_told(question: Question) -> str:
+    """How many clicks there are."""
+    count = len(question.clicks)
+    return f"{count} click{'s' * (count != 1)} so far." if count else "No clicks yet."

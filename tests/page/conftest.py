@@ -1,0 +1,95 @@
+"""What the tests of the page share: tiny models, and the page, served by the command."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sac_lightning.build import build_model
+from sac_lightning.configuration import composed, plain
+from sac_lightning.page.address import bound_socket
+from sac_lightning.predictor import Predictor
+from sac_lightning.task import SegmentationTask
+from sac_lightning.view import View
+
+
+def _predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:
+    """A tiny SAC of random numbers, LoRA's B and the positions included."""
+    torch.manual_seed(0)
+    config = plain(composed("train", [*tiny, *overrides, "output_dir=x"]))
+    model = build_model(config["model"])
+    for parameter in model.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return Predictor(model, View(64, crop))
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny: list[str]) -> Callable[..., Predictor]:
+    """Makes a predictor: by default SAC, with overrides of the configuration and the crop of its view."""
+
+    def make(*overrides: str, crop: int | None = None) -> Predictor:
+        return _predictor(tiny, *overrides, crop=crop)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Serves the page of a checkpoint by the command, once, and gives its address; all end with the tests."""
+    servers: dict[str, tuple[str, subprocess.Popen[str]]] = {}
+
+    def serve(checkpoint: Path | str = "null") -> str:
+        if str(checkpoint) not in servers:
+            with bound_socket("127.0.0.1", 0) as free:
+                port = free.getsockname()[1]
+            command = [sys.executable, "-m", "sac_lightning.demo", f"port={port}", f"checkpoint={checkpoint}"]
+            folder = tmp_path_factory.mktemp("page")
+            server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+            servers[str(checkpoint)] = (f"http://127.0.0.1:{port}", server)
+            wait_for(server, port)
+        return servers[str(checkpoint)][0]
+
+    yield serve
+    for _, server in servers.values():
+        server.terminate()
+    for _, server in servers.values():
+        server.communicate(timeout=60)
+
+
+def wait_for(server: subprocess.Popen[str], port: int) -> None:
+    """Waits until a server answers."""
+    assert server.stdout is not None
+    assert f"http://127.0.0.1:{port}" in server.stdout.readline()
+    for _ in range(600):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the page is not served")
+
+
+@pytest.fixture(scope="session")
+def network(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a compared network."""
+    config = plain(composed("train", [*tiny, "model=u_net", "model.init_features=4", "output_dir=x"]))
+    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
+    task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
+    content: dict[str, Any] = {}
+    task.on_save_checkpoint(content)
+    path = tmp_path_factory.mktemp("network") / "best.ckpt"
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder for the files of visitors."""
+    return tmp_path / "visitors"
