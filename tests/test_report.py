@@ -214,11 +214,13 @@ def test_what_a_person_wrote_about_a_table_stands_on_top_of_its_pages(runs: Path
     folder = tmp_path / "out" / "table5_selection"
     folder.mkdir(parents=True)
     (folder / "reading.md").write_text("The number of points **decides**, see [Table 3](../table3_prompts).\n")
+    (tmp_path / "out" / "reading.md").write_text("## All in all\n\nPrompts matter.\n")
     run(tmp_path / "out", f"runs={runs}")
     page = (folder / "README.md").read_text()
     assert page.index("The number of points **decides**") < page.index("## scale=cpu")
     assert "The number of points decides, see Table 3." in (tmp_path / "out" / "index.html").read_text()
     assert "What to take from it" not in (tmp_path / "out" / "table3_prompts" / "README.md").read_text()
+    assert (tmp_path / "out" / "README.md").read_text().endswith("|\n\n## All in all\n\nPrompts matter.\n")
 
 
 def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs: Path, tmp_path: Path) -> None:

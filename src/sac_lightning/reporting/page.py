@@ -94,14 +94,20 @@ def page(parts: Sequence[Part], reading: str, contradictions: Sequence[Contradic
     return "\n".join(text)
 
 
-def index(parts: Sequence[Part]) -> str:
-    """The page that leads to the others: how much of each experiment has been run."""
+def index(parts: Sequence[Part], reading: str) -> str:
+    """The page that leads to the others: how much of each experiment has been run.
+
+    Args:
+        parts: All experiments.
+        reading: What a reader should take from all of them, written by a person; empty: nothing yet.
+    """
     rows = []
     for part in parts:
         experiment = part.experiment
         link = f"[{experiment.title}]({experiment.name}/README.md)"
         rows.append([link, experiment.scale, rows_run(part.rows)])
-    return f"{INDEX}\n{markdown_table(['', 'scale', 'rows run'], rows)}"
+    table = markdown_table(["", "scale", "rows run"], rows)
+    return "\n".join([INDEX, table, *([reading] if reading else [])])
 
 
 def rows_run(rows: Sequence[MeasuredRow]) -> str:
