@@ -50,6 +50,7 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
         ("data.augment=false",),
         ("prompts.experts=1",),
         ("prompts.selection=R",),
+        ("prompts.generator.lr_factor=2",),
         ("view.stretch=false",),
         ("optimizer.lr=1e-3",),
         ("scheduler=constant",),
@@ -70,6 +71,13 @@ def test_the_hash_does_not_depend_on_a_scales_choices_for_other_data_sets() -> N
     assert hash_of("scale.epochs.glas=99") == hash_of()
     assert hash_of("scale.epochs.synthetic=99") != hash_of()
     assert hash_of("scale.name=smoke") != hash_of(), "a smoke test is nothing else"
+
+
+@pytest.mark.parametrize("model", ["lora", "msa", "sam", "u_net"])
+def test_settings_of_a_generator_that_is_not_there_do_not_count(model: str) -> None:
+    own = (f"model={model}", "data=monuseg", "data.root=x")
+    assert hash_of(*own, "prompts.generator.lr_factor=2", "prompts.generator.depth=3") == hash_of(*own)
+    assert hash_of(*own, "prompts.map_size=128") != hash_of(*own)
 
 
 def row_of(*overrides: str) -> str:

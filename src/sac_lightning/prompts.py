@@ -11,10 +11,22 @@ Placement = Literal["centre", "random"]
 
 @dataclass(frozen=True)
 class Generator:
-    """The sizes of the prompt generator, see UNet."""
+    """The prompt generator.
+
+    Attributes:
+        init_features, depth: See UNet.
+        lr_factor: Its learning rate over that of the other parts. 1, one rate for everything, is the paper's; it
+            learns from nothing beside parts that are pre-trained, so in short trainings it needs a higher one.
+    """
 
     init_features: int = 32
     depth: int = 4
+    lr_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what is no factor."""
+        if not self.lr_factor > 0:
+            raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Prompts:
             every table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
-        generator: Sizes of the generator.
+        generator: Its sizes, and how fast it learns.
     """
 
     points: int = 1

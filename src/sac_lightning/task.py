@@ -153,14 +153,36 @@ class SegmentationTask(LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over what trains, and its scheduler."""
         assert self.make_optimizer is not None, "this task was made for testing"
-        if isinstance(self.model, Network):
-            optimizer = self.make_optimizer(self.model.parameter_groups())
-        else:
-            optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer(self._parameter_groups())
+        factors = [group.get("lr_factor", 1.0) for group in optimizer.param_groups]
+        for group, factor in zip(optimizer.param_groups, factors, strict=True):
+            group["lr"] *= factor
         if self.make_scheduler is None:
             return optimizer
-        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.make_scheduler(optimizer, **self._schedule(steps, factors))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _schedule(self, steps: int, factors: list[float]) -> dict[str, Any]:
+        """What a schedule is told: its steps; one cycle, which sets the rates, the peak of each group too."""
+        settings = getattr(self.make_scheduler, "keywords", {})
+        if "max_lr" not in settings:
+            return {"total_steps": steps}
+        if settings.get("pct_start", 0) * steps == 1:
+            steps += 1  # torch divides by zero where the warm-up is exactly one step.
+        return {"total_steps": steps, "max_lr": [settings["max_lr"] * factor for factor in factors]}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """What trains; the prompt generator by itself, with the factor of its learning rate."""
+        if isinstance(self.model, Network):
+            return self.model.parameter_groups()
+        groups = [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
+        if isinstance(self.model, SAC) and self.model.prompt_generator is not None:
+            own = list(self.model.prompt_generator.parameters())
+            rest = [p for p in groups[0]["params"] if not any(p is other for other in own)]
+            factor = self.settings["model"]["prompts"]["generator"]["lr_factor"]
+            groups = [{"params": rest}] * bool(rest) + [{"params": own, "lr_factor": factor}]
+        return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what trained, and what is needed to build the model again."""

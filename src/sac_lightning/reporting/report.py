@@ -50,7 +50,9 @@ def report(cfg: DictConfig) -> None:
         if cfg.table is None:
             judged = judge(measured)
             write(output / "CLAIMS.md", claims_page(judged, contradictions()))
-            write(output / "README.md", index([part for parts in measured for part in parts], read_reading(output)))
+            write(
+                output / "README.md", index([part for parts in measured for part in parts], read_reading(output))
+            )
             write_html(output, [*sections, claims_section(judged)])
     print_summary(measured, output, whole=cfg.table is None and not cfg.smoke)
 
