@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sac_lightning.baselines.network import Network
 from sac_lightning.checkpoint import KEY, PREFIX, trained_state
 from sac_lightning.data.sample import TrainingBatch, WholeImage
+from sac_lightning.errors import UserError
 from sac_lightning.inference import Experts, Prediction, run_model, segment
 from sac_lightning.losses import segmentation_losses
 from sac_lightning.model.sac import SAC
@@ -68,11 +69,23 @@ class SegmentationTask(LightningModule):
         """The sum of the losses of a batch."""
         losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise UserError(self._broken_off(batch, losses))
         logged = {f"train/{name}_loss": loss.detach() for name, loss in losses.items()}
         logged["train/loss"] = total.detach()
         self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["names"]))
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
+
+    def _broken_off(self, batch: TrainingBatch, losses: Mapping[str, Tensor]) -> str:
+        """Why the training cannot go on: a step with such a loss would leave no number in the weights."""
+        values = ", ".join(f"{name} {float(loss):g}" for name, loss in losses.items())
+        last = getattr(self.trainer.checkpoint_callback, "last_model_path", "") or "none yet"
+        return (
+            f"the loss is no finite number ({values}) in epoch {self.current_epoch + 1}, on the images "
+            f"{', '.join(sorted(set(batch['names'])))}: look at them, lower optimizer.lr, or choose "
+            f"trainer.precision=32-true; the last good checkpoint is {last}"
+        )
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
         """The parts of the loss of a batch: a compared network knows its own, the others have SAC's."""

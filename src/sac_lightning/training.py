@@ -34,8 +34,10 @@ from sac_lightning.results import described, provenance, write_record
 from sac_lightning.summary import training_table
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
+from sac_lightning.unfinished import begun
 from sac_lightning.view import View
 from sac_lightning.wandb_view import WandbView, make_loggers
+from sac_lightning.whole_checkpoints import WholeCheckpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,20 @@ def train(cfg: DictConfig) -> None:
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
+    with begun(Path(cfg.output_dir), config) as interrupted:
+        if interrupted is not None and cfg.resume is None:
+            log.info("Going on from %s", interrupted)
+            cfg.resume = str(interrupted)
+        run(cfg, config)
+
+
+def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
+    """Trains, tests and records.
+
+    Args:
+        cfg: The configuration.
+        config: The same, plain, as the record has it.
+    """
     if cfg.features is not None:
         refuse_features_of_training(config)
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -74,6 +90,7 @@ def train(cfg: DictConfig) -> None:
         precision=settings["precision"],
         callbacks=callbacks,
         logger=make_loggers(cfg.logger, config),
+        plugins=[WholeCheckpoints()],
     )
     if trainer.is_global_zero:
         announce(model, settings)
