@@ -20,13 +20,17 @@ from torch import Tensor, nn
 
 import sac_lightning
 from sac_lightning.build import base_weights, build_model, load_base
+from sac_lightning.checkpoint import store_thresholds
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.exporting import run
 from sac_lightning.exporting.description import KEY
 from sac_lightning.exporting.graphs import graphs, traceable, write_graph
 from sac_lightning.exporting.onnx_model import Session, load_exported
+from sac_lightning.inference import segment
 from sac_lightning.model.sac import SAC
+from sac_lightning.separation.every_prompt import candidates
+from sac_lightning.separation.thresholds import EveryPrompt, Watershed
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
 
@@ -41,6 +45,7 @@ MODELS = {
     "u_net": ["model=u_net", "model.init_features=4", "view.image_size=32", "view.crop=40"],
 }
 SAMS = ("sac", "msa", "dense")
+WATERSHED, EVERY_PROMPT = Watershed(0.5, 0.6, 3), EveryPrompt(0.0, 0.5, 3)
 
 
 def make_checkpoint(path: Path, overrides: list[str], fill: Callable[..., nn.Module] | None = None) -> Path:
@@ -81,7 +86,10 @@ def exports(
         with FileLock(root / f"{name}.lock"):
             if not (folder / "model.onnx").exists():
                 folder.mkdir(exist_ok=True)
-                call(make_checkpoint(folder / "best.ckpt", [*tiny, *MODELS[name]], fill), folder / "model.onnx")
+                checkpoint = make_checkpoint(folder / "best.ckpt", [*tiny, *MODELS[name]], fill)
+                store_thresholds(checkpoint, WATERSHED)
+                store_thresholds(checkpoint, EVERY_PROMPT)
+                call(checkpoint, folder / "model.onnx")
         return folder
 
     return export
@@ -115,6 +123,40 @@ def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, expor
     assert np.abs(onnxs.probability - torchs.probability).max() < TOLERANCE
     assert np.array_equal(onnxs.points, torchs.points)
     assert np.array_equal(onnxs.labels, torchs.labels)
+
+
+@pytest.mark.parametrize("name", ["sac", "u_net"])
+def test_the_checkpoints_thresholds_are_exported(name: str, exports: Callable[[str], Path]) -> None:
+    folder, image = exports(name), picture(70, 100)
+    predictors = [sac_lightning.load(folder / file) for file in ("best.ckpt", "model.onnx")]
+    assert [predictor.separation for predictor in predictors] == [WATERSHED] * 2
+    torchs, onnxs = (predictor.segment(image).instances for predictor in predictors)
+    assert torchs.any()
+    assert ((torchs > 0) == (onnxs > 0)).mean() > 0.99
+    assert onnxs.max() == pytest.approx(torchs.max(), abs=1)
+
+
+def test_every_prompt_is_decoded_as_by_torch(exports: Callable[[str], Path]) -> None:
+    found = []
+    for file in ("best.ckpt", "model.onnx"):
+        predictor = sac_lightning.load(exports("sac") / file, instances="prompts")
+        assert predictor.separation == EVERY_PROMPT
+        image = torch.from_numpy(picture(70, 100)).permute(2, 0, 1).float()
+        prediction = segment(predictor.model, image, predictor.view, keep_embeddings=True)
+        prediction.generator_probability = torch.zeros(70, 100)
+        prediction.generator_probability[10:15, 10:15] = prediction.generator_probability[40:60, 70:75] = 1
+        assert isinstance(predictor.model, SAC)
+        predictor.model.point_selection.threshold = 0.5
+        found.append(candidates(predictor.model, prediction, predictor.view))
+    torchs, onnxs = found
+    assert [c.score for c in onnxs] == pytest.approx([c.score for c in torchs], abs=TOLERANCE)
+    assert [c.box for c in onnxs] == [c.box for c in torchs]
+
+
+def test_what_an_export_cannot_do_is_told(exports: Callable[[str], Path]) -> None:
+    for name, reason in (("u_net", "models that take points"), ("dense", "dense prompt")):
+        with pytest.raises(UserError, match=reason):
+            sac_lightning.load(exports(name) / "model.onnx", instances="prompts")
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -344,6 +386,7 @@ def test_a_file_that_reaches_for_another_is_refused(location: str, folder: Path)
         {"selection": {"points": 0}},
         {"selection": {"points": -1}},
         {"selection": {"points": 1, "selection": "__import__('os')"}},
+        {"thresholds": ["watershed"]},
         {"extra": 1},
         [],
     ],

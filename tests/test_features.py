@@ -70,7 +70,8 @@ def test_a_frozen_trunk_runs_once_per_image_and_the_figures_stay(
     asked = [f"model={model}", "prompts.points=1", "prompts.experts=1", f"backbone.weights={tiny_weights}", *FIXED]
     asked += [f"trainer.precision={precision}", "trainer.max_epochs=3"]
     plain = run(tiny, tmp_path / "plain", *asked)
-    assert sum(encoded) == 3 * (4 + 2) + 2, "three epochs over four windows and two images, then two images"
+    passes = "three epochs over four windows and two images, then two to test, and two to tune thresholds on"
+    assert sum(encoded) == 3 * (4 + 2) + 2 + 2, passes
     assert "features" not in capsys.readouterr().out
     folder = tmp_path / "kept"
     for name, computed in (("cold", 8), ("warm", 0)):

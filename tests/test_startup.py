@@ -100,6 +100,13 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
         ("evaluate", ["prompts.pints=3"], "Could not override 'prompts.pints'"),
         ("evaluate", [], "checkpoint= must be given: python -m sac_lightning.evaluate --help"),
         ("evaluate", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
+        ("evaluate", ["checkpoint=.", "instances=sheds"], "instances is sheds: choose components, watershed or "),
+        ("evaluate", ["checkpoint=.", "tune=true"], "tune=true has nothing to tune with instances=components: "),
+        (
+            "predict",
+            ["checkpoint=.", "images=.", "output=o", "instances=sheds"],
+            "instances is sheds: choose comp",
+        ),
         ("export", ["checkpoint=best.ckpt"], "output= must be given: "),
         ("export", ["checkpoint=none.ckpt", "output=out"], "checkpoint=none.ckpt does not exist: "),
         ("export", ["checkpoint=.", "output=."], "output=. is there already: "),

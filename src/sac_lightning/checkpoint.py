@@ -1,13 +1,15 @@
 """Checkpoints: what trained, the settings to build its model again, and which base weights it belongs to.
 
 A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
-(everything where there are no base weights), ``sac_lightning`` holds the settings. Nothing in it is run: it is
+(everything where there are no base weights), ``sac_lightning`` holds the settings and, once they are tuned, the
+thresholds that tell nuclei apart. Nothing in it is run: it is
 read with ``weights_only=True``, and a ``_target_`` in its settings counts only if this package's own
 configuration holds the same one.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,13 @@ from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.configuration import config_dir
 from sac_lightning.errors import UserError
 from sac_lightning.model.sac import SAC
+from sac_lightning.separation.thresholds import Stored, Tuned, method_of
+from sac_lightning.whole_file import whole_file
 
 KEY = "sac_lightning"
 PREFIX = "model."
+THRESHOLDS = "instances"
+"""Where, beside the settings, the thresholds are by which nuclei are told apart."""
 
 
 @dataclass
@@ -33,11 +39,13 @@ class Loaded:
         model: In eval mode.
         settings: ``model``, ``view``, ``data``, ``seed`` as it was trained.
         base: ``name`` and ``sha256`` of its base weights, None where it has none.
+        thresholds: By which it tells nuclei apart, see separation.thresholds.Stored; empty before they are tuned.
     """
 
     model: nn.Module
     settings: dict[str, Any]
     base: dict[str, str] | None
+    thresholds: Stored = field(default_factory=dict)
 
 
 def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str, Tensor]:
@@ -110,6 +118,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def store_thresholds(path: Path, tuned: Tuned) -> None:
+    """Writes the thresholds of a method into a checkpoint, in place of those of the same method.
+
+    Raises:
+        UserError: See read_checkpoint; or the file cannot be written. It is then as it was.
+    """
+    content = read_checkpoint(path)
+    content[KEY][THRESHOLDS] = {**content[KEY].get(THRESHOLDS, {}), method_of(tuned): asdict(tuned)}
+    try:
+        with whole_file(path.resolve()) as partial:
+            torch.save(content, partial)
+            shutil.copymode(path, partial)
+    except (OSError, RuntimeError) as error:  # The latter is what torch makes of a folder that it may not write.
+        raise UserError(
+            f"{path} cannot be written ({error}): copy it to where it can, and tune the copy"
+        ) from error
+
+
 def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weights: str | None = None) -> Loaded:
     """Builds the model of a checkpoint; the file alone is enough (and the base weights, where it has some).
 
@@ -141,7 +167,7 @@ def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weight
                 f"{found['name']} ({found['sha256'][:12]}...): give the file with the first hash as weights="
             )
     load_trained_state(model, state, path, whole=base is None)
-    return Loaded(model.eval(), settings, base)
+    return Loaded(model.eval(), settings, base, content[KEY].get(THRESHOLDS, {}))
 
 
 def _replace_prompts(

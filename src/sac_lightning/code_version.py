@@ -40,6 +40,7 @@ NOT_COVERED = (
     "pretraining",
     "report.py",
     "reporting",
+    "separation",
     "slides",
     "summary.py",
     "sweep.py",

@@ -1,8 +1,21 @@
 """``python -m sac_lightning.evaluate checkpoint=F``: test a checkpoint under any prompt setting."""
 
-from sac_lightning.command import command, existing
+from omegaconf import DictConfig
 
-main = command("evaluate", "sac_lightning.evaluation:evaluate", existing("checkpoint"))
+from sac_lightning.command import command, existing
+from sac_lightning.errors import UserError
+from sac_lightning.separation.thresholds import refuse_method
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuses a checkpoint that is not there, a method that there is not, and the tuning of nothing."""
+    existing("checkpoint")(cfg)
+    refuse_method(cfg.instances)
+    if cfg.tune and cfg.instances == "components":
+        raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
+
+
+main = command("evaluate", "sac_lightning.evaluation:evaluate", check)
 
 if __name__ == "__main__":
     main()

@@ -12,6 +12,9 @@ from sac_lightning.features import keep_features
 from sac_lightning.precision import chosen
 from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import provenance
+from sac_lightning.separation.every_prompt import refuse_experts, refuse_model
+from sac_lightning.separation.thresholds import Components, chosen_separation, described_separation
+from sac_lightning.separation.tuning import tune_checkpoint
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
 from sac_lightning.training import make_data
@@ -34,22 +37,35 @@ def evaluate(cfg: DictConfig) -> None:
         settings["seed"] = cfg.seed
     seed_everything(settings["seed"], workers=True, verbose=False)
     data = make_data(settings)
-    data.read("test")
+    if cfg.instances == "prompts":
+        refuse_model(loaded.model)
+        refuse_experts(data.experts.positives + data.experts.negatives)
+    separation = None if cfg.tune else chosen_separation(cfg.instances, loaded.thresholds, path)
+    data.read(*(("val",) if cfg.tune else ()), "test")
     task = SegmentationTask(
         model=loaded.model,
         view=View(**settings["view"]),
         settings=settings,
         base=loaded.base,
         batch_size=settings["data"]["batch_size"],
+        separation=separation,
     )
     wanted = cfg.trainer.precision or settings["precision"]
     settings["precision"] = chosen(wanted, cfg.trainer.accelerator)
     evaluated = settings | {"trainer": config["trainer"]}
+    if cfg.instances != "components":
+        evaluated["instances"] = cfg.instances
     trainer = instantiate(
         cfg.trainer,
         precision=settings["precision"],
         callbacks=[WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
         logger=make_loggers(cfg.logger, evaluated),
     )
-    about = {"checkpoint": str(path.absolute()), **provenance(evaluated)}
+    if cfg.tune:
+        task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
+    about = {
+        "checkpoint": str(path.absolute()),
+        "instances": described_separation(separation or Components()),
+        **provenance(evaluated),
+    }
     tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)

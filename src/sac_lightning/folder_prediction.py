@@ -21,7 +21,7 @@ def predict(cfg: DictConfig) -> None:
     """Segments every image; one that fails is reported at the end and does not stop the others."""
     images = find_images(str(cfg.images))
     points = read_points(Path(cfg.points), images) if cfg.points else {}
-    predictor = load(cfg.checkpoint, weights=cfg.weights, device=cfg.device)
+    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances)
     output = OutputFolder(Path(cfg.output), probability=cfg.probability)
     output.make()
     failed, skipped = [], 0

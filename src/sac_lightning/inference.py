@@ -22,12 +22,14 @@ class Prediction:
         generator_probability: (H, W), the prompt generator's own, or None without one.
         point_coords: (N, 2) xy in image pixels, every prompt that the decoder got, without padding.
         point_labels: (N,), 1 nucleus, 0 background.
+        image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
     """
 
     probability: Tensor
     generator_probability: Tensor | None
     point_coords: Tensor
     point_labels: Tensor
+    image_embeddings: Tensor | None = None
 
 
 @dataclass
@@ -71,6 +73,7 @@ def segment(
     experts: Experts | None = None,
     seed: int = 0,
     batch_size: int = 8,
+    keep_embeddings: bool = False,
 ) -> Prediction:
     """Segments an image of any size.
 
@@ -81,17 +84,20 @@ def segment(
         experts: One set of points per window of the view. Default: none.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
+        keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
     """
     height, width = image.shape[-2:]
     windows = view.windows(height, width)
     blend = _Blend(height, width, image.device)
     generator_blend = _Blend(height, width, image.device)
-    coords, labels = [], []
+    coords, labels, embeddings = [], [], []
     for start in range(0, len(windows), batch_size):
         batch = windows[start : start + batch_size]
         output, scale = _segment_windows(
             model, image, batch, view, _part(experts, start, batch_size), seed + start
         )
+        if keep_embeddings and output.image_embeddings is not None:
+            embeddings.append(output.image_embeddings)
         for i, window in enumerate(batch):
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
@@ -105,6 +111,7 @@ def segment(
         generator_probability=generator_blend.result() if has_generator else None,
         point_coords=torch.cat(coords),
         point_labels=torch.cat(labels),
+        image_embeddings=torch.cat(embeddings) if embeddings else None,
     )
 
 

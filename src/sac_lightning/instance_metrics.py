@@ -41,6 +41,19 @@ class Overlaps:
         """True and predicted instances together."""
         return len(self.truth_areas) + len(self.prediction_areas)
 
+    def without_small(self, min_area: int) -> "Overlaps":
+        """The table of the same maps without predicted instances of fewer pixels."""
+        kept = self.prediction_areas >= min_area
+        pairs = kept[self.prediction]
+        return Overlaps(
+            self.truth_areas,
+            self.prediction_areas[kept],
+            self.truth[pairs],
+            (np.cumsum(kept) - 1)[self.prediction[pairs]],
+            self.intersection[pairs],
+            self.union[pairs],
+        )
+
     @property
     def matched_ious(self) -> NDArray[np.float64]:
         """(M,) IoU of each pair above 0.5, which can be only one of the pairs that an instance is in."""
@@ -155,14 +168,7 @@ class PanopticQuality(ImageMetric):
 
     def update(self, prediction: LabelMap, target: LabelMap) -> None:
         """Adds one image: two (H, W) label maps as `find_overlaps` takes them."""
-        overlaps = find_overlaps(prediction, target)
-        ious = overlaps.matched_ious
-        if overlaps.instances == 0:
-            detection = segmentation = 1.0
-        else:
-            # TP + FP/2 + FN/2 is half of all instances, as a match takes one of each side.
-            detection = 2 * len(ious) / overlaps.instances
-            segmentation = float(ious.mean()) if len(ious) else 0.0
+        detection, segmentation = panoptic_factors(find_overlaps(prediction, target))
         self.pq_sum += detection * segmentation
         self.dq_sum += detection
         self.sq_sum += segmentation
@@ -172,6 +178,15 @@ class PanopticQuality(ImageMetric):
         """Means of pq, dq and sq, each a scalar in [0, 1]; UserError where no image was given."""
         images = self._seen()
         return {"pq": self.pq_sum / images, "dq": self.dq_sum / images, "sq": self.sq_sum / images}
+
+
+def panoptic_factors(overlaps: Overlaps) -> tuple[float, float]:
+    """Dq and sq of one image, whose product is its pq; each in [0, 1]."""
+    ious = overlaps.matched_ious
+    if overlaps.instances == 0:
+        return 1.0, 1.0
+    # TP + FP/2 + FN/2 is half of all instances, as a match takes one of each side.
+    return 2 * len(ious) / overlaps.instances, float(ious.mean()) if len(ious) else 0.0
 
 
 class AP50(ImageMetric):

@@ -15,6 +15,9 @@ from sac_lightning.exporting.onnx_model import load_exported
 from sac_lightning.inference import Experts, segment
 from sac_lightning.model.point_selection import PADDING
 from sac_lightning.scores import THRESHOLD
+from sac_lightning.separation.every_prompt import refuse_experts, refuse_model, refuse_size
+from sac_lightning.separation.separate import separated
+from sac_lightning.separation.thresholds import Components, EveryPrompt, Separation, chosen_separation
 from sac_lightning.view import View, Window
 
 
@@ -26,20 +29,38 @@ class Nuclei:
         mask: (H, W) bool, True on nuclei.
         probability: (H, W) float32 in [0, 1].
         points: (N, 2) xy in image pixels, every prompt that was used, automatic and given ones.
-        labels: (N,) 1 nucleus, 0 background.
+        labels: (N,) 1 nucleus, 0 background: of the points.
+        instances: (H, W) int32, 0 background, the nuclei numbered 1 to n. They have thresholds of their own and a
+            least area, so they may cover a little more or less than ``mask``, which is probability > 0.5.
     """
 
     mask: NDArray[np.bool_]
     probability: NDArray[np.float32]
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
+    instances: NDArray[np.int32]
 
 
 class Predictor:
     """A model with its view of images. It never sees a true mask."""
 
-    def __init__(self, model: nn.Module, view: View, device: str = "cpu") -> None:
-        """Args: model: of a checkpoint; view: as it was trained; device: such as ``cpu`` or ``cuda``."""
+    def __init__(
+        self, model: nn.Module, view: View, device: str = "cpu", separation: Separation | None = None
+    ) -> None:
+        """Says what segments.
+
+        Args:
+            model: Of a checkpoint.
+            view: As it was trained.
+            device: Such as ``cpu`` or ``cuda``.
+            separation: How nuclei are told apart. Default: by the mask's connected regions.
+
+        Raises:
+            UserError: The model does not do that.
+        """
+        self.separation = separation or Components()
+        if isinstance(self.separation, EveryPrompt):
+            refuse_model(model)
         self.model = model.eval().to(device)
         self.view = view
         self.device = torch.device(device)
@@ -60,7 +81,8 @@ class Predictor:
             seed: Of the random selection of points.
 
         Raises:
-            UserError: The image or the points are of another form, or a point lies outside the image.
+            UserError: The image or the points are of another form, or a point lies outside the image; or every
+                prompt is decoded by itself, and the image is large or there are expert points.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
@@ -69,18 +91,25 @@ class Predictor:
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
         experts = experts_in_windows(points, labels, (width, height), windows, self.device)
+        by_prompts = isinstance(self.separation, EveryPrompt)
+        if by_prompts:
+            refuse_size(height, width)
+            refuse_experts(0 if experts is None else experts.coords.shape[1])
         pixels = torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float().to(self.device)
-        prediction = segment(self.model, pixels, self.view, experts, seed)
+        prediction = segment(self.model, pixels, self.view, experts, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
         return Nuclei(
             mask=probability > THRESHOLD,
             probability=probability,
             points=prediction.point_coords.cpu().numpy(),
             labels=prediction.point_labels.cpu().numpy(),
+            instances=separated(self.model, prediction, self.view, self.separation),
         )
 
 
-def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu") -> Predictor:
+def load(
+    checkpoint: str | Path, weights: str | None = None, device: str = "cpu", instances: str | None = None
+) -> Predictor:
     """A predictor from a checkpoint alone, or from what the export command made of one.
 
     Args:
@@ -88,13 +117,15 @@ def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu"
             onnxruntime runs that one's networks.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
+        instances: How nuclei are told apart: ``components``, ``watershed`` or ``prompts``. Default: watershed
+            where the checkpoint holds thresholds for it, else components.
 
     Raises:
-        UserError: See checkpoint.load_checkpoint and onnx_model.load_exported.
+        UserError: See checkpoint.load_checkpoint, onnx_model.load_exported and thresholds.chosen_separation.
     """
     path = Path(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
-        return _load_exported(path, weights, device)
+        return _load_exported(path, weights, device, instances)
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
@@ -102,10 +133,11 @@ def load(checkpoint: str | Path, weights: str | None = None, device: str = "cpu"
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(path, weights=weights)
-    return Predictor(loaded.model, View(**loaded.settings["view"]), device)
+    separation = chosen_separation(instances, loaded.thresholds, path)
+    return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation)
 
 
-def _load_exported(folder: Path, weights: str | None, device: str) -> Predictor:
+def _load_exported(folder: Path, weights: str | None, device: str, instances: str | None) -> Predictor:
     """See load."""
     if weights is not None:
         raise UserError(f"{folder} holds all its weights: leave weights out")
@@ -114,7 +146,8 @@ def _load_exported(folder: Path, weights: str | None, device: str) -> Predictor:
             f"{folder} runs on the CPU: set device to cpu, or give the checkpoint that it was made from"
         )
     model, description = load_exported(folder)
-    return Predictor(model, description.view)
+    separation = chosen_separation(instances, description.thresholds, folder)
+    return Predictor(model, description.view, separation=separation)
 
 
 def experts_in_windows(

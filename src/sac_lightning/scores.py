@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -42,8 +43,10 @@ class Scores(nn.Module):
         self.prompts = PromptQuality() if prompts else None
         self.images: list[dict[str, Any]] = []
 
-    def update(self, prediction: Prediction, image: WholeImage) -> None:
-        """Adds one image."""
+    def update(
+        self, prediction: Prediction, image: WholeImage, instances: NDArray[np.int32] | None = None
+    ) -> None:
+        """Adds one image; its nuclei are ``instances`` (H, W) or, by default, the mask's connected regions."""
         truth = (image.instances > 0)[None]
         mask = (prediction.probability > THRESHOLD)[None]
         self.mask.update(mask, truth)
@@ -51,8 +54,9 @@ class Scores(nn.Module):
             assert prediction.generator_probability is not None
             self.generator.update((prediction.generator_probability > THRESHOLD)[None], truth)
         if self.instances is not None:
-            labels = torch.from_numpy(connected_components(mask[0].cpu().numpy()))
-            self.instances.update(labels, image.instances.cpu())
+            if instances is None:
+                instances = connected_components(mask[0].cpu().numpy())
+            self.instances.update(instances, image.instances.cpu())
             self.images.append({"name": image.name, **_image_figures(mask, truth)})
         if self.prompts is not None:
             self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)

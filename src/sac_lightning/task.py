@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from sac_lightning.inference import Experts, Prediction, run_model, segment
 from sac_lightning.losses import segmentation_losses
 from sac_lightning.model.sac import SAC
 from sac_lightning.scores import Scores
+from sac_lightning.separation.separate import separated
+from sac_lightning.separation.thresholds import EveryPrompt, Separation
 from sac_lightning.view import View
 
 PICTURES = 4
@@ -36,6 +39,7 @@ class SegmentationTask(LightningModule):
         mask_loss: nn.Module | None = None,
         optimizer: Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
+        separation: Separation | None = None,
     ) -> None:
         """Puts together what a training or, without loss and optimiser, a test needs.
 
@@ -48,6 +52,7 @@ class SegmentationTask(LightningModule):
             mask_loss: Logits and target to a scalar.
             optimizer: Parameters to an optimiser.
             scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch; None: constant.
+            separation: How the test tells nuclei apart. Default: by the mask's connected regions.
         """
         super().__init__()
         self.strict_loading = False  # A checkpoint holds only what trained.
@@ -56,6 +61,7 @@ class SegmentationTask(LightningModule):
         self.mask_loss = mask_loss
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.separation = separation
         self.settings = settings
         self.base = base
         self.batch_size = batch_size
@@ -127,8 +133,12 @@ class SegmentationTask(LightningModule):
 
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Scores one test image and keeps the first few for the picture."""
-        prediction = self.predicted(image)
-        self.test_scores.update(prediction, image)
+        prediction = self.predicted(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
+        instances = None
+        if self.separation is not None:
+            instances = separated(self.model, prediction, self.view, self.separation)
+        self.test_scores.update(prediction, image, instances)
+        prediction = replace(prediction, image_embeddings=None)
         self._keep(image, prediction)
         return prediction
 
@@ -137,9 +147,11 @@ class SegmentationTask(LightningModule):
         self.image_scores = self.test_scores.image_scores()
         self._log_scores("test", self.test_scores)
 
-    def predicted(self, image: WholeImage) -> Prediction:
+    def predicted(self, image: WholeImage, keep_embeddings: bool = False) -> Prediction:
         """The model's word on one image."""
-        return segment(self.model, image.image, self.view, image.experts, image.seed, self.batch_size)
+        return segment(
+            self.model, image.image, self.view, image.experts, image.seed, self.batch_size, keep_embeddings
+        )
 
     def _keep(self, image: WholeImage, prediction: Prediction) -> None:
         if len(self.pictures) < PICTURES:

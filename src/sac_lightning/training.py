@@ -31,6 +31,7 @@ from sac_lightning.model.sac import SAC
 from sac_lightning.precision import chosen
 from sac_lightning.predictions import TestPredictions
 from sac_lightning.results import described, provenance, write_record
+from sac_lightning.separation.tuning import tune_checkpoint
 from sac_lightning.summary import training_table
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
@@ -109,6 +110,8 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
             **provenance(config),
         },
     )
+    # After the record, which does not depend on it: a run that is stopped here has all its figures.
+    tune_checkpoint(checkpoint, "watershed", trainer, task, data)
 
 
 def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:

@@ -9,21 +9,32 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sac_lightning.predictor import Nuclei
+from sac_lightning.separation.labels import Maps, labels_of_maps
+from sac_lightning.separation.thresholds import Components, Watershed
 from sac_lightning.slides.bands import Band, joined
-from sac_lightning.slides.label_map import label_map
 from sac_lightning.slides.strips import Strip
 
 
+def label_map(maps: Maps) -> NDArray[np.int32]:
+    return labels_of_maps(maps, Components())
+
+
 def strips(mask: NDArray[np.bool_], heights: list[int]) -> Iterator[Strip]:
-    """The mask as probabilities of 0.2 and 0.8, with a point at the left of every row."""
+    """The mask as probabilities of 0.2 and 0.8, without a prompt generator."""
+    return in_strips(np.where(mask, 0.8, 0.2).astype(np.float32), None, heights)
+
+
+def in_strips(
+    probability: NDArray[np.float32], generator: NDArray[np.float32] | None, heights: list[int]
+) -> Iterator[Strip]:
+    """Maps in strips of some heights; every row has its number for a colour."""
     top = 0
     for height in heights:
-        part = mask[top : top + height]
+        part = probability[top : top + height]
+        generated = None if generator is None else generator[top : top + height]
         grey = np.arange(top, top + len(part), dtype=np.uint16)[:, None] + np.zeros(part.shape, np.uint16)
-        points = np.array([[0, y] for y in range(top, top + len(part))], dtype=np.float32).reshape(-1, 2)
         rgb = np.zeros((*part.shape, 3), dtype=np.uint8)
-        yield Strip(grey, rgb, np.where(part, 0.8, 0.2).astype(np.float32), points, np.ones(len(part), np.int64))
+        yield Strip(grey, rgb, part, generated, np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         top += height
 
 
@@ -66,33 +77,56 @@ def test_a_nucleus_over_many_strips_comes_whole() -> None:
 
 def test_the_strips_may_be_joined_before_they_are_labelled() -> None:
     mask = np.random.default_rng(0).random((40, 10)) < 0.3
-    seen: list[Nuclei] = []
+    seen: list[Maps] = []
 
-    def label(nuclei: Nuclei) -> NDArray[np.int32]:
-        seen.append(nuclei)
-        return label_map(nuclei)
+    def label(maps: Maps) -> NDArray[np.int32]:
+        seen.append(maps)
+        return label_map(maps)
 
     bands = list(joined(strips(mask, [4] * 10), mask.shape, label, band_pixels=401, most_pixels=10**9))
     assert len(bands) == len(seen) == 1
     assert np.array_equal(seen[0].mask, mask)
     assert np.array_equal(bands[0].labels, label_map(seen[0]))
-    assert seen[0].points[:, 1].tolist() == list(range(40))
 
 
-def test_a_part_gets_the_points_of_its_rows() -> None:
+def test_what_is_not_complete_waits() -> None:
     mask = np.zeros((20, 6), dtype=bool)
     mask[7:12, 2:4] = True
-    seen: list[Nuclei] = []
+    seen: list[Maps] = []
 
-    def label(nuclei: Nuclei) -> NDArray[np.int32]:
-        seen.append(nuclei)
-        return label_map(nuclei)
+    def label(maps: Maps) -> NDArray[np.int32]:
+        seen.append(maps)
+        return label_map(maps)
 
     list(joined(strips(mask, [10, 10]), mask.shape, label, band_pixels=1, most_pixels=10**9))
-    assert seen[0].points[:, 1].tolist() == list(range(10))
-    assert not seen[0].mask.any(), "what is not complete waits"
-    assert seen[1].points[:, 1].tolist() == list(range(13)), "rows 7 to 19"
+    assert not seen[0].mask.any()
     assert seen[1].mask.sum() == 10
+
+
+def smooth(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Blobs of probability in [0, 1], some of them touching."""
+    field = ndimage.gaussian_filter(rng.random(shape), 1.5)
+    return ((field - field.min()) / np.ptp(field)).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.lists(st.integers(1, 9), min_size=2, max_size=9))
+def test_the_watershed_of_parts_is_that_of_the_whole(seed: int, has_generator: bool, heights: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (sum(heights), 30)
+    probability = smooth(rng, shape)
+    generator = np.clip(probability + 0.1 * smooth(rng, shape), 0, 1) if has_generator else None
+    separation = Watershed(mask=0.45, marker=0.6, min_area=3)
+
+    def label(maps: Maps) -> NDArray[np.int32]:
+        return labels_of_maps(maps, separation)
+
+    arguments = (shape, label, 1, 10**9, separation.mask)
+    labels = put_together(list(joined(in_strips(probability, generator, heights), *arguments)), shape)
+    whole = label(Maps(probability > 0.45, probability, generator))
+    pairs = np.unique(np.stack([labels.ravel(), whole.ravel()]), axis=1)
+    assert np.array_equal(labels > 0, whole > 0)
+    assert pairs.shape[1] == len(np.unique(labels)) == len(np.unique(whole)), "the numbers may differ, no more"
 
 
 def test_only_what_is_longer_than_memory_may_hold_is_cut() -> None:

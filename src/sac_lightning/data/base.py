@@ -142,8 +142,12 @@ class NucleiDataModule(LightningDataModule):
             return batch.to(device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
+    def whole_images(self, part: str) -> WholeImages:
+        """All images of a part, val or test, in every process of a distributed run."""
+        return WholeImages(self._ready_samples(part), self.view, self.experts, self.seed)
+
     def _whole_images(self, part: str) -> DataLoader[WholeImage]:
-        images = WholeImages(self._ready_samples(part), self.view, self.experts, self.seed)
+        images = self.whole_images(part)
         return DataLoader(
             images,
             batch_size=None,

@@ -1,7 +1,7 @@
 """What a graph's numbers do not say: how its images are cut, how its points are chosen, what it was made from."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sac_lightning.model.point_selection import PointSelection
@@ -21,12 +21,14 @@ class Description:
         checkpoint: SHA-256 of the checkpoint that it was made from.
         view: How it sees images.
         selection: How its automatic points are chosen, see PointSelection; None where it takes no points.
+        thresholds: By which it tells nuclei apart, see separation.thresholds.Stored.
     """
 
     model: str
     checkpoint: str
     view: View
     selection: dict[str, Any] | None
+    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int:
@@ -59,4 +61,6 @@ def read_description(text: str) -> Description:
         raise ValueError("no description of this version of the package") from error
     if not isinstance(description.view.crop, int | None):
         raise ValueError("the size of the windows is no whole number")
+    if not isinstance(description.thresholds, dict):
+        raise ValueError("the thresholds are none")
     return description

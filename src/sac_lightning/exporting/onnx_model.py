@@ -58,6 +58,7 @@ class OnnxSAC(SAC):
         self.encoder = encoder
         self.decoder = decoder
         self.point_selection = point_selection
+        self.dense = "generator_logits" in decoder.inputs
 
     def forward(
         self,
@@ -74,7 +75,7 @@ class OnnxSAC(SAC):
             point_labels = torch.cat([point_labels, expert_labels], dim=1)
         low_res_logits, iou = self.decode(image_embeddings, point_coords, point_labels, generator_logits)
         logits = F.interpolate(low_res_logits, images.shape[-2:], mode="bilinear", align_corners=False)
-        return Segmentation(logits, iou, generator_logits, point_coords, point_labels)
+        return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images (B, 3, S, S) RGB in 0..255 to their embeddings and the generator's logits (None without one).
@@ -94,14 +95,14 @@ class OnnxSAC(SAC):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See graphs.Decoder; the point of padding after the points is added here."""
+        """See SAC and graphs.Decoder; the point of padding after the points is added here."""
         if point_coords.shape[1]:
             point_coords, point_labels = (
                 F.pad(point_coords, (0, 0, 0, 1)),
                 F.pad(point_labels, (0, 1), value=PADDING),
             )
         prompts = {"point_coords": point_coords, "point_labels": point_labels}
-        if "generator_logits" in self.decoder.inputs and generator_logits is not None:
+        if self.dense and generator_logits is not None:
             prompts["generator_logits"] = generator_logits
         low_res_logits, iou = self.decoder(image_embeddings=image_embeddings, **prompts)
         return low_res_logits, iou

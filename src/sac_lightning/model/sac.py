@@ -26,6 +26,7 @@ class Segmentation:
         point_coords: (B, N, 2) xy in input pixels, the prompts given to the decoder: automatic points first,
             expert points after them. N may be 0.
         point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+        image_embeddings: (B, 256, h, w), for SAC.decode to answer other prompts, or None where there are none.
     """
 
     logits: Tensor
@@ -33,6 +34,7 @@ class Segmentation:
     generator_logits: Tensor | None
     point_coords: Tensor
     point_labels: Tensor
+    image_embeddings: Tensor | None = None
 
 
 class SAC(nn.Module):
@@ -99,6 +101,28 @@ class SAC(nn.Module):
         if expert_coords is not None and expert_labels is not None:
             point_coords = torch.cat([point_coords, expert_coords], dim=1)
             point_labels = torch.cat([point_labels, expert_labels], dim=1)
+        low_res_logits, iou = self.decode(image_embeddings, point_coords, point_labels, generator_logits)
+        logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+        return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+
+    def decode(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        generator_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One mask per image embedding and prompt set.
+
+        Args:
+            image_embeddings: (B, 256, h, w).
+            point_coords: (B, N, 2) xy in input pixels.
+            point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+            generator_logits: (B, 1, m, m), which a model with a dense prompt needs.
+
+        Returns:
+            low_res_logits (B, 1, 4h, 4w) and iou (B,).
+        """
         image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(
             point_coords, point_labels, mask_logits=generator_logits if self.dense else None
         )
@@ -109,8 +133,7 @@ class SAC(nn.Module):
             dense_embeddings,
             multimask_output=False,
         )
-        logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
-        return Segmentation(logits, iou[:, 0], generator_logits, point_coords, point_labels)
+        return low_res_logits, iou[:, 0]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) in 0..255 with SAM's pixel mean and standard deviation taken out."""

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.predictor import Nuclei
 from sac_lightning.scores import THRESHOLD
+from sac_lightning.separation.labels import Maps
 from sac_lightning.slides.slide import Pixels
 from sac_lightning.slides.strips import Strip
 
@@ -48,27 +48,27 @@ class Band:
 def joined(
     strips: Iterable[Strip],
     size: tuple[int, int],
-    label: Callable[[Nuclei], NDArray[np.int32]],
+    label: Callable[[Maps], NDArray[np.int32]],
     band_pixels: int,
     most_pixels: int,
+    threshold: float = THRESHOLD,
 ) -> Iterator[Band]:
     """Labels the nuclei of an image that comes in strips.
 
     Args:
         strips: From top to bottom, all the width.
         size: Height and width of the image.
-        label: See label_map.label_map.
+        label: Maps to labels; a nucleus of its must lie in one connected region of the mask.
         band_pixels: From how many pixels on a band is closed; such as BAND_PIXELS.
         most_pixels: How many are waited for at most until a nucleus is complete; such as MOST_PIXELS.
+        threshold: The mask is where the probability is greater.
     """
     waiting: list[Strip] = []
     height, width = size
     labels = np.zeros((0, width), dtype=np.int32)  # of the waiting rows, as far as they have been labelled
-    points, signs = np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.int64)
     top = count = 0
     for strip in strips:
         waiting.append(strip)
-        points, signs = np.concatenate([points, strip.points]), np.concatenate([signs, strip.labels])
         rows = sum(len(strip.raw) for strip in waiting)
         is_last = top + rows == height
         if rows * width < band_pixels and not is_last:
@@ -76,21 +76,22 @@ def joined(
         raw, rgb, probability = (
             np.concatenate([getattr(strip, name) for strip in waiting]) for name in ("raw", "rgb", "probability")
         )
+        generated = [strip.generator_probability for strip in waiting if strip.generator_probability is not None]
+        generator = np.concatenate(generated) if generated else None
         known = np.zeros((rows, width), dtype=np.int32)
         known[: len(labels)] = labels
-        mask = (probability > THRESHOLD) & (known == 0)
+        mask = (probability > threshold) & (known == 0)
         final = rows
         if not is_last and rows * width < most_pixels:
             final = _without_open_regions(mask)
-        inside = (points[:, 1] >= top - 0.5) & (points[:, 1] < top + rows - 0.5)
-        local = points[inside] - np.array([0, top], dtype=np.float32)
-        new = label(Nuclei(mask=mask, probability=probability, points=local, labels=signs[inside]))
+        new = label(Maps(mask, probability, generator))
         new = np.where(new > 0, new + count, 0).astype(np.int32)
         count = max(count, int(new.max(initial=0)))
         known += new
         yield Band(top, final, raw, rgb, probability, known, new)
         labels, top = known[final:], top + final
-        waiting = [Strip(raw[final:], rgb[final:], probability[final:], strip.points[:0], strip.labels[:0])]
+        below = None if generator is None else generator[final:]
+        waiting = [Strip(raw[final:], rgb[final:], probability[final:], below, strip.points[:0], strip.labels[:0])]
 
 
 def _without_open_regions(mask: NDArray[np.bool_]) -> int:

@@ -1,21 +1,65 @@
 """Which nucleus each pixel belongs to: the one place where the predict command decides on instances."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.instances import connected_components
-from sac_lightning.predictor import Nuclei
+from sac_lightning.predictor import Predictor
+from sac_lightning.separation.every_prompt import refuse_size
+from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
+from sac_lightning.separation.thresholds import EveryPrompt
+from sac_lightning.slides.slide import Slide
+from sac_lightning.slides.strips import Strip, segmented
+from sac_lightning.slides.tone import Tone
 
 
-def label_map(nuclei: Nuclei) -> NDArray[np.int32]:
-    """The nuclei of an image, or of a part of one that cuts none of the mask's connected regions.
+@dataclass(frozen=True)
+class Labelling:
+    """What bands.joined needs to label the nuclei of an image.
 
-    A nucleus must lie in one connected region (8-connectivity) of the mask: large images come in parts.
+    Attributes:
+        strips: The image, from top to bottom.
+        label: A part of it that cuts no connected region of the mask to the labels (H, W) of its nuclei.
+        threshold: The mask is where the probability is greater.
+    """
+
+    strips: Iterator[Strip]
+    label: Callable[[Maps], NDArray[np.int32]]
+    threshold: float
+
+
+def labelled(
+    predictor: Predictor,
+    slide: Slide,
+    tone: Tone,
+    points: NDArray[np.float32],
+    progress: Callable[[int], object] = lambda windows: None,
+) -> Labelling:
+    """The nuclei of an image by the predictor's method.
+
+    Components and watershed look at one connected region of the mask at a time, so a large image comes in parts.
+    Prompts that are decoded by themselves need the embeddings of the whole image: it is one part, and not large.
 
     Args:
-        nuclei: Mask, probability and prompts.
+        predictor: The model, its view, its device and its method.
+        slide: The image.
+        tone: Its 8-bit colours.
+        points: (N, 3) expert points, xy in image pixels and label.
+        progress: Is told how many windows have been seen since it was told last.
 
-    Returns:
-        (H, W) int32, 0 = background, the nuclei numbered 1 to n without gaps.
+    Raises:
+        UserError: Every prompt is to be decoded by itself, and the image is large or there are expert points.
     """
-    return connected_components(nuclei.mask)
+    separation = predictor.separation
+    if not isinstance(separation, EveryPrompt):
+        strips = segmented(predictor, slide, tone, points, progress=progress)
+        return Labelling(strips, partial(labels_of_maps, separation=separation), mask_threshold(separation))
+    refuse_size(slide.height, slide.width)
+    raw = slide.read(0, slide.height)
+    rgb = tone.rgb(raw)
+    nuclei = predictor.segment(rgb, points[:, :2], points[:, 2])
+    strip = Strip(raw, rgb, nuclei.probability, None, nuclei.points, nuclei.labels)
+    return Labelling(iter([strip]), lambda maps: nuclei.instances, mask_threshold(separation))

@@ -10,11 +10,11 @@ from tqdm import tqdm
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Predictor
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, joined
-from sac_lightning.slides.label_map import label_map
+from sac_lightning.slides.label_map import labelled
 from sac_lightning.slides.open_slide import open_slide
 from sac_lightning.slides.results import OutputFolder, Results
 from sac_lightning.slides.slide import Slide
-from sac_lightning.slides.strips import Strip, segmented
+from sac_lightning.slides.strips import Strip
 from sac_lightning.slides.tone import tone_of
 
 # From so many windows on they have a progress bar of their own.
@@ -63,7 +63,15 @@ def _segment(
         tqdm(total=windows, desc=stem, unit="window", leave=False, disable=windows < MANY_WINDOWS) as bar,
     ):
         tone = tone_of(slide, predictor.view.stretch)
-        strips = segmented(predictor, slide, tone, points, progress=bar.update)
-        for band in joined(noted(strips), (slide.height, slide.width), label_map, BAND_PIXELS, MOST_PIXELS):
+        labelling = labelled(predictor, slide, tone, points, progress=bar.update)
+        bands = joined(
+            noted(labelling.strips),
+            (slide.height, slide.width),
+            labelling.label,
+            BAND_PIXELS,
+            MOST_PIXELS,
+            labelling.threshold,
+        )
+        for band in bands:
             results.add(band)
         results.finish(np.concatenate(coords), np.concatenate(signs))

@@ -20,6 +20,7 @@ from sac_lightning.model.point_selection import PADDING
 from sac_lightning.predictor import Predictor, experts_in_windows
 from sac_lightning.slides.slide import Pixels, Slide
 from sac_lightning.slides.tone import Tone
+from sac_lightning.view import Window
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
 MAX_WINDOW_PIXELS = 2**26
@@ -33,6 +34,7 @@ class Strip:
         raw: (n, W) or (n, W, 3) in the file's own numbers.
         rgb: (n, W, 3) uint8.
         probability: (n, W) float32 in [0, 1].
+        generator_probability: (n, W) float32, the prompt generator's own, or None without one.
         points: (N, 2) xy in image pixels, of the windows that have been seen since the strip before; those that
             lie in this strip's rows came with it or before it.
         labels: (N,) 1 nucleus, 0 background.
@@ -41,6 +43,7 @@ class Strip:
     raw: Pixels
     rgb: NDArray[np.uint8]
     probability: NDArray[np.float32]
+    generator_probability: NDArray[np.float32] | None
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -86,8 +89,9 @@ def segmented(
         moved = [replace(window, top=window.top - rows.top) for window in batch]
         part = _part(experts, start, batch_size)
         output, scale = _segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
+        generated = output.generator_logits
         for i, (window, in_rows) in enumerate(zip(batch, moved, strict=True)):
-            rows.blend.add(output.logits[i], in_rows)
+            rows.add(output.logits[i], None if generated is None else generated[i], in_rows)
             real = output.point_labels[i] != PADDING
             corner = _corner(window, predictor.device)
             found.append(
@@ -107,6 +111,7 @@ class _Rows:
         self.rgb = tone.rgb(self.raw)
         self.pixels = torch.zeros(3, 0, slide.width, device=device)
         self.blend = _Blend(0, slide.width, device)
+        self.generator_blend: _Blend | None = None
 
     def reach(self, bottom: int) -> None:
         """Reads on to this row or a few more, or to the last."""
@@ -119,8 +124,20 @@ class _Rows:
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
         empty = self.pixels.new_zeros(len(raw), self.slide.width)
-        self.blend.sum, self.blend.weight = (torch.cat([x, empty]) for x in (self.blend.sum, self.blend.weight))
+        for blend in self._blends():
+            blend.sum, blend.weight = torch.cat([blend.sum, empty]), torch.cat([blend.weight, empty])
         self.bottom = bottom
+
+    def add(self, logits: Tensor, generator_logits: Tensor | None, window: Window) -> None:
+        """Adds what was said of a window, whose top is counted from these rows' first."""
+        self.blend.add(logits, window)
+        if generator_logits is not None:
+            if self.generator_blend is None:
+                self.generator_blend = _Blend(len(self.raw), self.slide.width, self.pixels.device)
+            self.generator_blend.add(generator_logits, window)
+
+    def _blends(self) -> list[_Blend]:
+        return [self.blend] if self.generator_blend is None else [self.blend, self.generator_blend]
 
     def taken(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
         """Gives away the rows above ``bottom``, with the points that have been found."""
@@ -128,15 +145,23 @@ class _Rows:
         strip = Strip(
             raw=self.raw[:count],
             rgb=self.rgb[:count],
-            probability=(self.blend.sum[:count] / self.blend.weight[:count]).cpu().numpy(),
+            probability=_mean(self.blend, count),
+            generator_probability=None if self.generator_blend is None else _mean(self.generator_blend, count),
             points=torch.cat([coords for coords, _ in found]).cpu().numpy(),
             labels=torch.cat([labels for _, labels in found]).cpu().numpy(),
         )
         self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
         self.pixels = self.pixels[:, count:].clone()
-        self.blend.sum, self.blend.weight = self.blend.sum[count:].clone(), self.blend.weight[count:].clone()
+        for blend in self._blends():
+            blend.sum, blend.weight = blend.sum[count:].clone(), blend.weight[count:].clone()
         self.top = bottom
         return strip
+
+
+def _mean(blend: _Blend, count: int) -> NDArray[np.float32]:
+    """The first rows (count, W) of what has been blended."""
+    mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count]).cpu().numpy()
+    return mean
 
 
 def _refuse_large_window(pixels: int) -> None:

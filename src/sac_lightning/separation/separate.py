@@ -1,0 +1,38 @@
+"""A prediction to its label map, by whichever method."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from sac_lightning.inference import Prediction
+from sac_lightning.separation.every_prompt import candidates
+from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
+from sac_lightning.separation.suppression import painted, suppressed
+from sac_lightning.separation.thresholds import EveryPrompt, Separation
+from sac_lightning.view import View
+
+
+def separated(model: nn.Module, prediction: Prediction, view: View, separation: Separation) -> NDArray[np.int32]:
+    """The nuclei of an image.
+
+    Args:
+        model: That predicted.
+        prediction: For EveryPrompt with the embeddings.
+        view: That it was made by.
+        separation: The method and its thresholds.
+
+    Returns:
+        (H, W) int32, 0 = background, the nuclei numbered 1 to n without gaps.
+    """
+    if isinstance(separation, EveryPrompt):
+        kept = suppressed(candidates(model, prediction, view), separation.overlap)
+        height, width = prediction.probability.shape
+        return painted(kept, (height, width), separation.score, separation.min_area)
+    return labels_of_maps(maps_of(prediction, mask_threshold(separation)), separation)
+
+
+def maps_of(prediction: Prediction, threshold: float) -> Maps:
+    """The maps of a whole image, its mask at a threshold."""
+    probability = prediction.probability.cpu().numpy()
+    generator = prediction.generator_probability
+    return Maps(probability > threshold, probability, None if generator is None else generator.cpu().numpy())
