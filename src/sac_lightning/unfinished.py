@@ -7,6 +7,7 @@ long as it lives. A run without a record whose lock is free, and that has a chec
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ from sac_lightning.whole_file import remove_partial_files, whole_file
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 IDENTITY, LOCK, RECORD = "run.json", "run.lock", "results.json"
 LAST = Path("checkpoints") / "last.ckpt"
+FOREIGN = "foreign_checkpoint"
+"""In the note: when the last.ckpt was written that lay there before the run began."""
+
+_held: set[int] = set()
 
 
 def is_first_process() -> bool:
@@ -52,8 +57,11 @@ def is_unfinished(run: Path, identity: Mapping[str, str]) -> bool:
     """Whether a run of this identity was interrupted after its first epoch, and nobody is at it."""
     if _last(run, identity) is None:
         return False
-    with held(run / LOCK) as lock:
-        return lock is not None
+    try:
+        with held(run / LOCK) as lock:
+            return lock is not None
+    except OSError:  # Somebody else's, which we may only read.
+        return False
 
 
 @contextmanager
@@ -68,29 +76,52 @@ def begun(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
         The checkpoint to go on from, where this very run was interrupted in this folder.
 
     Raises:
-        UserError: Another process is at it.
+        UserError: Another process is at it, or it cannot be written to.
     """
     identity = identity_of(config)
     if not is_first_process():
         yield _last(run, identity)
         return
-    run.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(run)
     with held(run / LOCK) as lock:
         if lock is None:
             raise UserError(f"another process is at {run}: wait for it, or choose another output_dir")
         for folder in (run, run / LAST.parent, run / "test"):
             remove_partial_files(folder)
         last = _last(run, identity)
+        # A checkpoint of whoever had this folder before must not be taken for this run's later on.
+        foreign = None if last is not None else _written(run / LAST)
         with whole_file(run / IDENTITY) as partial:
-            partial.write_text(json.dumps(identity), encoding="utf-8")
+            partial.write_text(json.dumps({**identity, FOREIGN: foreign}), encoding="utf-8")
         yield last
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Makes a folder, and refuses by a UserError one in which no file can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
 
 
 def _last(run: Path, identity: Mapping[str, str]) -> Path | None:
     """The checkpoint to go on from, of a run of this identity that has no record yet."""
-    if (run / RECORD).exists() or not (run / LAST).exists() or _read(run / IDENTITY) != identity:
+    note, written = _read(run / IDENTITY), _written(run / LAST)
+    if (run / RECORD).exists() or written is None or not isinstance(note, dict):
+        return None
+    if note.pop(FOREIGN, None) == written or note != identity:
         return None
     return run / LAST
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written, in nanoseconds; None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
@@ -99,13 +130,27 @@ def held(path: Path) -> Iterator[int | None]:
 
     A lock of the operating system goes with its last holder: nothing is left behind by a process that was killed.
     """
-    with path.open("w", encoding="utf-8") as file:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield None
             return
-        yield file.fileno()
+        _held.add(descriptor)
+        yield descriptor
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _let_go() -> None:
+    """Lets a forked process hold no lock: one that loads data lives seconds longer than a run that was killed."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _read(path: Path) -> Any:

@@ -1,9 +1,11 @@
-"""Lightning's checkpoints, written whole or not at all."""
+"""Lightning's checkpoints, written whole or not at all, and the last one after every epoch."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from sac_lightning.errors import UserError
@@ -36,3 +38,19 @@ class WholeCheckpoints(TorchCheckpointIO):
                 f"{target} cannot be written ({reason}): make room and start the same command again, "
                 "it goes on with the last epoch that was saved"
             ) from error
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes what a run goes on from after every epoch.
+
+    ModelCheckpoint's ``save_last`` writes it together with a new best one alone: with a patience of ten epochs, a
+    run that is killed would lose as many.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Args: path: of the file."""
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves, after the best checkpoint's callback, whose state belongs to it."""
+        trainer.save_checkpoint(self.path)
