@@ -51,6 +51,11 @@ class LastCheckpoint(Checkpoint):
         """Args: path: of the file."""
         self.path = path
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Trains no further where the run had stopped early, which Lightning keeps in mind without stopping."""
+        if any(callback.stopped_epoch > 0 for callback in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves, after the best checkpoint's callback, whose state belongs to it."""
         trainer.save_checkpoint(self.path)
