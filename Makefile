@@ -1,17 +1,21 @@
 # make demo: from a fresh clone to a trained, tested SAC and a picture.   make test: every test.
+# make stress: 25 trainings killed at all moments, each resumed, compared to the last bit with an undisturbed one.
 # Both make .venv from the pinned versions of constraints.txt; a second call installs nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test stress lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sac_lightning.train hydra.run.dir=outputs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+stress: $(INSTALLED)
+	SAC_KILLS=25 $(BIN)/python -m pytest -s tests/faults/test_kill_and_resume.py -k again_and_again
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -164,6 +165,13 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
         PYTHONPATH=f"{site}{os.pathsep}{dependencies}",
     )
     assert "scale: cpu, paper" in help_of_train.stdout, help_of_train.stderr
+
+
+def test_a_wheel_holds_every_package() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    source = REPOSITORY / "src"
+    found = {".".join(file.parent.relative_to(source).parts) for file in source.rglob("__init__.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == found | {"sac_lightning.conf"}
 
 
 def copy_sources(target: Path) -> None:

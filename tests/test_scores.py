@@ -206,18 +206,18 @@ def scored(names: str) -> Scores:
 
 
 def figures_of(name: str, dice: float, iou: float, *pixels: int) -> dict[str, Any]:
-    names = ("true_positives", "false_positives", "false_negatives")
+    names = ("true_positives", "false_positives", "false_negatives", "pixels")
     return {"name": name, "dice": pytest.approx(dice), "iou": pytest.approx(iou)} | dict(
         zip(names, pixels, strict=True)
     )
 
 
 EXPECTED = [
-    figures_of("a", 1 / 2, 1 / 3, 1, 1, 1),
-    figures_of("b", 0, 0, 0, 1, 2),
-    figures_of("c", 1, 1, 2, 0, 0),
-    figures_of("d", 1 / 2, 1 / 3, 1, 2, 0),
-    figures_of("e", 1, 1, 0, 0, 0),
+    figures_of("a", 1 / 2, 1 / 3, 1, 1, 1, 6),
+    figures_of("b", 0, 0, 0, 1, 2, 6),
+    figures_of("c", 1, 1, 2, 0, 0, 6),
+    figures_of("d", 1 / 2, 1 / 3, 1, 2, 0, 4),
+    figures_of("e", 1, 1, 0, 0, 0, 6),
 ]
 
 

@@ -104,17 +104,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: It is not there, cannot be read, or is not one of this package's.
     """
+    content = read_without_running(path)
+    if not isinstance(content, dict) or KEY not in content:
+        raise UserError(f"{path} is no checkpoint of sac_lightning: give a .ckpt that its train command wrote")
+    return content
+
+
+def read_without_running(path: Path) -> Any:
+    """Whatever a file of torch holds; UserError where it is not there, cannot be read, or would run code."""
     if not path.is_file():
         raise UserError(f"the checkpoint {path} does not exist: give the path of a .ckpt file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # What torch raises over a damaged or hostile file is open-ended.
         raise UserError(
             f"{path} cannot be read as a checkpoint, or would run code: give one of this package's"
         ) from error
-    if not isinstance(content, dict) or KEY not in content:
-        raise UserError(f"{path} is no checkpoint of sac_lightning: give a .ckpt that its train command wrote")
-    return content
 
 
 def store_thresholds(path: Path, tuned: Tuned) -> None:

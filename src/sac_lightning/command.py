@@ -1,5 +1,6 @@
 """What every command has in common: its Hydra configuration, its late start of the work, and its way to fail."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,17 @@ from sac_lightning.errors import UserError
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
+
+# What the operating system says of a disk or a folder, and not of us, with the remedy.
+FULL = "make room there and start the same command again; what was written before is whole"
+FORBIDDEN = "change who may write there, or choose another folder"
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: FORBIDDEN,
+    errno.EACCES: FORBIDDEN,
+    errno.EPERM: FORBIDDEN,
+}
 
 Check = Callable[[DictConfig], object]
 
@@ -105,7 +117,7 @@ def _one_sentence() -> Iterator[None]:
     """Turns an error that is the user's into one sentence and status 1."""
     try:
         yield
-    except (UserError, InstantiationException, OmegaConfBaseException) as error:
+    except (UserError, OSError, InstantiationException, OmegaConfBaseException) as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
@@ -119,5 +131,7 @@ def _sentence(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{error.filename or 'a file'} cannot be written ({error.strerror}): {REMEDIES[error.errno]}"
     cause = error.__cause__
     return _sentence(cause) if cause is not None else None

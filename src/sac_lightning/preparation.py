@@ -10,12 +10,15 @@ All is first written to a hidden folder of the root, so that a bad input leaves 
 """
 
 import csv
+import fcntl
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -80,7 +83,7 @@ class Row:
 
 
 def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = False) -> list[Row]:
-    """Converts a data set to ``<root>/<dataset>``.
+    """Converts a data set to ``<root>/<dataset>``; of several processes that do it at once, one does it.
 
     Args:
         dataset: ``dsb2018``, ``monuseg`` or ``glas``.
@@ -105,12 +108,38 @@ def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = Fal
     reading = owner.read(owner.obtain(root / "downloads") if source is None else source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{dataset}-", dir=target.parent) as folder:
-            rows = _written(reading, Path(folder))
-            _moved(Path(folder), target)
+        with _alone(target.parent):
+            if not overwrite and (target / "manifest.csv").exists():
+                return _read_rows(target / "manifest.csv")  # Another process has just done it.
+            return _converted(dataset, reading, target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error}): name another root.") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process is at a folder. The lock is the folder's own: no file is left of it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _converted(dataset: str, reading: Reading, target: Path) -> list[Row]:
+    """Writes a data set beside its place, and then puts it there."""
+    with tempfile.TemporaryDirectory(prefix=f".{dataset}-", dir=target.parent) as folder:
+        rows = _written(reading, Path(folder))
+        _moved(Path(folder), target)
     return rows
+
+
+def _read_rows(manifest: Path) -> list[Row]:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    numbers = ("height", "width", "instances")
+    return [Row(**{**line, **{name: int(line[name]) for name in numbers}}) for line in lines]  # type: ignore[arg-type]
 
 
 def summary(dataset: str, rows: list[Row], manifest: Path) -> str:

@@ -10,6 +10,7 @@ NOT_HASHED = (
     "activation_checkpointing",
     "experiment",
     "features",
+    "folder",
     "logger",
     "output_dir",
     "recipe",

@@ -1,11 +1,10 @@
 """Sweeps that survive: each job of a multirun in a process of its own, and none done twice.
 
 A job's run lies in ``<runs>/<dataset>/<method>/<configuration>-<code>``, whichever sweep it belongs to. Where the
-record is there already, the job is skipped. Whoever works on a run holds the lock beside its folder, so that
-a second sweep passes it by. A failed job does not stop the others.
+record is there already, the job is skipped; where it was interrupted, it goes on. Whoever works on a run holds the
+lock beside its folder, so that a second sweep passes it by. A failed job does not stop the others.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from rich.table import Table
 from sac_lightning.code_version import code_version
 from sac_lightning.configuration import plain
 from sac_lightning.run_identity import config_hash
+from sac_lightning.unfinished import held, identity_of, is_unfinished
 from sac_lightning.whole_file import whole_file
 
 DONE, RECORDED, FAILED, BUSY = "done", "recorded before", "failed", "run elsewhere"
@@ -118,12 +118,15 @@ def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -
             return BUSY
         if is_recorded(folder, config):
             return RECORDED
-        # What an interrupted run has left would mix with what comes.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
         log = folder / "console.log"
-        say(f"#{number} {name}: started, its output is in {log}")
-        with log.open("w", encoding="utf-8") as output, _share_of_the_machine() as environment:
+        if is_unfinished(folder, identity_of(config)):
+            say(f"#{number} {name}: goes on where it was interrupted, its output is in {log}")
+        else:
+            # What a run has left that cannot go on would mix with what comes.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            say(f"#{number} {name}: started, its output is in {log}")
+        with log.open("a", encoding="utf-8") as output, _share_of_the_machine() as environment:
             finished = subprocess.run(
                 job_command(folder),
                 cwd=HydraConfig.get().runtime.cwd,
@@ -143,21 +146,6 @@ def job_command(folder: Path) -> list[str]:
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     overrides = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{quoted}'"]
     return [sys.executable, "-m", "sac_lightning.train", *overrides]
-
-
-@contextmanager
-def held(path: Path) -> Iterator[int | None]:
-    """Holds a lock file and gives its descriptor, or None at once where someone else holds it.
-
-    A lock of the operating system goes with its last holder: nothing is left behind by a process that was killed.
-    """
-    with path.open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        yield file.fileno()
 
 
 @contextmanager

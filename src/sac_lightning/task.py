@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sac_lightning.baselines.network import Network
 from sac_lightning.checkpoint import KEY, PREFIX, trained_state
 from sac_lightning.data.sample import TrainingBatch, WholeImage
+from sac_lightning.errors import UserError
 from sac_lightning.inference import Experts, Prediction, run_model, segment
 from sac_lightning.losses import segmentation_losses
 from sac_lightning.model.sac import SAC
@@ -21,6 +22,7 @@ from sac_lightning.scores import Scores
 from sac_lightning.separation.separate import separated
 from sac_lightning.separation.thresholds import EveryPrompt, Separation
 from sac_lightning.view import View
+from sac_lightning.whole_checkpoints import LastCheckpoint
 
 PICTURES = 4
 
@@ -74,11 +76,28 @@ class SegmentationTask(LightningModule):
         """The sum of the losses of a batch."""
         losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise UserError(self._broken_off(batch, losses))
         logged = {f"train/{name}_loss": loss.detach() for name, loss in losses.items()}
         logged["train/loss"] = total.detach()
         self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["names"]))
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
+
+    def _broken_off(self, batch: TrainingBatch, losses: Mapping[str, Tensor]) -> str:
+        """Why the training cannot go on: a step with such a loss would leave no number in the weights."""
+        values = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in losses.items())
+        return (
+            f"the loss is no finite number ({values}) in epoch {self.current_epoch + 1}, on the images "
+            f"{', '.join(sorted(set(batch['names'])))}: look at them, lower optimizer.lr, or choose "
+            f"trainer.precision=32-true; the last good checkpoint is {self._last_good()}"
+        )
+
+    def _last_good(self) -> str:
+        paths = [
+            callback.path for callback in self.trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)
+        ]
+        return ", ".join(str(path) for path in paths if path.is_file()) or "none yet"
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
         """The parts of the loss of a batch: a compared network knows its own, the others have SAC's."""
@@ -185,8 +204,19 @@ class SegmentationTask(LightningModule):
         return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what trained, and what is needed to build the model again."""
+        """Keeps what trained, and what is needed to build the model again.
+
+        Raises:
+            UserError: A weight is no finite number; the checkpoint before is the last good one.
+        """
         state = trained_state(self.model, self.base)
+        spoilt = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        if spoilt:
+            raise UserError(
+                f"after epoch {self.current_epoch + 1} the weights {spoilt[0]} are no finite numbers: "
+                "lower optimizer.lr, or choose trainer.precision=32-true; "
+                f"the last good checkpoint is {self._last_good()}"
+            )
         checkpoint["state_dict"] = {f"{PREFIX}{name}": tensor for name, tensor in state.items()}
         base = None if self.base is None else dict(self.base)
         checkpoint[KEY] = {"settings": dict(self.settings), "base": base}

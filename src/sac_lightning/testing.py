@@ -1,5 +1,6 @@
 """A model on the test set of a data module, and the record of it: the same for train and evaluate."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.model.sac import SAC
 from sac_lightning.picture import write_examples
 from sac_lightning.results import described, environment, parameter_counts, write_record
+from sac_lightning.scores import collapsed
 from sac_lightning.task import SegmentationTask
 from sac_lightning.wandb_view import summarise
 
 PROMPT = "prompt_"
+
+log = logging.getLogger(__name__)
 
 
 def tested_and_recorded(
@@ -49,6 +53,7 @@ def tested_and_recorded(
         "prompt_quality": {name.removeprefix(PROMPT): value for name, value in prompts.items()},
         "images": task.image_scores,
         "test_images": len(task.image_scores),
+        "collapsed": collapsed(task.image_scores),
         "parameters": parameter_counts(task.model),
         "precision": task.settings.get("precision"),
         **environment(task.device),
@@ -57,6 +62,8 @@ def tested_and_recorded(
         "imagenet_weights": task.settings.get("imagenet_weights"),
         **about,
     }
+    if record["collapsed"] is not None:
+        log.warning("the prediction has collapsed: nearly every test pixel is %s", record["collapsed"])
     write_examples(output_dir / "examples.png", task.pictures)
     write_record(output_dir / "results.json", record)
     summarise(trainer.loggers, record)

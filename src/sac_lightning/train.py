@@ -1,13 +1,15 @@
 """``python -m sac_lightning.train``: fit, test the best checkpoint, write ``results.json``."""
 
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from sac_lightning.arguments import refuse_arguments
 from sac_lightning.command import command, existing
-from sac_lightning.configuration import config_dir
+from sac_lightning.configuration import config_dir, plain
 from sac_lightning.errors import UserError
+from sac_lightning.unfinished import is_first_process, refuse_unwritable, unfinished_run
 
 
 def check(cfg: DictConfig) -> None:
@@ -20,6 +22,23 @@ def check(cfg: DictConfig) -> None:
             raise UserError(
                 f"{argument} has no say with recipe=own, as {cfg.model.name} brings its own: add recipe=shared"
             )
+    go_on(cfg)
+
+
+def go_on(cfg: DictConfig) -> None:
+    """Lets the program run in the folder of the same training that was interrupted, if there is one.
+
+    A sweep does so for each of its jobs, a training whose folder was given finds itself there, and the processes
+    of a distributed training get their folder from the first.
+    """
+    own = ("-", "hydra.", "output_dir=", "resume=", "+experiment=")
+    if any(argument.startswith(own) for argument in sys.argv[1:]) or not is_first_process():
+        return
+    refuse_unwritable(Path(cfg.folder))  # Hydra, which makes the run's folder there, would say it in a page.
+    run = unfinished_run(Path(cfg.folder), plain(cfg))
+    if run is not None:
+        print(f"Going on with {run}, which was interrupted. To start anew, remove it.")
+        sys.argv.append(f"hydra.run.dir='{run}'")
 
 
 main = command("train", "sac_lightning.training:train", check, job="sac_lightning.sweep:run_job")

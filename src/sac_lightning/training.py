@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
@@ -35,8 +35,10 @@ from sac_lightning.separation.tuning import tune_checkpoint
 from sac_lightning.summary import training_table
 from sac_lightning.task import SegmentationTask
 from sac_lightning.testing import tested_and_recorded
+from sac_lightning.unfinished import begun
 from sac_lightning.view import View
 from sac_lightning.wandb_view import WandbView, make_loggers
+from sac_lightning.whole_checkpoints import LastCheckpoint, WholeCheckpoints
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,20 @@ def train(cfg: DictConfig) -> None:
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
+    with begun(Path(cfg.output_dir), config) as interrupted:
+        if interrupted is not None and cfg.resume is None:
+            log.info("Going on from %s", interrupted)
+            cfg.resume = str(interrupted)
+        run(cfg, config)
+
+
+def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
+    """Trains, tests and records.
+
+    Args:
+        cfg: The configuration.
+        config: The same, plain, as the record has it.
+    """
     if cfg.features is not None:
         refuse_features_of_training(config)
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -75,10 +91,13 @@ def train(cfg: DictConfig) -> None:
         precision=settings["precision"],
         callbacks=callbacks,
         logger=make_loggers(cfg.logger, config),
+        plugins=[WholeCheckpoints()],
     )
     if trainer.is_global_zero:
         announce(model, settings)
     checkpoint = fit(trainer, task, data, cfg)
+    # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
+    tune_checkpoint(checkpoint, "watershed", trainer, task, data)
     tested_and_recorded(
         trainer,
         task,
@@ -93,8 +112,6 @@ def train(cfg: DictConfig) -> None:
             **provenance(config),
         },
     )
-    # After the record, which does not depend on it: a run that is stopped here has all its figures.
-    tune_checkpoint(checkpoint, "watershed", trainer, task, data)
 
 
 def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
@@ -112,7 +129,7 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
 
 
 def make_callbacks(cfg: DictConfig) -> list[Callback]:
-    """The configured callbacks.
+    """The configured callbacks, of which ``save_last`` is understood as after every epoch.
 
     Raises:
         UserError: One of them would choose by a test metric.
@@ -120,7 +137,10 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
     callbacks = list(instantiate(cfg.callbacks).values())
     for callback in callbacks:
         refuse_test_metric(type(callback).__name__, getattr(callback, "monitor", None))
-    return callbacks
+    saving = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.save_last]
+    for callback in saving:
+        callback.save_last = False
+    return callbacks + [LastCheckpoint(Path(str(callback.dirpath)) / "last.ckpt") for callback in saving]
 
 
 def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
@@ -204,6 +224,8 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
         The checkpoint of these weights; of a method without anything to train, one is written all the same.
     """
     if any(parameter.requires_grad for parameter in task.model.parameters()):
+        if cfg.resume is not None:
+            data.first_epoch = int(read_checkpoint(Path(cfg.resume))["epoch"]) + 1
         with warnings.catch_warnings():
             # Our loaders are short of workers on purpose, and a run goes on in the folder that it began in.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")

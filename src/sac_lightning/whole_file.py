@@ -12,8 +12,9 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, beside ``path``, that takes its place when the block ends well.
 
-    After an error ``path`` is what it was before, and nothing is left beside it. Of several that write it at once,
-    on whichever machine, the last to end stays.
+    After an error ``path`` is what it was before, and nothing is left beside it. After a crash of the machine it
+    is the old one or the new one, as the new one is on the disk before it gets the name. Of several that write it
+    at once, on whichever machine, the last to end stays.
 
     Args:
         path: Of the file; its folder exists.
@@ -21,8 +22,30 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield partial
+        _flush(partial)
         os.replace(partial, path)
+        _flush(path.parent)
+    except OSError as error:
+        # A person knows the file by its own name; of a full disk the system gives none at all.
+        if error.filename in (None, str(partial), partial):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Removes what a process that was killed in the middle of ``whole_file`` has left in a folder."""
+    for partial in folder.glob(".*.part"):
         partial.unlink(missing_ok=True)
 
 

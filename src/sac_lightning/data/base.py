@@ -30,7 +30,11 @@ class Splits:
 
 
 class NucleiDataModule(LightningDataModule):
-    """Images with label maps, seen through a view. A data set says in ``splits`` which samples it has."""
+    """Images with label maps, seen through a view. A data set says in ``splits`` which samples it has.
+
+    Attributes:
+        first_epoch: Of this training; more than 0 where it goes on.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class NucleiDataModule(LightningDataModule):
         self.crops_per_image = crops_per_image
         self.in_memory = in_memory
         self.augment = augment
+        self.first_epoch = 0
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -122,7 +127,7 @@ class NucleiDataModule(LightningDataModule):
         return DataLoader(
             windows,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(windows), shuffle=True, seed=self.seed),
+            sampler=EpochSampler(len(windows), shuffle=True, seed=self.seed, first_epoch=self.first_epoch),
             collate_fn=default_collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -164,16 +169,24 @@ class EpochSampler(Sampler[tuple[int, int]]):
     twice.
     """
 
-    def __init__(self, length: int, shuffle: bool, seed: int) -> None:
-        """Args: length: of the data set; shuffle: a new order each epoch; seed: of the order."""
+    def __init__(self, length: int, shuffle: bool, seed: int, first_epoch: int = 0) -> None:
+        """Says what is drawn from.
+
+        Args:
+            length: Of the data set.
+            shuffle: A new order each epoch.
+            seed: Of the order.
+            first_epoch: Of this training. Where it goes on, Lightning starts the processes that load data while it
+                still takes the epoch for 0.
+        """
         self.length = length
         self.shuffle = shuffle
         self.seed = seed
-        self.epoch = 0
+        self.first_epoch = self.epoch = first_epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before every epoch."""
-        self.epoch = epoch
+        self.epoch = max(epoch, self.first_epoch)
 
     def _indices(self) -> list[int]:
         rank, processes = _rank_and_processes()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.data.base import PARTS, NucleiDataModule, Splits
-from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
 from sac_lightning.data.sample import FileSample, Sample
 from sac_lightning.errors import UserError
 from sac_lightning.instances import connected_components
@@ -125,6 +125,7 @@ def _files(folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_ENDINGS:
+            refuse_name(path)
             if path.stem in files:
                 raise UserError(f"{path} and {files[path.stem].name} have the same name: rename one of them")
             files[path.stem] = path

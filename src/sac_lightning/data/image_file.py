@@ -1,5 +1,6 @@
 """Image files: in as 8-bit RGB or as a label map, out whole or not at all."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Grey becomes three equal channels, alpha is dropped, and 16-bit grey is scaled by its own range.
 
     Raises:
-        UserError: The file cannot be read.
+        UserError: The file cannot be read, or holds numbers that are none.
     """
     with _opened(path) as image:
         if image.mode.startswith("I") or image.mode == "F":
             grey = np.asarray(image, dtype=np.float32)
+            if not np.isfinite(grey).all():
+                raise UserError(
+                    f"{path} holds numbers that are infinite or none at all: save it with 8 or 16 bits"
+                )
             span = max(float(grey.max() - grey.min()), 1e-6)
             grey8 = np.round((grey - grey.min()) / span * 255).astype(np.uint8)
             return np.repeat(grey8[:, :, None], 3, axis=2)
@@ -34,12 +39,14 @@ def read_instances(path: Path) -> NDArray[np.int32]:
     """A label map (H, W) from a grey file of 8 or 16 bits; 0 is background.
 
     Raises:
-        UserError: The file cannot be read, has colours, or labels beyond 16 bits.
+        UserError: The file cannot be read, has colours, labels that are no whole numbers or beyond 16 bits.
     """
     with _opened(path) as image:
         values = np.array(image)
     if values.ndim != 2:
         raise UserError(f"{path} is in colour: a label map or mask is a grey image, 0 where there is background")
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        raise UserError(f"{path} holds labels that are no whole numbers: save it with 8 or 16 bits")
     if values.min() < 0 or values.max() > 65_535:
         raise UserError(f"{path} has labels from {values.min()} to {values.max()}: renumber them from 0 to 65535")
     return values.astype(np.int32)
@@ -55,6 +62,15 @@ def _opened(path: Path) -> Image.Image:
             image.close()
         raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
     return image
+
+
+def refuse_name(path: Path) -> None:
+    """Refuses by a UserError a file whose name is no text: records, tables and the console could not tell it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path.name).decode("ascii", "backslashreplace")
+        raise UserError(f"the file name {name} is not in UTF-8: rename the file") from error
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

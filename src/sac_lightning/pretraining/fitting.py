@@ -11,10 +11,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from sac_lightning.errors import UserError
+from sac_lightning.checkpoint import read_without_running
 from sac_lightning.history import History
 from sac_lightning.precision import chosen
 from sac_lightning.wandb_view import make_loggers
+from sac_lightning.whole_checkpoints import WholeCheckpoints
 
 
 def fit(
@@ -32,15 +33,19 @@ def fit(
         task: What trains.
         data: What it trains on, with what it is validated on, if it is.
         history: Gets a row for each epoch.
+
+    Raises:
+        UserError: The checkpoint to go on from cannot be read, or would run code.
     """
-    if cfg.resume is not None and not Path(cfg.resume).is_file():
-        raise UserError(f"the checkpoint {cfg.resume} does not exist: give the last.ckpt of a pre-training")
+    if cfg.resume is not None:
+        read_without_running(Path(cfg.resume))  # Lightning reads it again, and says less.
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(
         cfg.trainer,
         precision=chosen(cfg.trainer.precision, cfg.trainer.accelerator),
         callbacks=[last, history],
         logger=make_loggers(cfg.logger, config),
+        plugins=[WholeCheckpoints()],
     )
     assert isinstance(trainer, Trainer)
     with warnings.catch_warnings():

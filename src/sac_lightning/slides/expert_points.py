@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from sac_lightning.errors import UserError
 GEOJSON_ENDINGS = (".geojson", ".json")
 # QuPath's own classes, and the words of this package; case does not matter.
 LABELS = {"positive": 1, "nucleus": 1, "negative": 0, "background": 0}
+
+# What comes of JSON that is something else, or none; OverflowError of a number with hundreds of digits.
+NOT_POINTS = (OSError, RecursionError, AttributeError, LookupError, TypeError, ValueError, OverflowError)
 
 Points = dict[str, NDArray[np.float32]]
 
@@ -71,7 +74,13 @@ def _of_csv(path: Path, images: list[Path]) -> Points:
                 f"{path}, line {line}, names the image {image}, which is not among the images: correct it"
             )
         points[names[image]].append(point)
-    return {name: np.array(rows, dtype=np.float32) for name, rows in points.items()}
+    return {name: _array(rows) for name, rows in points.items()}
+
+
+def _array(points: Sequence[tuple[float, float, float]]) -> NDArray[np.float32]:
+    """Points as (N, 3); a number that is too large becomes infinite, which lies outside of every image."""
+    with np.errstate(over="ignore"):
+        return np.array(points, dtype=np.float32)
 
 
 def _of_geojson(files: list[Path], images: list[Path]) -> Points:
@@ -94,12 +103,12 @@ def _geojson_points(path: Path) -> NDArray[np.float32]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         points = [(x - 0.5, y - 0.5, label) for x, y, label in _points_in(_features(content))]
-    except (OSError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
+    except NOT_POINTS as error:
         reason = str(error) if isinstance(error, UserError | OSError) else "it is not GeoJSON of points"
         raise UserError(f"{path} cannot be used ({reason}): export points from QuPath as GeoJSON") from error
     if not points:
         raise UserError(f"{path} holds no points: export point annotations from QuPath, not only regions")
-    return np.array(points, dtype=np.float32)
+    return _array(points)
 
 
 def _features(content: Any) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import glob
 from pathlib import Path
 
-from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
 from sac_lightning.errors import UserError
 
 # What a folder is searched for: image files, and Aperio's slides, which are TIFF files.
@@ -17,10 +17,11 @@ def find_images(named: str) -> list[Path]:
         named: A file, whatever its ending; a folder; or a pattern, such as ``scans/*/a?.tif``, ``scans/**/*.tif``.
 
     Raises:
-        UserError: There is none, or two would write the same result.
+        UserError: There is none, two would write the same result, or the name of one is not in UTF-8.
     """
     path = Path(named)
     if path.is_file():
+        refuse_name(path)
         return [path]
     if path.is_dir():
         files = list(path.iterdir())
@@ -31,13 +32,14 @@ def find_images(named: str) -> list[Path]:
     images = sorted(file for file in files if file.suffix.lower() in ENDINGS and file.is_file())
     if not images:
         raise UserError(f"{named} holds no image: give files that end in {', '.join(ENDINGS)}")
-    _refuse_same_stem(images)
+    _refuse_names(images)
     return images
 
 
-def _refuse_same_stem(images: list[Path]) -> None:
+def _refuse_names(images: list[Path]) -> None:
     stems: dict[str, Path] = {}
     for image in images:
+        refuse_name(image)
         if image.stem in stems:
             raise UserError(f"{image} and {stems[image.stem]} would write the same result: rename one of them")
         stems[image.stem] = image

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sac_lightning.data.image_file import refuse_name
 from sac_lightning.errors import UserError
 
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
@@ -82,7 +83,10 @@ class Source:
         self.path = path
         self._archive: zipfile.ZipFile | None = None
         if path.is_dir():
-            names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+            found = [file for file in path.rglob("*") if file.is_file()]
+            for file in found:
+                refuse_name(file)
+            names = [file.relative_to(path).as_posix() for file in found]
         elif path.exists():
             self._archive = _opened(path)
             names = [entry.filename for entry in self._archive.infolist() if not entry.is_dir()]

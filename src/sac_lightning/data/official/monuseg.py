@@ -70,7 +70,7 @@ def _converted(source: Source, file: PurePosixPath, outlines: PurePosixPath) -> 
     data = source.read(outlines)
     try:
         polygons = _polygons(fromstring(data))
-    except (ParseError, DefusedXmlException, KeyError, ValueError) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise source.unreadable(outlines) from error
     instances = np.zeros(image.shape[:2], np.int32)
     for number, corners in enumerate(polygons, start=1):

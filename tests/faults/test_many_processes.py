@@ -1,0 +1,106 @@
+"""Two processes, on one run or on one data set: one of them dies, the work is uneven, or both want the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sac_lightning import preparation
+from sac_lightning.data.official import glas
+
+# Windows and images that two processes cannot share evenly.
+UNEVEN = ["data.train=5", "data.crops_per_image=1", "data.val=3", "data.test=3", "trainer.max_epochs=4"]
+DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def start(folder: Path, tiny: list[str]) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sac_lightning.train", *tiny, *UNEVEN, *DDP],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+
+
+def record_in(folder: Path) -> dict[str, Any]:
+    (path,) = folder.glob("outputs/*/*/*/results.json")
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_process_that_dies_ends_the_run_at_once_and_the_same_command_goes_on(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    whole = start(tmp_path / "whole", tiny)
+    assert whole.wait(300) == 0, (tmp_path / "whole" / "log").read_text()
+    run = start(tmp_path / "killed", tiny)
+    deadline = time.monotonic() + 240
+    while not list((tmp_path / "killed").glob("outputs/*/*/*/checkpoints/last.ckpt")):
+        assert time.monotonic() < deadline, (tmp_path / "killed" / "log").read_text()
+        time.sleep(0.02)
+    second = next(
+        child for child in children(run.pid) if "sac_lightning" in Path(f"/proc/{child}/cmdline").read_text()
+    )
+    os.kill(second, signal.SIGKILL)
+    died = time.monotonic()
+    assert run.wait(60) != 0, "the run must not end as if it were whole"
+    print(f"the run ended {time.monotonic() - died:.1f} s after its second process")
+    assert not list((tmp_path / "killed").rglob("results.json"))
+    again = start(tmp_path / "killed", tiny)
+    assert again.wait(300) == 0, (tmp_path / "killed" / "log").read_text()
+    assert "Going on with" in (tmp_path / "killed" / "log").read_text()
+    ours, theirs = record_in(tmp_path / "killed"), record_in(tmp_path / "whole")
+    for part in ("metrics", "prompt_quality", "images", "epochs"):
+        assert ours[part] == theirs[part], part
+    assert [image["name"] for image in ours["images"]] == sorted({image["name"] for image in ours["images"]})
+    assert ours["test_images"] == 3
+
+
+def test_two_that_prepare_the_same_data_set_at_once_do_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, both = tmp_path / "source", Barrier(2)
+    source.mkdir()
+    for name, pixels in (
+        ("train_1", np.full((6, 8, 3), 9, np.uint8)),
+        ("train_1_anno", np.eye(6, 8, dtype=np.uint8)),
+    ):
+        Image.fromarray(pixels).save(source / f"{name}.bmp")
+    converted = preparation._converted
+    conversions = []
+
+    def read_together(path: Path) -> Any:
+        reading = glas.read(path)
+        both.wait(60)  # Neither has found the data set there.
+        return reading
+
+    def counted(*arguments: Any) -> Any:
+        conversions.append(arguments)
+        return converted(*arguments)
+
+    monkeypatch.setitem(preparation.OWNERS, "glas", preparation.Owner(glas.obtain, read_together))
+    monkeypatch.setattr(preparation, "_converted", counted)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = [pool.submit(preparation.prepare, "glas", source, tmp_path / "data") for _ in range(2)]
+    assert first.result() == second.result()
+    assert len(conversions) == 1
+    assert sorted(os.listdir(tmp_path / "data")) == ["glas"]

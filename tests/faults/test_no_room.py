@@ -1,0 +1,161 @@
+"""A full disk, a folder that may not be written to: one sentence, status 1, and what was there before is whole."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sac_lightning import command
+from sac_lightning.checkpoint import read_checkpoint
+from sac_lightning.configuration import composed
+from sac_lightning.evaluation import evaluate
+from sac_lightning.folder_prediction import predict
+from sac_lightning.training import train
+
+FULL, READ_ONLY, FORBIDDEN = errno.ENOSPC, errno.EROFS, errno.EACCES
+FAULTS = {"full": FULL, "read-only": READ_ONLY, "forbidden": FORBIDDEN}
+
+
+def failing(fault: int) -> Callable[..., Any]:
+    """Stands for a call to the operating system. As root, under whom tests may run, one is never forbidden any."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        raise OSError(fault, os.strerror(fault))
+
+    return call
+
+
+def sentence_of(work: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says at its end, which must be one sentence, and status 1."""
+    with pytest.raises(SystemExit) as ended, command._one_sentence():
+        work()
+    assert ended.value.code == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1, said
+    return said[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has come to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(composed("train", [*tiny, f"output_dir={folder}", "trainer.max_epochs=1"]))
+    return folder
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_training_that_cannot_write_its_checkpoint_keeps_the_one_before(
+    fault: int, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    cfg = composed("train", [*tiny, f"output_dir={tmp_path}"])
+    save = torch.save
+
+    def saving(content: Any, path: Any) -> None:
+        if content["epoch"] == 1:
+            Path(path).write_bytes(b"half")
+            if fault == FULL:  # Of which torch says no more.
+                raise RuntimeError("PytorchStreamWriter failed writing file")
+            raise OSError(fault, os.strerror(fault))
+        save(content, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", saving)
+        said = sentence_of(lambda: train(cfg), capsys)
+    assert "checkpoints/" in said
+    assert "make room and start the same command again" in said
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert not list(tmp_path.rglob("*.part"))
+    train(composed("train", [*tiny, f"output_dir={tmp_path}"]))
+    assert json.loads((tmp_path / "results.json").read_text())["epochs"] == 2, "it goes on"
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_an_evaluation_that_cannot_write_leaves_the_older_record_whole(
+    fault: int, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    before = contents(finished)
+    cfg = composed("evaluate", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"output_dir={finished}"])
+    cfg.logger = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(fault))
+        said = sentence_of(lambda: evaluate(cfg), capsys)
+    assert os.strerror(fault) in said
+    assert str(finished) in said
+    assert {name: content for name, content in contents(finished).items() if name in before} == before
+    assert not list(finished.rglob("*.part"))
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_prediction_that_cannot_write_leaves_the_older_results_whole(
+    fault: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    images, output = tmp_path / "images", tmp_path / "output"
+    images.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(
+            images / f"{name}.png"
+        )
+    cfg = composed("predict", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"images={images}"])
+    cfg.output, cfg.overwrite = str(output), True
+    predict(cfg)
+    before = contents(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(fault))
+        said = sentence_of(lambda: predict(cfg), capsys)
+    assert os.strerror(fault) in said
+    assert str(output) in said
+    assert contents(output) == before
+
+
+def test_a_file_in_place_of_the_folder_is_told_before_the_training(
+    tiny: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "outputs").write_text("mine")
+    said = sentence_of(
+        lambda: train(composed("train", [*tiny, f"output_dir={tmp_path / 'outputs' / 'a'}"])), capsys
+    )
+    assert str(tmp_path / "outputs" / "a") in said
+    assert "choose another" in said
+    assert (tmp_path / "outputs").read_text() == "mine"
+
+
+@pytest.mark.parametrize("fault", [READ_ONLY, FORBIDDEN], ids=["read-only", "forbidden"])
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_training(
+    fault: int, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(os, "open", failing(fault))
+    said = sentence_of(lambda: train(composed("train", [*tiny, f"output_dir={tmp_path}"])), capsys)
+    assert str(tmp_path) in said
+    assert os.strerror(fault) in said
+    assert "choose another" in said
+
+
+def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:
+    from sac_lightning.unfinished import identity_of, is_unfinished
+
+    identity = identity_of({"a": 1})
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"whole")
+    (tmp_path / "run.json").write_text(json.dumps(identity))
+    assert is_unfinished(tmp_path, identity)
+    monkeypatch.setattr(os, "open", failing(FORBIDDEN))
+    assert not is_unfinished(tmp_path, identity)
+
+
+def test_the_command_as_one_types_it(tiny: list[str], tmp_path: Path, trainings: Any) -> None:
+    (tmp_path / "outputs").write_text("mine")
+    finished = trainings.run(tmp_path, tiny)
+    assert finished.status == 1
+    assert "error: " in finished.text
+    assert "Traceback" not in finished.text, finished.text
