@@ -27,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     except OSError as error:
         # A person knows the file by its own name; of a full disk the system gives none at all.
-        if error.filename in (None, str(partial), partial):
+        if error.errno is not None and error.filename in (None, str(partial), partial):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
