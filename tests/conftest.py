@@ -80,6 +80,23 @@ def tiny_backbone() -> list[str]:
     return list(TINY_BACKBONE)
 
 
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        """What pickle is told to call."""
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture(scope="session")
+def harm() -> Callable[[Path], object]:
+    """What makes a folder when it is unpickled."""
+    return Harm
+
+
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Overrides that make a training take seconds."""

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import os
 import pickle
 from collections.abc import Callable
 from functools import cache
@@ -51,26 +50,17 @@ def refusal(path: Path) -> str:
 # Files that mean harm
 
 
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        """What pickle is told to call."""
-        return os.mkdir, (str(self.folder),)
-
-
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(settings_file: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
+    settings_file: Path, harm: Callable[[Path], object], tmp_path: Path
+) -> None:
     trace = tmp_path / "trace"
     content = torch.load(settings_file, weights_only=True)
-    torch.save(content | {"hyper_parameters": Harm(trace)}, tmp_path / "zip.ckpt")
-    (tmp_path / "raw.ckpt").write_bytes(pickle.dumps(content[KEY] | {"x": Harm(trace)}))
+    torch.save(content | {"hyper_parameters": harm(trace)}, tmp_path / "zip.ckpt")
+    (tmp_path / "raw.ckpt").write_bytes(pickle.dumps(content[KEY] | {"x": harm(trace)}))
     for name in ("zip.ckpt", "raw.ckpt"):
         assert "would run code" in refusal(tmp_path / name)
     assert not trace.exists()
-    pickle.loads(pickle.dumps(Harm(trace)))
+    pickle.loads(pickle.dumps(harm(trace)))
     assert trace.exists(), "the trap of this test is no trap"
 
 

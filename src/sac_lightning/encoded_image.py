@@ -28,7 +28,7 @@ from sac_lightning.inference import (
 )
 from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
 from sac_lightning.model.sac import SAC
-from sac_lightning.predictor import Nuclei, Predictor, experts_in_windows
+from sac_lightning.predictor import Nuclei, Predictor, experts_in_windows, refuse_image
 from sac_lightning.scores import THRESHOLD
 from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
 from sac_lightning.separation.thresholds import EveryPrompt
@@ -79,10 +79,7 @@ class EncodedImage:
         Raises:
             UserError: The image is of another form, or the predictor decodes every prompt by itself.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(
-                f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)"
-            )
+        refuse_image(image)
         self.height, self.width = image.shape[:2]
         if isinstance(predictor.separation, EveryPrompt):
             raise UserError("every prompt by itself takes no clicks: load with instances=watershed or components")
@@ -145,6 +142,12 @@ class EncodedImage:
         Raises:
             UserError: The points are of another form, or one lies outside the image.
         """
+        return self._told_apart(*self._segmented(points, labels, seed, selection))
+
+    def _segmented(
+        self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Probability (H, W), and the points (N, 2) xy that were used with their labels (N,)."""
         prompts = self._prompts(points, labels, seed, selection)
         self._update(prompts)
         used = [
@@ -152,7 +155,7 @@ class EncodedImage:
             for each, window in zip(prompts, self._windows, strict=True)
         ]
         coords, signs = (torch.cat(parts).cpu().numpy() for parts in zip(*used, strict=True))
-        return self._nuclei(self._probability.cpu().numpy().copy(), coords, signs)
+        return self._probability.cpu().numpy().copy(), coords, signs
 
     @torch.no_grad()
     def segment_each(
@@ -176,9 +179,10 @@ class EncodedImage:
         coords, signs = np.asarray(points, dtype=np.float32).reshape(-1, 2), np.asarray(labels)
         self._experts(coords, signs)  # refuses what is no point
         positive = signs == 1
-        chooses = bool(self._generated) and (selection is None or selection.points > 0)
-        rest = self.segment(coords[~positive], signs[~positive], seed, selection) if chooses else None
-        probability = np.zeros((self.height, self.width), np.float32) if rest is None else rest.probability
+        probability = np.zeros((self.height, self.width), np.float32)
+        used, used_signs = coords[~positive], signs[~positive]
+        if self._generated and (selection is None or selection.points > 0):
+            probability, used, used_signs = self._segmented(used, used_signs, seed, selection)
         windows = [self._nearest(point) for point in coords[positive]]
         prompts = [
             self._given(np.vstack([point, coords[~positive]]), np.append(1, signs[~positive]))[window]
@@ -187,13 +191,10 @@ class EncodedImage:
         for window, logits in zip(windows, self._logits(windows, prompts), strict=True):
             in_image, alone = self._alone(logits, self._windows[window])
             probability[in_image] = np.maximum(probability[in_image], alone)
-        others, their_signs = (coords[~positive], signs[~positive]) if rest is None else (rest.points, rest.labels)
-        points_used = np.concatenate([others, coords[positive]])
-        return self._nuclei(
-            probability, points_used, np.concatenate([their_signs, signs[positive]]).astype(np.int64)
-        )
+        used = np.concatenate([used, coords[positive]])
+        return self._told_apart(probability, used, np.append(used_signs, signs[positive]).astype(np.int64))
 
-    def _nuclei(
+    def _told_apart(
         self, probability: NDArray[np.float32], points: NDArray[np.float32], labels: NDArray[np.int64]
     ) -> Nuclei:
         """The answer, its nuclei told apart as the predictor does."""

@@ -1,6 +1,5 @@
 """``features=DIR`` in the commands: what it is refused for, and where it is switched on."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sac_lightning.build import build_model
 from sac_lightning.errors import UserError
 from sac_lightning.model.sac import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures, trunk_trains
+from sac_lightning.whole_file import refuse_unwritable
 
 
 def refuse_features_of_training(config: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def refuse_features_of_training(config: Mapping[str, Any]) -> None:
             "features= needs training windows that are the same in every epoch: set data.augment=false, or leave "
             "features out"
         )
-    _refuse_unwritable(Path(config["features"]))
+    refuse_unwritable(Path(config["features"]), f"features={config['features']}")
 
 
 def keep_features(model: nn.Module, name: str, folder: str | None) -> None:
@@ -50,7 +50,7 @@ def keep_features(model: nn.Module, name: str, folder: str | None) -> None:
     if folder is None:
         return
     encoder = _sam_based(model, name).image_encoder
-    _refuse_unwritable(Path(folder))
+    refuse_unwritable(Path(folder), f"features={folder}")
     encoder.features = TrunkFeatures(Path(folder))
 
 
@@ -58,14 +58,3 @@ def _sam_based(model: nn.Module, name: str) -> SAC:
     if not isinstance(model, SAC):
         raise UserError(f"features= keeps what SAM's image encoder gives, and {name} has none: leave features out")
     return model
-
-
-def _refuse_unwritable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"features={folder} cannot be written ({error.strerror}): name a folder that can be"
-        ) from error

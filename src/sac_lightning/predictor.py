@@ -84,10 +84,7 @@ class Predictor:
             UserError: The image or the points are of another form, or a point lies outside the image; or every
                 prompt is decoded by itself, and the image is large or there are expert points.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(
-                f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)"
-            )
+        refuse_image(image)
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
         experts = experts_in_windows(points, labels, (width, height), windows, self.device)
@@ -148,6 +145,12 @@ def _load_exported(folder: Path, weights: str | None, device: str, instances: st
     model, description = load_exported(folder)
     separation = chosen_separation(instances, description.thresholds, folder)
     return Predictor(model, description.view, separation=separation)
+
+
+def refuse_image(image: NDArray[np.uint8]) -> None:
+    """Refuses by a UserError what is no 8-bit RGB image (H, W, 3)."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)")
 
 
 def experts_in_windows(

@@ -195,13 +195,12 @@ class SegmentationTask(LightningModule):
         """What trains; the prompt generator by itself, with the factor of its learning rate."""
         if isinstance(self.model, Network):
             return self.model.parameter_groups()
-        groups = [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
-        if isinstance(self.model, SAC) and self.model.prompt_generator is not None:
-            own = list(self.model.prompt_generator.parameters())
-            rest = [p for p in groups[0]["params"] if not any(p is other for other in own)]
-            factor = self.settings["model"]["prompts"]["generator"]["lr_factor"]
-            groups = [{"params": rest}] * bool(rest) + [{"params": own, "lr_factor": factor}]
-        return groups
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        own = [p for name, p in trained if name.startswith("prompt_generator.")]
+        rest = {"params": [p for name, p in trained if not name.startswith("prompt_generator.")]}
+        if not own:
+            return [rest]
+        return [rest, {"params": own, "lr_factor": self.settings["model"]["prompts"]["generator"]["lr_factor"]}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what trained, and what is needed to build the model again.

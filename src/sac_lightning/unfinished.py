@@ -7,7 +7,6 @@ long as it lives. A run without a record whose lock is free, and that has a chec
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from sac_lightning.code_version import code_version
 from sac_lightning.errors import UserError
 from sac_lightning.run_identity import config_hash
-from sac_lightning.whole_file import remove_partial_files, whole_file
+from sac_lightning.whole_file import refuse_unwritable, remove_partial_files, whole_file
 
 # What torchrun, Lightning and Slurm tell each process of a distributed run; the first that is there counts.
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
@@ -82,7 +81,7 @@ def begun(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
     if not is_first_process():
         yield _last(run, identity)
         return
-    refuse_unwritable(run)
+    refuse_unwritable(run, str(run))
     with held(run / LOCK) as lock:
         if lock is None:
             raise UserError(f"another process is at {run}: wait for it, or choose another output_dir")
@@ -94,16 +93,6 @@ def begun(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
         with whole_file(run / IDENTITY) as partial:
             partial.write_text(json.dumps({**identity, FOREIGN: foreign}), encoding="utf-8")
         yield last
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Makes a folder, and refuses by a UserError one in which no file can be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
 
 
 def _last(run: Path, identity: Mapping[str, str]) -> Path | None:

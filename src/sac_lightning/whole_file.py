@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sac_lightning.errors import UserError
 
 
 @contextmanager
@@ -41,6 +44,21 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_unwritable(folder: Path, named: str) -> None:
+    """Makes a folder, and refuses by a UserError one in which no file can be made.
+
+    Args:
+        folder: Is made with those above it.
+        named: What a person knows it by.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{named} cannot be written ({error.strerror}): name a folder that can be") from error
 
 
 def remove_partial_files(folder: Path) -> None:

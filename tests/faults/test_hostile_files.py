@@ -4,7 +4,6 @@ More: test_checkpoint_harm.py (settings), test_weights.py (weights and downloads
 """
 
 import json
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -25,22 +24,11 @@ from sac_lightning.training import train
 from sac_lightning.unfinished import identity_of
 
 
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        """What pickle is told to call."""
-        return os.mkdir, (str(self.folder),)
-
-
-def torch_file(path: Path, harm: Harm) -> None:
+def torch_file(path: Path, harm: object) -> None:
     torch.save({"state_dict": {}, "sac_lightning": {}, "callbacks": harm, "epoch": 0}, path)
 
 
-def pickle_file(path: Path, harm: Harm) -> None:
+def pickle_file(path: Path, harm: object) -> None:
     path.write_bytes(pickle.dumps({"model": harm}))
 
 
@@ -76,24 +64,31 @@ WAYS: dict[str, Callable[[list[str], Path, Path], object]] = {
     [(way, ".pth" if "weights" in way else ".ckpt") for way in WAYS] + [("train backbone.weights=", ".pt")],
 )
 def test_a_file_that_would_run_code_is_refused_and_it_does_not_run(
-    way: str, ending: str, save: Callable[[Path, Harm], None], tiny: list[str], tmp_path: Path
+    way: str,
+    ending: str,
+    save: Callable[[Path, object], None],
+    harm: Callable[[Path], object],
+    tiny: list[str],
+    tmp_path: Path,
 ) -> None:
     trace, file, folder = tmp_path / "trace", tmp_path / f"hostile{ending}", tmp_path / "folder"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"")
-    save(file, Harm(trace))
+    save(file, harm(trace))
     with pytest.raises(UserError, match=r"would run code|without running code") as refused:
         WAYS[way](tiny, file, folder)
     assert str(file) in str(refused.value)
     assert not trace.exists()
-    pickle.loads(pickle.dumps(Harm(trace)))
+    pickle.loads(pickle.dumps(harm(trace)))
     assert trace.exists(), "the trap of this test is no trap"
 
 
-def test_a_last_checkpoint_that_somebody_has_put_in_place_of_a_runs_own(tiny: list[str], tmp_path: Path) -> None:
+def test_a_last_checkpoint_that_somebody_has_put_in_place_of_a_runs_own(
+    tiny: list[str], harm: Callable[[Path], object], tmp_path: Path
+) -> None:
     cfg = composed("train", [*tiny, f"output_dir={tmp_path / 'run'}"])
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    torch_file(tmp_path / "run" / "checkpoints" / "last.ckpt", Harm(tmp_path / "trace"))
+    torch_file(tmp_path / "run" / "checkpoints" / "last.ckpt", harm(tmp_path / "trace"))
     (tmp_path / "run" / "run.json").write_text(json.dumps(identity_of(plain(cfg))))
     with pytest.raises(UserError, match=r"last\.ckpt cannot be read as a checkpoint, or would run code"):
         train(cfg)

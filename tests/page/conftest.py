@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
             folder = tmp_path_factory.mktemp("page")
             server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
             servers[str(checkpoint)] = (f"http://127.0.0.1:{port}", server)
-            wait_for(server, port)
+            _wait_for(server, port)
         return servers[str(checkpoint)][0]
 
     yield serve
@@ -64,8 +64,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
         server.communicate(timeout=60)
 
 
-def wait_for(server: subprocess.Popen[str], port: int) -> None:
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[[subprocess.Popen[str], int], None]:
     """Waits until a server answers."""
+    return _wait_for
+
+
+def _wait_for(server: subprocess.Popen[str], port: int) -> None:
     assert server.stdout is not None
     assert f"http://127.0.0.1:{port}" in server.stdout.readline()
     for _ in range(600):

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -101,20 +100,16 @@ def test_a_port_that_is_taken_is_told() -> None:
             bound_socket("127.0.0.1", port)
 
 
-def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(
+    wait_for: Callable[[subprocess.Popen[str], int], None], tmp_path: Path
+) -> None:
     with bound_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "sac_lightning.demo", f"port={port}"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
     try:
-        assert server.stdout is not None
-        assert f"http://127.0.0.1:{port}" in server.stdout.readline()
-        for _ in range(600):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        wait_for(server, port)
         status, page, _ = get(f"http://127.0.0.1:{port}", "/")
         assert status == 200
         assert "Find the nuclei" in page

@@ -15,7 +15,7 @@ from sac_lightning.page.drawing import Shown, with_nuclei, with_points
 from sac_lightning.page.files import Downloads, write_downloads
 from sac_lightning.page.picture_file import Picture, read_upload, samples
 from sac_lightning.page.segmenter import Question, Segmenter
-from sac_lightning.page.words import summary
+from sac_lightning.page.words import areas_of, summary
 from sac_lightning.prompts import Selection
 
 BINS = 12
@@ -110,7 +110,7 @@ class Desk:
     def histogram(self, visit: Visit) -> tuple[pd.DataFrame, float, str]:
         """The areas of the nuclei, rows with ``area`` and ``nuclei`` (1); the width of a bar; what areas are."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
-        areas = np.bincount(nuclei.instances.ravel())[1:].astype(np.float64)
+        areas = areas_of(nuclei.instances).astype(np.float64)
         if visit.picture.micrometres is not None:
             areas *= np.prod(visit.picture.micrometres)
         step = _round_step(areas.max(initial=1.0) / BINS)
