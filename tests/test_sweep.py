@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, what_
 from sac_lightning.configuration import composed, plain
 from sac_lightning.evaluation import evaluate
 from sac_lightning.sweep import held, is_recorded, run_folder
+from sac_lightning.unfinished import LAST
 
 # Jobs run beside each other here; PyTorch's threads would wait for one another.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -102,14 +104,19 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_with_the_same_numbers(
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("#1 ") and ": started" in line:
-                break
+        folder = next(
+            Path(line.partition("its output is in ")[2].strip()).parent
+            for line in process.stdout
+            if line.startswith("#1 ") and ": started" in line
+        )
+        while process.poll() is None and not (folder / LAST).exists():
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
     assert set(records(tmp_path)) == {("O-1-point", 0)}
     finished = sweep(tiny, tmp_path, *TWO)
     assert finished.returncode == 0, finished.stdout
     assert outcomes(finished.stdout) == {JOBS[0]: "recorded before", JOBS[1]: "done"}
+    assert f"Going on from {folder / LAST}" in (folder / "console.log").read_text()
     ours, theirs = records(tmp_path), records(undisturbed)
     assert {job: record["metrics"] for job, record in ours.items()} == {
         job: record["metrics"] for job, record in theirs.items()

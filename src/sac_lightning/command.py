@@ -19,8 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.configuration import MULTIRUN_FLAGS, composed, config_dir, sweep_jobs
+from sac_lightning.configuration import MULTIRUN_FLAGS, composed, config_dir, output_folder, sweep_jobs
 from sac_lightning.errors import UserError
+from sac_lightning.whole_file import refuse_unwritable
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
@@ -83,8 +84,8 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
     Whatever may be wrong but what is named below is left to Hydra, and so are its flags.
 
     Raises:
-        UserError: The configuration does not have a choice or a key, it lacks a value, or ``check`` refuses it.
-            Hydra would say the first of them in a page.
+        UserError: The configuration does not have a choice or a key, it lacks a value, ``check`` refuses it, or
+            the output folder cannot be made. Hydra would say the first and the last of them in a page.
     """
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
         return
@@ -97,6 +98,9 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
                 raise UserError(f"{' '.join(lacking)} must be given: {remedy}")
             if check is not None:
                 check(cfg)
+        folder = output_folder(name, arguments)
+        if folder is not None:
+            refuse_unwritable(next(path for path in (folder, *folder.parents) if path.exists()), str(folder))
     except MissingConfigException as error:
         extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
         if extra is not None:

@@ -1,12 +1,14 @@
 """Where the packaged Hydra configuration is, a whole one composed from it, and the jobs of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -47,6 +49,31 @@ def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
         overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
     """
     arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
+    with _command_line(config_name, overrides) as (hydra, cfg, is_sweep):
+        if not is_sweep:
+            return [arguments]
+        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+        parser = OverridesParser.create(hydra.config_loader)
+        return BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
+
+
+def output_folder(config_name: str, overrides: Sequence[str]) -> Path | None:
+    """The folder into which Hydra would write for a command line, the run's or the sweep's; None: into none.
+
+    Args:
+        config_name: As for composed.
+        overrides: As for sweep_jobs.
+    """
+    with _command_line(config_name, overrides) as (_, cfg, is_sweep):
+        if cfg.hydra.output_subdir is None:
+            return None
+        return Path(cfg.hydra.sweep.dir if is_sweep else cfg.hydra.run.dir).absolute()
+
+
+@contextmanager
+def _command_line(config_name: str, overrides: Sequence[str]) -> Iterator[tuple[Hydra, DictConfig, bool]]:
+    """Hydra, the configuration with Hydra's own of what one would type, and whether it is a sweep."""
+    arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
@@ -58,11 +85,7 @@ def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
             with_log_configuration=False,
             validate_sweep_overrides=False,
         )
-        if cfg.hydra.mode != RunMode.MULTIRUN and len(arguments) == len(overrides):
-            return [arguments]
-        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
-        parser = OverridesParser.create(hydra.config_loader)
-        return BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
+        yield hydra, cfg, cfg.hydra.mode == RunMode.MULTIRUN or len(arguments) < len(overrides)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from sac_lightning.command import command, existing
 from sac_lightning.configuration import config_dir, plain
 from sac_lightning.errors import UserError
 from sac_lightning.unfinished import is_first_process, unfinished_run
-from sac_lightning.whole_file import refuse_unwritable
 
 
 def check(cfg: DictConfig) -> None:
@@ -35,9 +34,6 @@ def go_on(cfg: DictConfig) -> None:
     own = ("-", "hydra.", "output_dir=", "resume=", "+experiment=")
     if any(argument.startswith(own) for argument in sys.argv[1:]) or not is_first_process():
         return
-    refuse_unwritable(
-        Path(cfg.folder), str(cfg.folder)
-    )  # Hydra, which makes the run's folder there, would say it in a page.
     run = unfinished_run(Path(cfg.folder), plain(cfg))
     if run is not None:
         print(f"Going on with {run}, which was interrupted. To start anew, remove it.")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sac_lightning import preparation
 from sac_lightning.data.official import glas
 
 # Windows and images that two processes cannot share evenly.
-UNEVEN = ["data.train=5", "data.crops_per_image=1", "data.val=3", "data.test=3", "trainer.max_epochs=4"]
+UNEVEN = ["data.train=5", "data.crops_per_image=1", "data.val=3", "data.test=3", "trainer.max_epochs=6"]
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -43,32 +45,66 @@ def record_in(folder: Path) -> dict[str, Any]:
     return record
 
 
+def epochs_kept(folder: Path) -> int:
+    """How many epochs the last checkpoint of the one run below a folder has behind it."""
+    last = list(folder.glob("outputs/*/*/*/checkpoints/last.ckpt"))
+    return int(torch.load(last[0], weights_only=True)["epoch"]) + 1 if last else 0
+
+
 def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def second_of(run: subprocess.Popen[str]) -> int:
+    """The process that a distributed run has started beside itself."""
+    commands = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children(run.pid)}
+    return next(child for child, command in commands.items() if "sac_lightning" in command)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float, log: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+def lives(process: int) -> bool:
+    """Whether a process is there, and not merely waiting for somebody to ask how it ended."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_a_process_that_dies_ends_the_run_at_once_and_the_same_command_goes_on(
     tiny: list[str], tmp_path: Path
 ) -> None:
+    """First the second process dies, then, in the run that goes on, the first."""
     whole = start(tmp_path / "whole", tiny)
     assert whole.wait(300) == 0, (tmp_path / "whole" / "log").read_text()
-    run = start(tmp_path / "killed", tiny)
-    deadline = time.monotonic() + 240
-    while not list((tmp_path / "killed").glob("outputs/*/*/*/checkpoints/last.ckpt")):
-        assert time.monotonic() < deadline, (tmp_path / "killed" / "log").read_text()
-        time.sleep(0.02)
-    second = next(
-        child for child in children(run.pid) if "sac_lightning" in Path(f"/proc/{child}/cmdline").read_text()
-    )
-    os.kill(second, signal.SIGKILL)
+    folder, log = tmp_path / "killed", tmp_path / "killed" / "log"
+
+    run = start(folder, tiny)
+    wait_until(lambda: epochs_kept(folder) >= 1, 240, log)
+    os.kill(second_of(run), signal.SIGKILL)
     died = time.monotonic()
     assert run.wait(60) != 0, "the run must not end as if it were whole"
     print(f"the run ended {time.monotonic() - died:.1f} s after its second process")
-    assert not list((tmp_path / "killed").rglob("results.json"))
-    again = start(tmp_path / "killed", tiny)
-    assert again.wait(300) == 0, (tmp_path / "killed" / "log").read_text()
-    assert "Going on with" in (tmp_path / "killed" / "log").read_text()
-    ours, theirs = record_in(tmp_path / "killed"), record_in(tmp_path / "whole")
+
+    run = start(folder, tiny)
+    wait_until(lambda: epochs_kept(folder) >= 2, 240, log)
+    second = second_of(run)
+    run.kill()
+    died = time.monotonic()
+    assert run.wait(60) != 0
+    wait_until(lambda: not lives(second), 60, log)
+    print(f"the second process ended {time.monotonic() - died:.1f} s after the first")
+    assert not list(folder.rglob("results.json"))
+
+    again = start(folder, tiny)
+    assert again.wait(300) == 0, log.read_text()
+    assert "Going on with" in log.read_text()
+    ours, theirs = record_in(folder), record_in(tmp_path / "whole")
     for part in ("metrics", "prompt_quality", "images", "epochs"):
         assert ours[part] == theirs[part], part
     assert [image["name"] for image in ours["images"]] == sorted({image["name"] for image in ours["images"]})

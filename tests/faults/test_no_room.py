@@ -126,7 +126,7 @@ def test_a_file_in_place_of_the_folder_is_told_before_the_training(
         lambda: train(composed("train", [*tiny, f"output_dir={tmp_path / 'outputs' / 'a'}"])), capsys
     )
     assert str(tmp_path / "outputs" / "a") in said
-    assert "choose another" in said
+    assert "name a folder that can be" in said
     assert (tmp_path / "outputs").read_text() == "mine"
 
 
@@ -138,7 +138,39 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_training(
     said = sentence_of(lambda: train(composed("train", [*tiny, f"output_dir={tmp_path}"])), capsys)
     assert str(tmp_path) in said
     assert os.strerror(fault) in said
-    assert "choose another" in said
+    assert "name a folder that can be" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("train", []),
+        ("train", ["hydra.run.dir=outputs/here"]),
+        ("train", ["+experiment=table5_selection"]),
+        ("train", ["-m", "seed=0,1"]),
+        ("evaluate", ["checkpoint=x"]),
+        ("benchmark", []),
+        ("pretrain", []),
+    ],
+)
+def test_what_hydra_would_say_in_a_page_is_told_before_it_makes_its_folder(
+    name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command._look_at(name, arguments, None)
+    assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
+    (tmp_path / "outputs").write_text("mine")
+    said = sentence_of(lambda: command._look_at(name, arguments, None), capsys)
+    assert f"{tmp_path}/outputs" in said
+    assert "name a folder that can be" in said
+
+
+def test_a_command_that_writes_nothing_may_run_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "open", failing(FORBIDDEN))
+    command._look_at("parameters", [], None)
 
 
 def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:
