@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 
+from sac_lightning import training
 from sac_lightning.checkpoint import read_checkpoint
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
@@ -34,6 +37,17 @@ def spoilt(epoch: int, value: float) -> Callable[[SegmentationTask, Any], Mappin
         return {name: loss * factor for name, loss in losses(self, batch).items()}
 
     return spoiling
+
+
+def with_plugins(*plugins: object) -> Callable[..., Any]:
+    """Hydra's instantiate, which gives the trainer other plugins."""
+
+    def making(*arguments: Any, **options: Any) -> Any:
+        return instantiate(
+            *arguments, **(options | {"plugins": list(plugins)} if "plugins" in options else options)
+        )
+
+    return making
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -75,6 +89,31 @@ def test_weights_that_are_no_numbers_are_not_saved(
         content = read_checkpoint(path)
         assert content["epoch"] == 0
         assert all(torch.isfinite(tensor).all() for tensor in content["state_dict"].values())
+
+
+# The schedule goes on by batches, whether they made a step or not.
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
+def test_gradients_beyond_what_16_bits_hold_cost_their_steps_and_nothing_else(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half precision as on a GPU, with a scale of the loss that makes the first gradients infinite."""
+    steps = []
+    step = torch.optim.Adam.step
+
+    def counted(self: torch.optim.Adam, *arguments: Any, **options: Any) -> Any:
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        steps.append(all(gradient.isfinite().all() for gradient in gradients))
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    half = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1e34, backoff_factor=1e-32))
+    whole_checkpoints = training.WholeCheckpoints()
+    monkeypatch.setattr(training, "instantiate", with_plugins(half, whole_checkpoints))
+    record = run(tiny, tmp_path, "trainer.precision=null")
+    assert record["epochs"] == 2
+    assert steps == [True, True, True], "of four batches the first had gradients that were no numbers"
+    content = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert all(torch.isfinite(tensor).all() for tensor in content["state_dict"].values())
 
 
 def test_the_command_ends_with_that_sentence(tiny: list[str], tmp_path: Path, trainings: Any) -> None:
