@@ -91,7 +91,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
         precision=settings["precision"],
         callbacks=callbacks,
         logger=make_loggers(cfg.logger, config),
-        plugins=[WholeCheckpoints()],
+        plugins=[*instantiate(cfg.trainer.get("plugins", [])), WholeCheckpoints()],
     )
     if trainer.is_global_zero:
         announce(model, settings)

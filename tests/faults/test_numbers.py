@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
-from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from sac_lightning import training
 from sac_lightning.checkpoint import read_checkpoint
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.scores import COLLAPSED, collapsed
 from sac_lightning.task import SegmentationTask
 from sac_lightning.training import train
+
+MIXED = "lightning.pytorch.plugins.precision.MixedPrecision"
 
 
 def run(tiny: list[str], folder: Path, *overrides: str) -> dict[str, Any]:
@@ -37,17 +36,6 @@ def spoilt(epoch: int, value: float) -> Callable[[SegmentationTask, Any], Mappin
         return {name: loss * factor for name, loss in losses(self, batch).items()}
 
     return spoiling
-
-
-def with_plugins(*plugins: object) -> Callable[..., Any]:
-    """Hydra's instantiate, which gives the trainer other plugins."""
-
-    def making(*arguments: Any, **options: Any) -> Any:
-        return instantiate(
-            *arguments, **(options | {"plugins": list(plugins)} if "plugins" in options else options)
-        )
-
-    return making
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -106,10 +94,9 @@ def test_gradients_beyond_what_16_bits_hold_cost_their_steps_and_nothing_else(
         return step(self, *arguments, **options)
 
     monkeypatch.setattr(torch.optim.Adam, "step", counted)
-    half = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1e34, backoff_factor=1e-32))
-    whole_checkpoints = training.WholeCheckpoints()
-    monkeypatch.setattr(training, "instantiate", with_plugins(half, whole_checkpoints))
-    record = run(tiny, tmp_path, "trainer.precision=null")
+    scaler = "{_target_:torch.amp.GradScaler,device:cpu,init_scale:1.0e+34,backoff_factor:1.0e-32}"
+    plugin = f"{{_target_:{MIXED},precision:16-mixed,device:cpu,scaler:{scaler}}}"
+    record = run(tiny, tmp_path, "trainer.precision=null", f"+trainer.plugins=[{plugin}]")
     assert record["epochs"] == 2
     assert steps == [True, True, True], "of four batches the first had gradients that were no numbers"
     content = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
