@@ -15,6 +15,7 @@ from sac_lightning.configuration import composed, plain, sweep_jobs
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.experiment import chosen
 from sac_lightning.reporting.report import report
+from sac_lightning.reporting.table import latex_table
 from sac_lightning.run_identity import config_hash
 
 REPOSITORY = Path(__file__).parents[1]
@@ -151,6 +152,13 @@ def test_the_latex_table_has_a_line_per_row_and_no_bare_special_character(runs: 
     assert len(body) == 6
     assert all(line.endswith(r" \\") and line.count("&") == body[0].count("&") for line in body)
     assert "%" not in text.replace(r"\%", "")
+
+
+def test_latex_prints_every_character_as_itself() -> None:
+    text = latex_table("50 % & more", ["", "p_1 #2"], [["SAC", "1.2 ± 0.3; p < 0.001"]])
+    assert r"\caption{50 \% \& more}" in text
+    assert r" & p\_1 \#2 \\" in text
+    assert r"SAC & 1.2 $\pm$ 0.3; p $<$ 0.001 \\" in text
 
 
 def test_the_pages_can_be_made_again_from_the_copied_records_byte_for_byte(runs: Path, tmp_path: Path) -> None:

@@ -173,6 +173,15 @@ def test_the_p_value_counts_the_changes_of_sign_that_go_as_far() -> None:
     assert found.p_value == pytest.approx(as_far / 64)
 
 
+@pytest.mark.parametrize(
+    ("images", "told"), [(5, "p = 0.062"), (10, "p = 0.002"), (11, "p < 0.001"), (80, "p < 0.001")]
+)
+def test_a_p_value_is_never_told_as_nothing(images: int, told: str) -> None:
+    """All of n differences have one sign: p is 2 / 2^n, or what the changes of sign that are drawn allow."""
+    better = [0.6 + 0.001 * i for i in range(images)]
+    assert paired_difference(measured(many(better)), measured(many([0.5] * images))).p_text == told
+
+
 def test_the_p_value_of_many_images_is_near_the_t_test_s() -> None:
     differences = np.random.default_rng(0).normal(0.01, 0.05, 80)
     found = paired_difference(measured(many(0.5 + differences)), measured(many([0.5] * 80)))

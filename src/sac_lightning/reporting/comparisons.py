@@ -131,12 +131,11 @@ def _dice_apart(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Find
     """The first row's Dice minus the second's lies between two numbers of points."""
     found = paired_difference(a, b)
     text = f"{a.row.dataset}: {a.row.label} minus {b.row.label} = {100 * found.mean:+.2f} points of Dice"
-    if found.interval is None or found.p_value is None:
+    if found.interval is None:
         return Finding(text, "not tested at this scale", "one test image has no interval")
     interval = Interval(100 * found.interval.low, 100 * found.interval.high)
-    p_value = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
     runs = f"{_number(len(a.records), 'seed')} against {len(b.records)}"
-    text += f" ({interval.low:+.2f} to {interval.high:+.2f}, {p_value}, {found.images} images, {runs}"
+    text += f" ({interval.low:+.2f} to {interval.high:+.2f}, {found.p_text}, {found.images} images, {runs}"
     if "dice" in a.row.paper and "dice" in b.row.paper:
         text += f"; paper {a.row.paper['dice'] - b.row.paper['dice']:+.2f}"
     return Finding(text + ")", *_decided(interval, low, high, "points"))

@@ -62,6 +62,12 @@ class Difference:
     p_value: float | None
     images: int
 
+    @property
+    def p_text(self) -> str:
+        """The p value to three decimals; of a smaller one, that it is smaller."""
+        assert self.p_value is not None, "one image has none"
+        return "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+
 
 def over_seeds(row: MeasuredRow, figure: str) -> Spread | None:
     """Mean and sample standard deviation of a figure of the whole test split over the seeds.

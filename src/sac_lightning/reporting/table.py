@@ -166,7 +166,7 @@ def _from_reference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> str:
     if difference.interval is None:
         return f"{100 * difference.mean:+.2f}"
     low, high = 100 * difference.interval.low, 100 * difference.interval.high
-    return f"{100 * difference.mean:+.2f} ({low:+.2f} to {high:+.2f}; p = {difference.p_value:.3f})"
+    return f"{100 * difference.mean:+.2f} ({low:+.2f} to {high:+.2f}; {difference.p_text})"
 
 
 def _numbers(difference: Difference) -> list[float | None]:
@@ -184,5 +184,5 @@ def _escaped(cell: str) -> str:
 
 
 def _latex(cell: str) -> str:
-    special = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "±": r"$\pm$"}
+    special = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "±": r"$\pm$", "<": "$<$"}
     return "".join(special.get(character, character) for character in cell)
