@@ -19,9 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.configuration import MULTIRUN_FLAGS, composed, config_dir, output_folder, sweep_jobs
+from sac_lightning.configuration import MULTIRUN_FLAGS, command_line, composed, config_dir
 from sac_lightning.errors import UserError
-from sac_lightning.whole_file import refuse_unwritable
+from sac_lightning.whole_file import existing_part, refuse_unwritable
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
@@ -90,7 +90,8 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
         return
     try:
-        for job in sweep_jobs(name, arguments):
+        asked = command_line(name, arguments)
+        for job in asked.jobs:
             cfg = composed(name, job)
             lacking = [f"{key}=" for key in map(str, cfg) if OmegaConf.is_missing(cfg, key)]
             if lacking:
@@ -98,9 +99,8 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
                 raise UserError(f"{' '.join(lacking)} must be given: {remedy}")
             if check is not None:
                 check(cfg)
-        folder = output_folder(name, arguments)
-        if folder is not None:
-            refuse_unwritable(next(path for path in (folder, *folder.parents) if path.exists()), str(folder))
+        if asked.output_folder is not None:
+            refuse_unwritable(existing_part(asked.output_folder), str(asked.output_folder))
     except MissingConfigException as error:
         extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
         if extra is not None:

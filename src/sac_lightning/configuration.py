@@ -1,14 +1,13 @@
 """Where the packaged Hydra configuration is, a whole one composed from it, and the jobs of a sweep."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -41,38 +40,35 @@ def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
         return compose(config_name, overrides=list(overrides))
 
 
-def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that a command line stands for: one list, or the jobs of its sweep.
+@dataclass(frozen=True)
+class CommandLine:
+    """What Hydra would make of what one types after a command.
+
+    Attributes:
+        jobs: The overrides of every job: of one, or of those of a sweep.
+        hydra: Hydra's own configuration.
+        is_sweep: Whether it is one.
+    """
+
+    jobs: list[list[str]]
+    hydra: DictConfig
+    is_sweep: bool
+
+    @property
+    def output_folder(self) -> Path | None:
+        """The folder into which Hydra would write, the run's or the sweep's; None: into none."""
+        if self.hydra.output_subdir is None:
+            return None
+        return Path(self.hydra.sweep.dir if self.is_sweep else self.hydra.run.dir).absolute()
+
+
+def command_line(config_name: str, overrides: Sequence[str]) -> CommandLine:
+    """Reads a command line as Hydra would.
 
     Args:
         config_name: As for composed.
         overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
     """
-    arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
-    with _command_line(config_name, overrides) as (hydra, cfg, is_sweep):
-        if not is_sweep:
-            return [arguments]
-        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
-        parser = OverridesParser.create(hydra.config_loader)
-        return BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
-
-
-def output_folder(config_name: str, overrides: Sequence[str]) -> Path | None:
-    """The folder into which Hydra would write for a command line, the run's or the sweep's; None: into none.
-
-    Args:
-        config_name: As for composed.
-        overrides: As for sweep_jobs.
-    """
-    with _command_line(config_name, overrides) as (_, cfg, is_sweep):
-        if cfg.hydra.output_subdir is None:
-            return None
-        return Path(cfg.hydra.sweep.dir if is_sweep else cfg.hydra.run.dir).absolute()
-
-
-@contextmanager
-def _command_line(config_name: str, overrides: Sequence[str]) -> Iterator[tuple[Hydra, DictConfig, bool]]:
-    """Hydra, the configuration with Hydra's own of what one would type, and whether it is a sweep."""
     arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -85,7 +81,17 @@ def _command_line(config_name: str, overrides: Sequence[str]) -> Iterator[tuple[
             with_log_configuration=False,
             validate_sweep_overrides=False,
         )
-        yield hydra, cfg, cfg.hydra.mode == RunMode.MULTIRUN or len(arguments) < len(overrides)
+        if cfg.hydra.mode != RunMode.MULTIRUN and len(arguments) == len(overrides):
+            return CommandLine([arguments], cfg.hydra, is_sweep=False)
+        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+        parser = OverridesParser.create(hydra.config_loader)
+        jobs = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
+        return CommandLine(jobs, cfg.hydra, is_sweep=True)
+
+
+def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job that a command line stands for; see command_line."""
+    return command_line(config_name, overrides).jobs
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

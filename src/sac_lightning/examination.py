@@ -29,6 +29,7 @@ from sac_lightning.precision import chosen
 from sac_lightning.results import parameter_counts
 from sac_lightning.training import make_data
 from sac_lightning.weights import WEIGHTS, locate, read_weights
+from sac_lightning.whole_file import existing_part
 
 PACKAGE = "sac-lightning"
 # Of each part of the data, evenly spread: all of them are read when the training starts.
@@ -185,7 +186,7 @@ def weights(training: Training) -> list[Finding]:
         return [Finding("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
     registered = WEIGHTS.get(name)
     if registered is not None and not registered.cached.exists():
-        free = shutil.disk_usage(_existing(registered.cached.parent)).free
+        free = shutil.disk_usage(existing_part(registered.cached.parent.expanduser())).free
         what = f"{name} is not here: {registered.size / 1e9:.1f} GB will be downloaded to {registered.cached}"
         if free < registered.size:
             raise UserError(f"{what}, where {free / 1e9:.1f} GB are free: make room, or set SAC_WEIGHTS")
@@ -217,7 +218,7 @@ def output(training: Training) -> list[Finding]:
     folders = [Path("outputs")] + ([Path(str(features))] if features is not None else [])
     findings = []
     for folder in folders:
-        place = _existing(folder)
+        place = existing_part(folder.expanduser())
         try:
             with tempfile.TemporaryFile(dir=place):
                 pass
@@ -237,12 +238,6 @@ def _room(training: Training, place: Path) -> Finding:
     if needed > free:
         raise UserError(f"{what}: make room, or choose another output_dir")
     return Finding("good", what)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the first one above it that is there."""
-    absolute = folder.expanduser().absolute()
-    return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
 def loggers(training: Training) -> list[Finding]:

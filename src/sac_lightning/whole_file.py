@@ -61,6 +61,12 @@ def refuse_unwritable(folder: Path, named: str) -> None:
         raise UserError(f"{named} cannot be written ({error.strerror}): name a folder that can be") from error
 
 
+def existing_part(folder: Path) -> Path:
+    """The folder, absolute, or the first one above it that is there."""
+    absolute = folder.absolute()
+    return next(place for place in (absolute, *absolute.parents) if place.exists())
+
+
 def remove_partial_files(folder: Path) -> None:
     """Removes what a process that was killed in the middle of ``whole_file`` has left in a folder."""
     for partial in folder.glob(".*.part"):

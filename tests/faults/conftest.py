@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ class Trainings:
     def _answer(self) -> int:
         assert self.server.stdout is not None
         return int(self.server.stdout.readline())
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Waits until something happens; past ``seconds`` it fails with what ``said`` gives."""
+
+    def wait(happened: Callable[[], object], seconds: float, said: Callable[[], str]) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, said()
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

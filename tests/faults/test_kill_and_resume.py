@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,11 @@ def test_a_run_is_found_by_its_configuration_alone_by_the_command_as_one_types_i
 
 
 def test_a_kill_from_outside_at_any_time_with_processes_that_load_data(
-    undisturbed: dict[str, Any], tiny: list[str], tmp_path: Path, trainings: Any
+    undisturbed: dict[str, Any],
+    tiny: list[str],
+    tmp_path: Path,
+    trainings: Any,
+    wait_until: Callable[..., None],
 ) -> None:
     chance = random.Random(1)
     arguments = [*tiny, *SETTINGS, "data.workers=2"]
@@ -143,10 +147,11 @@ def test_a_kill_from_outside_at_any_time_with_processes_that_load_data(
         process = trainings.start(tmp_path, arguments)
         # The processes that load data live on for a while, and must not keep the run taken.
         said = "Going on with" if kill else "What trains"
-        deadline = time.monotonic() + 120
-        while not (said in trainings.text() and list(tmp_path.glob("outputs/*/*/*/checkpoints/last.ckpt"))):
-            assert time.monotonic() < deadline, trainings.text()
-            time.sleep(0.02)
+
+        def has_begun(said: str = said) -> bool:
+            return said in trainings.text() and bool(list(tmp_path.glob("outputs/*/*/*/checkpoints/last.ckpt")))
+
+        wait_until(has_begun, 120, trainings.text)
         time.sleep(chance.uniform(0, 0.5))
         os.kill(process, signal.SIGKILL)
         assert trainings.end().status == -signal.SIGKILL

@@ -61,13 +61,6 @@ def second_of(run: subprocess.Popen[str]) -> int:
     return next(child for child, command in commands.items() if "sac_lightning" in command)
 
 
-def wait_until(happened: Callable[[], bool], seconds: float, log: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
-
-
 def lives(process: int) -> bool:
     """Whether a process is there, and not merely waiting for somebody to ask how it ended."""
     try:
@@ -77,7 +70,7 @@ def lives(process: int) -> bool:
 
 
 def test_a_process_that_dies_ends_the_run_at_once_and_the_same_command_goes_on(
-    tiny: list[str], tmp_path: Path
+    tiny: list[str], tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
     """First the second process dies, then, in the run that goes on, the first."""
     whole = start(tmp_path / "whole", tiny)
@@ -85,19 +78,19 @@ def test_a_process_that_dies_ends_the_run_at_once_and_the_same_command_goes_on(
     folder, log = tmp_path / "killed", tmp_path / "killed" / "log"
 
     run = start(folder, tiny)
-    wait_until(lambda: epochs_kept(folder) >= 1, 240, log)
+    wait_until(lambda: epochs_kept(folder) >= 1, 240, log.read_text)
     os.kill(second_of(run), signal.SIGKILL)
     died = time.monotonic()
     assert run.wait(60) != 0, "the run must not end as if it were whole"
     print(f"the run ended {time.monotonic() - died:.1f} s after its second process")
 
     run = start(folder, tiny)
-    wait_until(lambda: epochs_kept(folder) >= 2, 240, log)
+    wait_until(lambda: epochs_kept(folder) >= 2, 240, log.read_text)
     second = second_of(run)
     run.kill()
     died = time.monotonic()
     assert run.wait(60) != 0
-    wait_until(lambda: not lives(second), 60, log)
+    wait_until(lambda: not lives(second), 60, log.read_text)
     print(f"the second process ended {time.monotonic() - died:.1f} s after the first")
     assert not list(folder.rglob("results.json"))
 
