@@ -1,5 +1,6 @@
 """Bands: every nucleus is labelled once, whole, however the image comes in strips."""
 
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_only_what_is_longer_than_memory_may_hold_is_cut() -> None:
     bands = list(joined(strips(mask, [5] * 12), mask.shape, label_map, band_pixels=1, most_pixels=200))
     assert max(len(band.raw) for band in bands) == 20
     assert put_together(bands, mask.shape).max() == 3
+
+
+def test_what_is_given_away_is_not_kept() -> None:
+    mask = np.zeros((60, 10), dtype=bool)
+    mask[8:13, 2:5] = True
+    given: list[weakref.ref[Strip] | weakref.ref[NDArray[np.float32]]] = []
+
+    def watched() -> Iterator[Strip]:
+        waiting = list(strips(mask, [10] * 6))
+        while waiting:
+            assert all(reference() is None for reference in given)
+            given.append(weakref.ref(waiting[0]))
+            yield waiting.pop(0)
+
+    for band in joined(watched(), mask.shape, label_map, band_pixels=1, most_pixels=10**9):
+        given += [weakref.ref(array) for array in (band.raw, band.rgb, band.probability, band.labels, band.new)]
+        del band
+    assert len(given) == 6 + 6 * 5
 
 
 @pytest.mark.parametrize("height", [1, 7])

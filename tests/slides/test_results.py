@@ -3,7 +3,8 @@
 import csv
 import json
 import os
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from skimage.measure import regionprops_table
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Predictor
 from sac_lightning.slides import overlay, results, segmentation, tiff_file
+from sac_lightning.slides.bands import Band, joined
 from sac_lightning.slides.results import OutputFolder
 from sac_lightning.slides.segmentation import segment_file
 
@@ -229,6 +231,31 @@ def test_real_images(dataset: str, output: OutputFolder, dark: Callable[..., Pre
     path = sorted((data_root / dataset / "images").iterdir())[0]
     segment_file(dark(256, stretch=True), path, NO_POINTS, output)
     check_agreement(output, path.stem, np.array(Image.open(path)))
+
+
+def test_one_band_is_in_memory_at_a_time(
+    output: OutputFolder,
+    dark: Callable[..., Predictor],
+    scene: Callable[..., NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    given: list[weakref.ref[Band]] = []
+
+    def watched(*arguments: Any) -> Iterator[Band]:
+        waiting = []
+        for band in joined(*arguments):
+            assert all(reference() is None for reference in given)
+            given.append(weakref.ref(band))
+            waiting.append(band)
+            del band
+            yield waiting.pop()
+
+    monkeypatch.setattr(segmentation, "BAND_PIXELS", 1)
+    monkeypatch.setattr(segmentation, "joined", watched)
+    Image.fromarray(scene(600, 90)).save(tmp_path / "a.png")
+    segment_file(dark(64), tmp_path / "a.png", NO_POINTS, output)
+    assert len(given) > 2
 
 
 def test_after_an_error_nothing_is_left(

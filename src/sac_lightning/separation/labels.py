@@ -65,7 +65,8 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
     source = maps.probability if maps.generator_probability is None else maps.generator_probability
     markers = connected_components(maps.mask & (source > marker))
     region_of_marker = np.zeros(markers.max(initial=0) + 1, dtype=np.int64)
-    region_of_marker[markers] = np.where(markers > 0, regions, 0)
+    marked = markers > 0
+    region_of_marker[markers[marked]] = regions[marked]
     crowded = np.bincount(region_of_marker[1:], minlength=regions.max(initial=0) + 1) > 1
     labels = np.where(crowded[regions], 0, regions)
     first_free = int(regions.max(initial=0))

@@ -18,7 +18,7 @@ from sac_lightning.slides.strips import Strip
 
 # A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
 # that is taller than that is cut: 3,300 rows of an image 20,000 pixels wide, which no nucleus reaches.
-BAND_PIXELS = 2**24
+BAND_PIXELS = 2**23
 MOST_PIXELS = 2**26
 
 
@@ -63,35 +63,77 @@ def joined(
         most_pixels: How many are waited for at most until a nucleus is complete; such as MOST_PIXELS.
         threshold: The mask is where the probability is greater.
     """
-    waiting: list[Strip] = []
-    height, width = size
-    labels = np.zeros((0, width), dtype=np.int32)  # of the waiting rows, as far as they have been labelled
-    top = count = 0
+    waiting = _Waiting(size, threshold)
     for strip in strips:
-        waiting.append(strip)
-        rows = sum(len(strip.raw) for strip in waiting)
-        is_last = top + rows == height
-        if rows * width < band_pixels and not is_last:
-            continue
-        raw, rgb, probability = (
-            np.concatenate([getattr(strip, name) for strip in waiting]) for name in ("raw", "rgb", "probability")
-        )
-        generated = [strip.generator_probability for strip in waiting if strip.generator_probability is not None]
-        generator = np.concatenate(generated) if generated else None
-        known = np.zeros((rows, width), dtype=np.int32)
-        known[: len(labels)] = labels
-        mask = (probability > threshold) & (known == 0)
-        final = rows
-        if not is_last and rows * width < most_pixels:
-            final = _without_open_regions(mask)
-        new = label(Maps(mask, probability, generator))
-        new = np.where(new > 0, new + count, 0).astype(np.int32)
-        count = max(count, int(new.max(initial=0)))
-        known += new
-        yield Band(top, final, raw, rgb, probability, known, new)
-        labels, top = known[final:], top + final
-        below = None if generator is None else generator[final:]
-        waiting = [Strip(raw[final:], rgb[final:], probability[final:], below, strip.points[:0], strip.labels[:0])]
+        waiting.strips.append(strip)
+        del strip  # a slide is larger than memory: what is given away is kept by nobody here
+        if waiting.pixels >= band_pixels or waiting.is_last:
+            yield waiting.band(label, most_pixels)
+
+
+class _Waiting:
+    """The rows that no band has given away as final."""
+
+    def __init__(self, size: tuple[int, int], threshold: float) -> None:
+        self.height, self.width = size
+        self.threshold = threshold
+        self.strips: list[Strip] = []
+        self.labels = np.zeros((0, self.width), dtype=np.int32)  # of these rows, as far as they have been labelled
+        self.top = self.count = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(len(strip.raw) for strip in self.strips)
+
+    @property
+    def pixels(self) -> int:
+        return self.rows * self.width
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all rows of the image are here or final."""
+        return self.top + self.rows == self.height
+
+    def band(self, label: Callable[[Maps], NDArray[np.int32]], most_pixels: int) -> Band:
+        """Labels what is complete, and keeps copies of the rows that are not final."""
+        may_wait = not self.is_last and self.pixels < most_pixels
+        self.strips = [_stacked(self.strips)]
+        whole = self.strips[0]
+        labels = np.zeros((len(whole.raw), self.width), dtype=np.int32)
+        labels[: len(self.labels)] = self.labels
+        mask = (whole.probability > self.threshold) & (labels == 0)
+        final = _without_open_regions(mask) if may_wait else len(mask)
+        new = label(Maps(mask, whole.probability, whole.generator_probability))
+        np.add(new, self.count, out=new, where=new > 0)
+        self.count = max(self.count, int(new.max(initial=0)))
+        labels += new
+        band = Band(self.top, final, whole.raw, whole.rgb, whole.probability, labels, new)
+        self.strips, self.labels = [_below(whole, final)], labels[final:].copy()
+        self.top += final
+        return band
+
+
+def _stacked(strips: list[Strip]) -> Strip:
+    """Strips as one, without the points."""
+    raw, rgb, probability = (
+        np.concatenate([getattr(strip, name) for strip in strips]) for name in ("raw", "rgb", "probability")
+    )
+    generated = [strip.generator_probability for strip in strips if strip.generator_probability is not None]
+    generator = np.concatenate(generated) if generated else None
+    return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0])
+
+
+def _below(strip: Strip, top: int) -> Strip:
+    """The rows of a strip from ``top`` on, as copies: a view would keep the others in memory."""
+    generator = None if strip.generator_probability is None else strip.generator_probability[top:].copy()
+    return Strip(
+        strip.raw[top:].copy(),
+        strip.rgb[top:].copy(),
+        strip.probability[top:].copy(),
+        generator,
+        strip.points,
+        strip.labels,
+    )
 
 
 def _without_open_regions(mask: NDArray[np.bool_]) -> int:

@@ -57,6 +57,7 @@ def _segment(
             coords.append(strip.points)
             signs.append(strip.labels)
             yield strip
+            del strip  # as below
 
     with (
         Results(output, stem, slide) as results,
@@ -74,4 +75,5 @@ def _segment(
         )
         for band in bands:
             results.add(band)
+            del band  # or two are in memory while the next is made
         results.finish(np.concatenate(coords), np.concatenate(signs))
