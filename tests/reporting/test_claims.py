@@ -102,7 +102,12 @@ def test_one_of_two_data_sets_can_refute_a_claim() -> None:
     turned = RowName("table4_experts", "SAM-FT 0-point 0-expert", "dsb2018")
     found = check("C5", {**rows, turned: with_dice(turned, 45)})
     assert found.verdict == "does not hold"
-    assert "dsb2018: SAM-FT 0-point 0-expert minus SAM-FT 0-point 1-expert = -5.00 points" in found.measured
+    assert len(found.measured) == 4
+    assert found.measured[0].endswith("): holds")
+    assert found.measured[2].startswith(
+        "dsb2018: SAM-FT 0-point 0-expert minus SAM-FT 0-point 1-expert = -5.00 points"
+    )
+    assert found.measured[2].endswith("): does not hold")
 
 
 def test_figures_are_points_of_dice_with_interval_p_value_images_seeds_and_the_paper_s() -> None:
@@ -119,7 +124,7 @@ def test_figures_are_points_of_dice_with_interval_p_value_images_seeds_and_the_p
     # All of 256 changes of sign are as likely, and two go as far.
     assert found.measured == (
         "monuseg: SAM-FT 1-point 0-expert minus SAM-FT 0-point 0-expert = +1.25 points of Dice "
-        "(+1.25 to +1.25, p = 0.008, 8 images, 2 seeds against 1; paper +0.18)"
+        "(+1.25 to +1.25, p = 0.008, 8 images, 2 seeds against 1; paper +0.18)",
     )
     assert found.why == "the interval lies above 0 points"
 
@@ -134,7 +139,7 @@ def test_a_row_that_was_not_run_is_named(claim: str) -> None:
         assert found.verdict == "not tested at this scale"
         assert found.why == f"not run: {missing.experiment} ({missing.dataset}): {missing.label}"
         assert found.rows == CHECKS[claim].rows
-        assert found.measured == ""
+        assert found.measured == ()
 
 
 @pytest.mark.parametrize("claim", list(CHECKS))
@@ -162,7 +167,7 @@ def test_one_test_image_decides_nothing() -> None:
     found = check("C3", rows)
     assert found.verdict == "not tested at this scale"
     assert found.why == "one test image has no interval"
-    assert "+80.00 points" in found.measured
+    assert "+80.00 points" in found.measured[0]
 
 
 def backbones(dice: Mapping[str, float], seconds: Mapping[str, float], scatter: float = 0.0) -> Verdict:
@@ -185,7 +190,7 @@ def test_a_larger_backbone_must_be_both_better_and_slower() -> None:
     assert backbones(BETTER, {**SLOWER, "ViT-L": 3.0}).verdict == "does not hold"
     assert backbones(BETTER, {**SLOWER, "ViT-L": 10.0}).verdict == "within noise"
     assert backbones(BETTER, SLOWER, NOISY).verdict == "within noise"
-    assert "ViT-H 10.1 s per epoch, ViT-L 8.08 s = 1.25 times" in backbones(BETTER, SLOWER).measured
+    assert "ViT-H 10.1 s per epoch, ViT-L 8.08 s = 1.25 times" in " ".join(backbones(BETTER, SLOWER).measured)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +228,7 @@ def test_the_page_has_each_claim_with_its_verdict_at_each_scale() -> None:
         "- checked by: exact",
         "- rows: table6_parameters (synthetic): SAC, MSA",
         "- scale=cpu: **does not hold**: the claim is 102,400.",
-        "  - measured: MSA 5 minus SAC 5 = 0 parameters",
+        "  - MSA 5 minus SAC 5 = 0 parameters",
         "- scale=paper: **not tested at this scale**: not run: table6_parameters (synthetic): SAC, MSA.",
         "",
     ]

@@ -78,14 +78,14 @@ class Verdict:
     Attributes:
         claim: Of the paper.
         rows: That were asked for.
-        measured: The figures; empty where nothing was measured.
+        measured: A line of figures per comparison, with its own outcome where there are several.
         verdict: Whether the claim holds.
         why: The rule or the gap that the verdict comes from.
     """
 
     claim: Claim
     rows: tuple[RowName, ...]
-    measured: str
+    measured: tuple[str, ...]
     verdict: Outcome
     why: str
 
@@ -150,15 +150,14 @@ def verdict(claim: Claim, find: Find) -> Verdict:
     found = {name: row for name in names if (row := find(*name)) is not None and row.records}
     if len(found) < len(names):
         absent = [name for name in names if name not in found]
-        return Verdict(claim, names, "", "not tested at this scale", f"not run: {_listed(absent)}")
+        return Verdict(claim, names, (), "not tested at this scale", f"not run: {_listed(absent)}")
     if check.pretrained and (random := [name for name in names if _starts_at_random(found[name])]):
         why = f"no pre-trained weights under {_listed(random)}, and the claim is about pre-training"
-        return Verdict(claim, names, "", "not tested at this scale", why)
+        return Verdict(claim, names, (), "not tested at this scale", why)
     findings = [finding for group in check.groups for finding in check.compare([found[name] for name in group])]
     outcome = together([finding.outcome for finding in findings])
-    measured = "; ".join(finding.measured for finding in findings if finding.measured)
     reasons = dict.fromkeys(finding.why for finding in findings if finding.outcome == outcome)
-    return Verdict(claim, names, measured, outcome, "; ".join(reasons))
+    return Verdict(claim, names, _measured(findings), outcome, "; ".join(reasons))
 
 
 def verdicts(find: Find) -> list[Verdict]:
@@ -184,6 +183,13 @@ def claims_page(found: Mapping[str, Sequence[Verdict]], contradictions: Sequence
     """
     by_claim = [(claim, _of_claim(claim, found)) for claim in claims()]
     return "\n".join([INTRODUCTION, *_overview(by_claim, list(found)), *_details(by_claim), *_own(contradictions)])
+
+
+def _measured(findings: Sequence[Finding]) -> tuple[str, ...]:
+    figures = [finding for finding in findings if finding.measured]
+    if len(figures) == 1:
+        return (figures[0].measured,)
+    return tuple(f"{finding.measured}: {finding.outcome}" for finding in figures)
 
 
 def _starts_at_random(row: MeasuredRow) -> bool:
@@ -225,7 +231,7 @@ def _details(by_claim: Sequence[tuple[Claim, Mapping[str, Verdict]]]) -> list[st
         ]
         for scale, found in verdicts_of.items():
             lines.append(f"- scale={scale}: **{found.verdict}**: {found.why}.")
-            lines += [f"  - measured: {found.measured}"] if found.measured else []
+            lines += [f"  - {measured}" for measured in found.measured]
         lines.append("")
     return lines
 
