@@ -54,7 +54,7 @@ def test_about_twice_as_slow(slow: Sequence[float], fast: Sequence[float], expec
 def test_times_are_given_as_a_ratio_beside_the_paper_s() -> None:
     found = timed([23.0, 23.0], [11.5, 11.5])
     assert found.measured == (
-        "O-256-point 23 s per epoch, R-256-point 11.5 s = 2.00 times (2.00 to 2.00; paper 1.92)"
+        "O-256-point 23 s per epoch, R-256-point 11.5 s = 2.00 times (2.00 to 2.00; paper 1.92)",
     )
     assert found.why == "the interval lies within 1.5 to 2.5 times"
 
@@ -82,7 +82,7 @@ def test_parameters_are_counted_exactly(msa: int, sac: int, expected: str) -> No
     }
     found = check("C9", rows)
     assert found.verdict == expected
-    assert found.measured == f"MSA {msa:,} minus SAC {sac:,} = {msa - sac:,} parameters"
+    assert found.measured == (f"MSA {msa:,} minus SAC {sac:,} = {msa - sac:,} parameters",)
 
 
 def test_parameters_of_another_backbone_do_not_test_the_claim() -> None:
@@ -124,9 +124,10 @@ def test_fewer_epochs(sac: Sequence[int], msa: Sequence[int], sam_ft: Sequence[i
 def test_epochs_are_given_with_their_spread() -> None:
     found = convergence([3, 4, 5], [6], [9, 9])
     assert found.measured == (
-        "SAC 4.0 (standard deviation 1.0) epochs over 3 seeds against MSA 1-expert 6.0 epochs over 1 seed; "
+        "SAC 4.0 (standard deviation 1.0) epochs over 3 seeds against MSA 1-expert 6.0 epochs over 1 seed: "
+        "within noise",
         "SAC 4.0 (standard deviation 1.0) epochs over 3 seeds against "
-        "SAM-FT 1-expert 9.0 (standard deviation 0.0) epochs over 2 seeds"
+        "SAM-FT 1-expert 9.0 (standard deviation 0.0) epochs over 2 seeds: within noise",
     )
     assert found.why == "3 seeds a row are needed to tell"
 
