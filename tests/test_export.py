@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 from onnx import TensorProto, helper
 from skimage.filters import threshold_otsu
+from tests.runs import saved
 from torch import Tensor, nn
 
 import sac_lightning
@@ -59,10 +60,7 @@ def make_checkpoint(path: Path, overrides: list[str], fill: Callable[..., nn.Mod
     if fill is not None:
         fill(model, gain=0.7)
     task = SegmentationTask(model, View(**settings["view"]), settings, base, batch_size=2)
-    content: dict[str, Any] = {}
-    task.on_save_checkpoint(content)
-    torch.save(content, path)
-    return path
+    return saved(task, path)
 
 
 def call(checkpoint: Path, output: Path, **settings: Any) -> None:

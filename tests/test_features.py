@@ -9,30 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runs import rerun, run
 from torch import Tensor
 
-from sac_lightning.configuration import composed
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
-from sac_lightning.evaluation import evaluate
 from sac_lightning.model.image_encoder import ImageEncoder
-from sac_lightning.training import train
 
 FIXED = ["data.augment=false"]
-
-
-def run(tiny: list[str], output_dir: Path, *overrides: str) -> dict[str, Any]:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    train(composed("train", [*tiny, f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
-
-
-def rerun(output_dir: Path, checkpoint: Path, *overrides: str) -> dict[str, Any]:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
 
 
 def figures(record: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.runs import saved
 
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, plain
@@ -37,11 +38,8 @@ def saved_once(tiny: tuple[str, ...], folder: Path) -> Path:
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     torch.manual_seed(0)
     task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
-    content: dict[str, Any] = {}
-    task.on_save_checkpoint(content)
     folder.mkdir()
-    torch.save(content, folder / "best.ckpt")
-    return folder / "best.ckpt"
+    return saved(task, folder / "best.ckpt")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.filters import threshold_otsu
+from tests.runs import saved
 from torch import nn
 
 import sac_lightning
@@ -278,11 +279,8 @@ def saved_once(tiny: tuple[str, ...], folder: Path) -> Path:
     settings = settings_of((*tiny, "model=sac", "view.crop=32", "view.stretch=true"))
     model = make_model(list(tiny), "model=sac", "view.crop=32", "view.stretch=true")
     task = SegmentationTask(model, View(**settings["view"]), settings, None, batch_size=2)
-    content: dict[str, Any] = {}
-    task.on_save_checkpoint(content)
     folder.mkdir()
-    torch.save(content, folder / "best.ckpt")
-    return folder / "best.ckpt"
+    return saved(task, folder / "best.ckpt")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The pre-training from end to end, tiny: it learns, resumes, and writes what segment-anything itself can load."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from lightning import Trainer
 from PIL import Image
 from segment_anything.modeling import Sam
+from tests.runs import record_of
 
 from sac_lightning.configuration import composed
 from sac_lightning.data.synthetic import SceneSample
@@ -43,8 +43,7 @@ def run(tiny_backbone: list[str]) -> Run:
     def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
         output_dir.mkdir(parents=True, exist_ok=True)
         pretrain(composed("pretrain", [*tiny_backbone, *TINY, f"output_dir={output_dir}", *overrides]))
-        record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-        return record
+        return record_of(output_dir)
 
     return run
 
@@ -82,7 +81,7 @@ def test_boxes_train_their_corners(run: Run, whole: Path, tmp_path: Path) -> Non
 
 
 def test_the_record_and_the_card_describe_the_file(whole: Path) -> None:
-    record = json.loads((whole / "results.json").read_text())
+    record = record_of(whole)
     weights = whole / "vit_t.safetensors"
     assert record["weights"] == {"name": "vit_t", "sha256": sha256_of(weights), "bytes": weights.stat().st_size}
     assert record["metrics"].keys() == {"scenes", "scenes_untrained"}

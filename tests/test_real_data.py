@@ -1,11 +1,10 @@
 """The whole way on real images at real size, and a floor whose figures are known from elsewhere."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tests.runs import record_of
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.configuration import composed
@@ -46,7 +45,7 @@ def test_sac_trains_and_tests_on_real_images(data: str, tiny: list[str], tmp_pat
     overrides = [override for override in tiny if not override.startswith("data.") or "batch_size" in override]
     overrides += [f"data={data}", "view.crop=256", f"output_dir={tmp_path}", "trainer.max_epochs=1"]
     train(composed("train", [*overrides, "+trainer.limit_train_batches=2", "data.crops_per_image=1"]))
-    record: dict[str, Any] = json.loads((tmp_path / "results.json").read_text())
+    record = record_of(tmp_path)
     assert record["test_images"] == {"monuseg": 14, "glas": 60}[data]
     assert 0 <= record["metrics"]["dice"] <= 1
     assert (tmp_path / "examples.png").stat().st_size > 100_000

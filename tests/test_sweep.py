@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runs import record_of
 
 from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, what_runs
 from sac_lightning.configuration import composed, plain
@@ -165,7 +166,7 @@ def test_a_distributed_job_of_a_sweep_tests_every_image_once(tiny: list[str], tm
     (checkpoint,) = tmp_path.glob("outputs/runs/**/best.ckpt")
     (tmp_path / "alone").mkdir()
     evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={tmp_path / 'alone'}"]))
-    alone = json.loads((tmp_path / "alone" / "results.json").read_text())
+    alone = record_of(tmp_path / "alone")
     assert record["metrics"] == pytest.approx(alone["metrics"], abs=1e-6)
     assert record["prompt_quality"] == pytest.approx(alone["prompt_quality"], abs=1e-6)
     assert record["images"] == alone["images"]

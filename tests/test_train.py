@@ -1,34 +1,19 @@
 """Training from end to end on a tiny SAM and synthetic nuclei: fit, test, reload, evaluate, resume."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning import Trainer
+from tests.runs import record_of, rerun, run
 
 from sac_lightning.checkpoint import load_checkpoint, read_checkpoint
 from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
-from sac_lightning.evaluation import evaluate
 from sac_lightning.training import train
 
 METHODS = ("sam", "sam_ft", "msa", "lora", "sac")
-
-
-def run(tiny: list[str], output_dir: Path, *overrides: str) -> dict[str, Any]:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    train(composed("train", [*tiny, f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
-
-
-def rerun(output_dir: Path, checkpoint: Path, *overrides: str) -> dict[str, Any]:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -108,7 +93,7 @@ def test_counting_writes_table_6_without_data_or_weights(tmp_path: Path) -> None
         folder.mkdir()
         overrides = ["+experiment=table6_parameters", f"model={method}", f"output_dir={folder}"]
         train(composed("train", [*overrides, "data=glas", "data.root=nowhere"]))
-        record = json.loads((folder / "results.json").read_text())
+        record = record_of(folder)
         assert record["parameters"]["trainable"] == trainable
         assert record["metrics"] == {}
         assert [path.name for path in folder.iterdir()] == ["results.json"]
@@ -244,7 +229,7 @@ def test_two_processes_train_and_test_every_image_once(tiny: list[str], tmp_path
     command += [f"hydra.run.dir={tmp_path / 'ddp'}"]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
-    both = json.loads((tmp_path / "ddp" / "results.json").read_text())
+    both = record_of(tmp_path / "ddp")
     checkpoint = tmp_path / "ddp" / "checkpoints" / "best.ckpt"
     alone = rerun(tmp_path / "alone", checkpoint)
     # Every image counted once, on whichever process: the same figures as one process gives.

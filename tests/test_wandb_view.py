@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 from PIL import Image
 from tests.conftest import TINY
+from tests.runs import record_of
 from wandb.proto.wandb_internal_pb2 import Record
 
 import sac_lightning.wandb_view
@@ -107,8 +108,7 @@ def run(output_dir: Path, *overrides: str, row: str | None = None) -> dict[str, 
     cfg = composed("train", [*TINY, *WANDB, f"output_dir={output_dir}", *overrides])
     OmegaConf.update(cfg, "row", row, force_add=True)
     train(cfg)
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
+    return record_of(output_dir)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +342,7 @@ def test_without_wandb_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_evaluation_is_a_run_of_its_own_kind(two_runs: Runs, tmp_path: Path) -> None:
     checkpoint = two_runs[1][0] / "checkpoints" / "best.ckpt"
     evaluate(composed("evaluate", [*WANDB, f"checkpoint={checkpoint}", f"output_dir={tmp_path}"]))
-    record = json.loads((tmp_path / "results.json").read_text())
+    record = record_of(tmp_path)
     file = read_run_file(tmp_path)
     assert file.run.job_type == "evaluate"
     assert file.summary["test/dice"] == record["metrics"]["dice"]

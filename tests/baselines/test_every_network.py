@@ -1,6 +1,5 @@
 """Every compared network, tiny, through a run's life: fit, kill, resume, test, predict; and one image learnt."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tests.runs import record_of
 from torch import Tensor
 
 from sac_lightning.baselines.network import Network
@@ -125,11 +125,6 @@ def discs(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], N
     grey = random.integers(20, 60, (SIDE, SIDE)) + 140 * mask
     image = np.stack([grey, grey // 2, grey], axis=-1).astype(np.uint8)
     return image, mask.astype(np.uint8) * 255
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    return record
 
 
 def curves(record: dict[str, Any]) -> list[dict[str, float]]:

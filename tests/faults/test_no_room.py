@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.runs import record_of
 
 from sac_lightning import command
 from sac_lightning.checkpoint import read_checkpoint
@@ -77,7 +78,7 @@ def test_a_training_that_cannot_write_its_checkpoint_keeps_the_one_before(
     assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert not list(tmp_path.rglob("*.part"))
     train(composed("train", [*tiny, f"output_dir={tmp_path}"]))
-    assert json.loads((tmp_path / "results.json").read_text())["epochs"] == 2, "it goes on"
+    assert record_of(tmp_path)["epochs"] == 2, "it goes on"
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

@@ -1,6 +1,5 @@
 """A loss that is no number ends the run, its last good checkpoint stays; a collapsed prediction is flagged."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,22 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runs import run
 from torch import Tensor
 
 from sac_lightning.checkpoint import read_checkpoint
-from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.scores import COLLAPSED, collapsed
 from sac_lightning.task import SegmentationTask
-from sac_lightning.training import train
 
 MIXED = "lightning.pytorch.plugins.precision.MixedPrecision"
-
-
-def run(tiny: list[str], folder: Path, *overrides: str) -> dict[str, Any]:
-    train(composed("train", [*tiny, f"output_dir={folder}", *overrides]))
-    record: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    return record
 
 
 def spoilt(epoch: int, value: float) -> Callable[[SegmentationTask, Any], Mapping[str, Tensor]]:

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tests.runs import saved
 from torch import nn
 
 from sac_lightning.build import build_model
@@ -87,11 +87,7 @@ def network(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = plain(composed("train", [*tiny, "model=u_net", "model.init_features=4", "output_dir=x"]))
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
-    content: dict[str, Any] = {}
-    task.on_save_checkpoint(content)
-    path = tmp_path_factory.mktemp("network") / "best.ckpt"
-    torch.save(content, path)
-    return path
+    return saved(task, tmp_path_factory.mktemp("network") / "best.ckpt")
 
 
 @pytest.fixture

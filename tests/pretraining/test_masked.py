@@ -1,6 +1,5 @@
 """The pre-training on masked images, tiny: it learns, resumes, sees training images alone, MDM loads it."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from hydra.errors import InstantiationException
 from lightning import LightningModule, Trainer
 from PIL import Image
+from tests.runs import record_of
 
 from sac_lightning.baselines.diffusion_unet import DiffusionUNet
 from sac_lightning.baselines.mdm import MDM
@@ -44,8 +44,7 @@ def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
     """Pre-trains into a folder and returns the record."""
     output_dir.mkdir(parents=True, exist_ok=True)
     pretrain(composed("pretrain", [*TINY, f"output_dir={output_dir}", *overrides]))
-    record: dict[str, Any] = json.loads((output_dir / "results.json").read_text())
-    return record
+    return record_of(output_dir)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_everything_has_trained(whole: Path, tmp_path: Path) -> None:
 
 
 def test_the_record_describes_the_file(whole: Path) -> None:
-    record = json.loads((whole / "results.json").read_text())
+    record = record_of(whole)
     weights = whole / "mdm.safetensors"
     assert record["weights"] == {"name": "mdm", "sha256": sha256_of(weights), "bytes": weights.stat().st_size}
     assert (record["dataset"], record["images"]) == ("synthetic", 4)
@@ -96,7 +95,7 @@ def test_an_interrupted_one_goes_on_to_the_same_end(
         assert run(tmp_path)["epochs"] == 1
     resumed = run(tmp_path, f"resume={tmp_path / 'last.ckpt'}")
     assert sha256_of(tmp_path / "mdm.safetensors") == sha256_of(whole / "mdm.safetensors")
-    expected = json.loads((whole / "results.json").read_text())
+    expected = record_of(whole)
     losses = [[row["train/dissimilarity"] for row in record["history"]] for record in (resumed, expected)]
     assert losses[0] == losses[1]
 

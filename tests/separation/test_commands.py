@@ -12,12 +12,12 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from tests.runs import record_of, rerun, saved
 
 from sac_lightning.build import build_model
 from sac_lightning.checkpoint import load_checkpoint, store_thresholds
 from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
-from sac_lightning.evaluation import evaluate
 from sac_lightning.folder_prediction import predict
 from sac_lightning.model.sac import SAC
 from sac_lightning.predictor import load
@@ -53,19 +53,6 @@ def checkpoint(trained: Path) -> Path:
     return trained / "checkpoints" / "best.ckpt"
 
 
-def evaluated(checkpoint: Path, output: Path, *overrides: str) -> dict[str, Any]:
-    """The record of an evaluation."""
-    output.mkdir()
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output}", *overrides]))
-    record: dict[str, Any] = json.loads((output / "results.json").read_text())
-    return record
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    return record
-
-
 # train
 
 
@@ -76,15 +63,15 @@ def test_a_training_leaves_the_watersheds_thresholds_in_its_best_checkpoint(trai
     assert best.keys() == {"watershed"}
     assert Watershed(**best["watershed"]).mask in (0.4, 0.5, 0.6)
     assert last == {}
-    assert "instances" not in read_record(trained), "a training's figures are by components, as ever"
+    assert "instances" not in record_of(trained), "a training's figures are by components, as ever"
 
 
 # evaluate
 
 
 def test_components_are_what_the_training_recorded(trained: Path, checkpoint: Path, tmp_path: Path) -> None:
-    record = evaluated(checkpoint, tmp_path / "out")
-    assert record["metrics"] == read_record(trained)["metrics"]
+    record = rerun(tmp_path / "out", checkpoint)
+    assert record["metrics"] == record_of(trained)["metrics"]
     assert record["instances"] == {"method": "components"}
 
 
@@ -94,21 +81,21 @@ def test_the_checkpoints_thresholds_are_used(
 ) -> None:
     store_thresholds(checkpoint, separation)
     method = "prompts" if isinstance(separation, EveryPrompt) else "watershed"
-    record, before = evaluated(checkpoint, tmp_path / "out", f"instances={method}"), read_record(trained)
+    record, before = rerun(tmp_path / "out", checkpoint, f"instances={method}"), record_of(trained)
     assert record["instances"]["method"] == method
     assert Watershed(0.999, 0.999, 0) != separation or record["metrics"]["pq"] == 0, "nothing is found"
     for name, value in record["metrics"].items():
         assert name in INSTANCE_METRICS or value == before["metrics"][name], "the mask is the same"
-    assert record["config_hash"] != evaluated(checkpoint, tmp_path / "other")["config_hash"]
+    assert record["config_hash"] != rerun(tmp_path / "other", checkpoint)["config_hash"]
 
 
 @pytest.mark.parametrize("method", ["watershed", "prompts"])
 def test_tuning_writes_the_thresholds_that_the_test_goes_by(method: str, checkpoint: Path, tmp_path: Path) -> None:
     store_thresholds(checkpoint, Watershed(0.999, 0.999, 0))
-    record = evaluated(checkpoint, tmp_path / "out", f"instances={method}", "tune=true")
+    record = rerun(tmp_path / "out", checkpoint, f"instances={method}", "tune=true")
     stored = load_checkpoint(checkpoint).thresholds
     assert record["instances"] == {"method": method, **stored[method]}
-    again = evaluated(checkpoint, tmp_path / "again", f"instances={method}")
+    again = rerun(tmp_path / "again", checkpoint, f"instances={method}")
     assert again["metrics"] == record["metrics"]
     assert again["config_hash"] == record["config_hash"], "it is the same test"
 
@@ -124,7 +111,7 @@ def test_tuning_is_done_before_a_test_image_is_predicted(
         return predicted(task, image, keep_embeddings)
 
     monkeypatch.setattr(SegmentationTask, "predicted", noted)
-    record = evaluated(checkpoint, tmp_path / "out", "instances=watershed", "tune=true")
+    record = rerun(tmp_path / "out", checkpoint, "instances=watershed", "tune=true")
     test_names = [image["name"] for image in record["images"]]
     assert sorted(seen[2:]) == test_names
     assert not set(seen[:2]) & set(test_names)
@@ -132,9 +119,9 @@ def test_tuning_is_done_before_a_test_image_is_predicted(
 
 def test_a_method_without_thresholds_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no thresholds for instances=prompts: .*tune=true"):
-        evaluated(checkpoint, tmp_path / "out", "instances=prompts")
+        rerun(tmp_path / "out", checkpoint, "instances=prompts")
     with pytest.raises(UserError, match="no expert points"):
-        evaluated(checkpoint, tmp_path / "experts", "instances=prompts", "tune=true", "prompts.experts=1")
+        rerun(tmp_path / "experts", checkpoint, "instances=prompts", "tune=true", "prompts.experts=1")
 
 
 # predict
@@ -150,10 +137,8 @@ def lively(tiny: list[str], tmp_path: Path) -> Path:
     assert isinstance(model, SAC)
     with torch.no_grad():
         model.mask_decoder.iou_prediction_head.layers[-1].bias += 0.8
-    content: dict[str, Any] = {}
-    SegmentationTask(model, View(**settings["view"]), settings, None, 2).on_save_checkpoint(content)
-    torch.save(content, tmp_path / "lively.ckpt")
-    return tmp_path / "lively.ckpt"
+    task = SegmentationTask(model, View(**settings["view"]), settings, None, batch_size=2)
+    return saved(task, tmp_path / "lively.ckpt")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from lightning import Trainer
 from numpy.typing import NDArray
 from scipy import ndimage
+from tests.runs import saved
 from torch import Tensor, nn
 
 from sac_lightning.build import build_model
@@ -143,10 +144,8 @@ def file(tmp_path: Path, tiny: list[str]) -> Path:
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     torch.manual_seed(0)
     task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
-    content: dict[str, Any] = {"epoch": 3, "optimizer_states": [{"state": {0: {"step": torch.tensor(7.0)}}}]}
-    task.on_save_checkpoint(content)
-    torch.save(content, tmp_path / "best.ckpt")
-    return tmp_path / "best.ckpt"
+    optimizer_states = [{"state": {0: {"step": torch.tensor(7.0)}}}]
+    return saved(task, tmp_path / "best.ckpt", epoch=3, optimizer_states=optimizer_states)
 
 
 def test_thresholds_come_from_validation_images_and_go_into_the_checkpoint(
