@@ -46,7 +46,7 @@ JOBS = {
     "ablation_lora": 18,
     "ablation_threshold": 12,
     "ablation_loss": 2,
-    "ablation_dense": 2,
+    "ablation_dense": 4,
     "ablation_generator": 4,
 }
 
@@ -133,7 +133,7 @@ def test_a_rows_settings_are_the_papers(table: int) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_takes_overrides_on_top(name: str) -> None:
     jobs = swept(name, "scale=smoke", "seed=0,1", "trainer=ddp", "logger=wandb", "data=glas")
-    several_data_sets = 2 if name == "table4_experts" else 1
+    several_data_sets = 2 if name in ("table4_experts", "ablation_dense") else 1
     assert len(jobs) == 2 * JOBS[name] / several_data_sets
     for job, seed in ((jobs[0], 0), (jobs[-1], 1)):
         cfg = composed("train", job)

@@ -13,8 +13,9 @@ import pytest
 
 from sac_lightning.configuration import composed, plain, sweep_jobs
 from sac_lightning.errors import UserError
-from sac_lightning.reporting.experiment import chosen
-from sac_lightning.reporting.report import report
+from sac_lightning.reporting.experiment import by_row, chosen
+from sac_lightning.reporting.report import measured_at, read_records, report
+from sac_lightning.reporting.section import section
 from sac_lightning.reporting.table import latex_table
 from sac_lightning.run_identity import config_hash
 
@@ -118,6 +119,18 @@ def test_a_page_shows_the_papers_figures_ours_and_what_is_not_run(runs: Path, tm
     assert "99.99" not in page, "a smoke test has come into a table"
     assert "| O-1-point | 75.0 | - | 50.0 | 1.25 |" in page
     assert "| O-1-point | 1 | 2026-11-22 | CPU, 2 cores, threads: 1 | 3 | 2.0 | 1.0 GiB | 5 | 01234567 |" in page
+
+
+def test_rows_of_several_data_sets_say_which_in_every_table_and_curve(tmp_path: Path) -> None:
+    for config in jobs("ablation_dense", "seed=0"):
+        write_run(tmp_path / "runs", record_of(config, 0.8))
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=ablation_dense")
+    page = (tmp_path / "out" / "ablation_dense" / "README.md").read_text()
+    for dataset in ("monuseg", "glas"):
+        assert page.count(f"| points and dense prompt ({dataset}) | ") == 3, "figures, prompts, runs"
+    records = by_row(read_records(tmp_path / "runs", "results.json"))
+    curves = section(measured_at("ablation_dense", "cpu", [], records), "", tmp_path).curves
+    assert curves[-1].label == "points and dense prompt (glas), seed 0"
 
 
 def test_a_table_that_the_paper_does_not_have_has_no_columns_of_the_papers(runs: Path, tmp_path: Path) -> None:

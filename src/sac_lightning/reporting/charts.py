@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.row import MeasuredRow, row_labels
 from sac_lightning.whole_file import whole_file
 
 # Okabe and Ito's colours, which colour-blind people tell apart, without yellow (too pale on white) and with grey
@@ -213,12 +213,6 @@ def bars(
         axis.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
     return files(path)
-
-
-def row_labels(rows: Sequence[MeasuredRow]) -> list[str]:
-    """A label per row, with the data set where the rows have several."""
-    several = len({row.row.dataset for row in rows}) > 1
-    return [f"{row.row.label} ({row.row.dataset})" if several else row.row.label for row in rows]
 
 
 def _common_epochs(records: Sequence[Record], metric: str) -> list[tuple[int, list[float]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sac_lightning.reporting.experiment import Experiment
 from sac_lightning.reporting.paper import Contradiction
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.row import MeasuredRow, row_labels
 from sac_lightning.reporting.table import NOT_RUN, NOTHING, markdown_table, text_table
 
 PROMPT_COLUMNS = {
@@ -152,10 +152,10 @@ def _part(part: Part, records: Path) -> list[str]:
 def prompt_rows(rows: Sequence[MeasuredRow]) -> list[list[str]]:
     """Prompt quality of the rows that have prompts: means over seeds."""
     lines = []
-    for row in rows:
+    for label, row in zip(row_labels(rows), rows, strict=True):
         qualities = [record.content.get("prompt_quality") or {} for record in row.records]
         if any(quality.get("points_per_nucleus") for quality in qualities):
-            lines.append([row.row.label, *(_mean_quality(qualities, name) for name in PROMPT_COLUMNS)])
+            lines.append([label, *(_mean_quality(qualities, name) for name in PROMPT_COLUMNS)])
     return lines
 
 
@@ -170,16 +170,17 @@ def _mean_quality(qualities: Sequence[dict[str, float | None]], name: str) -> st
 def run_rows(rows: Sequence[MeasuredRow], records: Path) -> tuple[list[str], list[list[str]]]:
     """A line per run: where, when, how long, from which code, and its record."""
     header = ["run", "seed", "date", "device", "epochs", "s/epoch", "peak memory", "test images", "code", "record"]
-    return header, [_run(row, record, records) for row in rows for record in row.records]
+    labelled = zip(row_labels(rows), rows, strict=True)
+    return header, [_run(label, record, records) for label, row in labelled for record in row.records]
 
 
-def _run(row: MeasuredRow, record: Record, records: Path) -> list[str]:
+def _run(label: str, record: Record, records: Path) -> list[str]:
     content = record.content
     memory, threads = content.get("peak_memory_bytes"), content.get("threads")
     seconds = content.get("seconds_per_epoch")
     device = content.get("device") or NOTHING
     return [
-        row.row.label,
+        label,
         str(record.seed),
         str(content["date"])[:10],
         f"{device}, threads: {threads}" if threads and device.startswith("CPU") else device,

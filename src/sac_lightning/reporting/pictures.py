@@ -14,9 +14,9 @@ from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.sample import Sample
 from sac_lightning.errors import UserError
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlaid
-from sac_lightning.reporting.charts import Files, drawn, files, row_labels
+from sac_lightning.reporting.charts import Files, drawn, files
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.row import MeasuredRow, row_labels
 
 # Longest side of an image as it is shown.
 SIDE = 512

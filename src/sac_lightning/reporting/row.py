@@ -1,6 +1,6 @@
 """A row of a table: what the paper has in it, what its experiment runs for it, what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sac_lightning.reporting.record import Record
@@ -41,3 +41,9 @@ class MeasuredRow:
     row: Row
     records: tuple[Record, ...]
     smoke_runs: tuple[Record, ...] = ()
+
+
+def row_labels(rows: Sequence[MeasuredRow]) -> list[str]:
+    """A label per row, with the data set where the rows have several."""
+    several = len({row.row.dataset for row in rows}) > 1
+    return [f"{row.row.label} ({row.row.dataset})" if several else row.row.label for row in rows]

@@ -8,6 +8,7 @@ from sac_lightning.reporting.claims import Verdict
 from sac_lightning.reporting.draw import PICTURED, strip
 from sac_lightning.reporting.html import Curve, Section
 from sac_lightning.reporting.page import Part
+from sac_lightning.reporting.row import row_labels
 
 
 def section(part: Part, reading: str, root: Path) -> Section:
@@ -33,11 +34,11 @@ def section(part: Part, reading: str, root: Path) -> Section:
         rows=lines,
         curves=[
             Curve(
-                f"{row.row.label}, seed {record.seed}",
+                f"{label}, seed {record.seed}",
                 [epoch + 1 for epoch, _ in record.curve("val/dice")],
                 [100 * dice for _, dice in record.curve("val/dice")],
             )
-            for row in rows
+            for label, row in zip(row_labels(rows), rows, strict=True)
             for record in row.records
             if record.curve("val/dice")
         ],

@@ -5,9 +5,8 @@ import io
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sac_lightning.reporting.charts import row_labels
 from sac_lightning.reporting.experiment import Experiment
-from sac_lightning.reporting.row import MeasuredRow
+from sac_lightning.reporting.row import MeasuredRow, row_labels
 from sac_lightning.reporting.statistics import Difference, Interval, over_images, over_seeds, paired_difference
 
 NAMES = {
