@@ -1,16 +1,20 @@
 """Commands run within a test's own process, the records that they leave, and checkpoints without a training."""
 
+import copy
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sac_lightning.configuration import composed
+from sac_lightning.build import build_model
+from sac_lightning.configuration import composed, plain
 from sac_lightning.evaluation import evaluate
 from sac_lightning.task import SegmentationTask
 from sac_lightning.training import train
+from sac_lightning.view import View
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -19,10 +23,10 @@ def record_of(folder: Path) -> dict[str, Any]:
     return record
 
 
-def run(tiny: Sequence[str], output_dir: Path, *overrides: str) -> dict[str, Any]:
+def run(options: Sequence[str], output_dir: Path, *overrides: str) -> dict[str, Any]:
     """The record of a training."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    train(composed("train", [*tiny, f"output_dir={output_dir}", *overrides]))
+    train(composed("train", [*options, f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
 
 
@@ -31,6 +35,23 @@ def rerun(output_dir: Path, checkpoint: Path, *overrides: str) -> dict[str, Any]
     output_dir.mkdir(parents=True, exist_ok=True)
     evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
+
+
+def settings_of(*overrides: str) -> dict[str, Any]:
+    """What a training keeps of its configuration; the caller's own to change."""
+    return copy.deepcopy(_composed_settings(overrides))
+
+
+@cache
+def _composed_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
+    config = plain(composed("train", [*overrides, "output_dir=x"]))
+    return {key: config[key] for key in ("model", "view", "data", "seed")}
+
+
+def untrained(*overrides: str) -> SegmentationTask:
+    """The task of a training before its first step, its base weights not read."""
+    settings = settings_of(*overrides)
+    return SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
 
 
 def saved(task: SegmentationTask, file: Path, **others: Any) -> Path:

@@ -1,6 +1,5 @@
 """Checkpoints: back bit for bit, tied to their base weights, with other prompts where one asks for them."""
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runs import settings_of
 from torch import Tensor, nn
 
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import Loaded, load_checkpoint, read_checkpoint
-from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.model.sac import SAC
 from sac_lightning.task import SegmentationTask
@@ -24,15 +23,9 @@ RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
-@cache
-def composed_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
-    config = plain(composed("train", [*overrides, "output_dir=x"]))
-    return {key: config[key] for key in ("model", "view", "data", "seed")}
-
-
 def make_settings(tiny: list[str], method: str, *overrides: str, weights: Path | None = None) -> dict[str, Any]:
     """What train keeps of a configuration."""
-    settings = copy.deepcopy(composed_settings((*tiny, f"model={method}", *overrides)))
+    settings = settings_of(*tiny, f"model={method}", *overrides)
     if weights is not None:
         settings["model"]["backbone"]["weights"] = str(weights)
     return settings

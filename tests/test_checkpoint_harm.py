@@ -1,31 +1,23 @@
 """What is in a checkpoint is never run, and what is no checkpoint is refused in one sentence."""
 
-import copy
 import io
 import pickle
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.runs import settings_of
 
 from sac_lightning.checkpoint import KEY, load_checkpoint, packaged_targets
-from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
-
-
-@cache
-def composed_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
-    config = plain(composed("train", [*overrides, "output_dir=x"]))
-    return {key: config[key] for key in ("model", "view", "data", "seed")}
 
 
 @pytest.fixture
 def settings_file(tiny: list[str], tmp_path: Path) -> Path:
     """A checkpoint of SAC without its tensors, which nobody should come to miss."""
-    settings = copy.deepcopy(composed_settings(tuple(tiny)))
+    settings = settings_of(*tiny)
     torch.save({"state_dict": {}, KEY: {"settings": settings, "base": None}}, tmp_path / "sac.ckpt")
     return tmp_path / "sac.ckpt"
 

@@ -16,13 +16,13 @@ import torch
 from filelock import FileLock
 from onnx import TensorProto, helper
 from skimage.filters import threshold_otsu
-from tests.runs import saved
+from tests.runs import saved, settings_of
 from torch import Tensor, nn
 
 import sac_lightning
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import store_thresholds
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.exporting import run
 from sac_lightning.exporting.description import KEY
@@ -51,8 +51,7 @@ WATERSHED, EVERY_PROMPT = Watershed(0.5, 0.6, 3), EveryPrompt(0.0, 0.5, 3)
 
 def make_checkpoint(path: Path, overrides: list[str], fill: Callable[..., nn.Module] | None = None) -> Path:
     """A checkpoint as training would write it, of a model filled by rule, or with the shipped weights."""
-    config = plain(composed("train", [*overrides, "output_dir=x"]))
-    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
+    settings = settings_of(*overrides)
     model = build_model(settings["model"])
     base = (
         load_base(model, settings["model"]) if isinstance(model, SAC) and base_weights(settings["model"]) else None

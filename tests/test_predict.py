@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.runs import saved
+from tests.runs import saved, untrained
 
-from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.folder_prediction import predict
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
@@ -23,8 +22,6 @@ from sac_lightning.predictor import load
 from sac_lightning.slides.expert_points import read_points
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.overlay import Overlay
-from sac_lightning.task import SegmentationTask
-from sac_lightning.view import View
 
 SIZES = {"a.png": (40, 50), "b.jpg": (64, 64), "c d.tif": (20, 90)}
 STEMS = ["a", "b", "c d"]
@@ -34,10 +31,8 @@ ENDINGS = {"masks": "png", "labels": "tif", "overlays": "png", "geojson": "geojs
 @cache
 def saved_once(tiny: tuple[str, ...], folder: Path) -> Path:
     """A checkpoint of a model without points of its own; what it says depends on the image and on given points."""
-    config = plain(composed("train", [*tiny, "model=lora", "view.crop=40", "output_dir=x"]))
-    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     torch.manual_seed(0)
-    task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
+    task = untrained(*tiny, "model=lora", "view.crop=40")
     folder.mkdir()
     return saved(task, folder / "best.ckpt")
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from skimage.filters import threshold_otsu
-from tests.runs import saved
+from tests.runs import saved, settings_of
 from torch import nn
 
 import sac_lightning
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Nuclei, Predictor, load
 from sac_lightning.task import SegmentationTask
@@ -26,16 +25,10 @@ WHOLE, WINDOWS = View(SIZE), View(SIZE, CROP, overlap=0.25)
 IMAGES = {"square": (64, 64), "wide": (40, 90), "small": (20, 25), "large": (70, 100)}
 
 
-@cache
-def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
-    config = plain(composed("train", [*overrides, "output_dir=x"]))
-    return {key: config[key] for key in ("model", "view", "data", "seed")}
-
-
 def make_model(tiny: list[str], *overrides: str) -> nn.Module:
     """A model whose every parameter counts, LoRA's B and the positions included."""
     torch.manual_seed(0)
-    model = build_model(settings_of((*tiny, *overrides))["model"])
+    model = build_model(settings_of(*tiny, *overrides)["model"])
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -276,7 +269,7 @@ def test_a_point_outside_is_named_with_the_size_of_the_image() -> None:
 
 @cache
 def saved_once(tiny: tuple[str, ...], folder: Path) -> Path:
-    settings = settings_of((*tiny, "model=sac", "view.crop=32", "view.stretch=true"))
+    settings = settings_of(*tiny, "model=sac", "view.crop=32", "view.stretch=true")
     model = make_model(list(tiny), "model=sac", "view.crop=32", "view.stretch=true")
     task = SegmentationTask(model, View(**settings["view"]), settings, None, batch_size=2)
     folder.mkdir()

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.runs import record_of
+from tests.runs import run
 
 from sac_lightning.baselines.otsu import Otsu
-from sac_lightning.configuration import composed
 from sac_lightning.data.canonical import canonical_names, canonical_samples
 from sac_lightning.data.sample import WholeImages
 from sac_lightning.inference import segment
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.scores import Scores
-from sac_lightning.training import train
 from sac_lightning.view import View
 
 pytestmark = pytest.mark.real_data
@@ -43,9 +41,8 @@ def test_otsu_gives_the_floor_that_was_measured_independently(data_root: Path) -
 def test_sac_trains_and_tests_on_real_images(data: str, tiny: list[str], tmp_path: Path) -> None:
     torch.manual_seed(0)
     overrides = [override for override in tiny if not override.startswith("data.") or "batch_size" in override]
-    overrides += [f"data={data}", "view.crop=256", f"output_dir={tmp_path}", "trainer.max_epochs=1"]
-    train(composed("train", [*overrides, "+trainer.limit_train_batches=2", "data.crops_per_image=1"]))
-    record = record_of(tmp_path)
+    overrides += [f"data={data}", "view.crop=256", "data.crops_per_image=1"]
+    record = run(overrides, tmp_path, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
     assert record["test_images"] == {"monuseg": 14, "glas": 60}[data]
     assert 0 <= record["metrics"]["dice"] <= 1
     assert (tmp_path / "examples.png").stat().st_size > 100_000

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runs import record_of
+from tests.runs import rerun
 
 from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, what_runs
 from sac_lightning.configuration import composed, plain
-from sac_lightning.evaluation import evaluate
 from sac_lightning.sweep import held, is_recorded, run_folder
 from sac_lightning.unfinished import LAST
 
@@ -164,9 +163,7 @@ def test_a_distributed_job_of_a_sweep_tests_every_image_once(tiny: list[str], tm
     assert [image["name"] for image in record["images"]] == sorted({image["name"] for image in record["images"]})
     assert record["test_images"] == 3
     (checkpoint,) = tmp_path.glob("outputs/runs/**/best.ckpt")
-    (tmp_path / "alone").mkdir()
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={tmp_path / 'alone'}"]))
-    alone = record_of(tmp_path / "alone")
+    alone = rerun(tmp_path / "alone", checkpoint)
     assert record["metrics"] == pytest.approx(alone["metrics"], abs=1e-6)
     assert record["prompt_quality"] == pytest.approx(alone["prompt_quality"], abs=1e-6)
     assert record["images"] == alone["images"]

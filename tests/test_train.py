@@ -90,10 +90,8 @@ def test_the_record_tells_the_whole_story(tiny: list[str], tmp_path: Path) -> No
 def test_counting_writes_table_6_without_data_or_weights(tmp_path: Path) -> None:
     for method, trainable in (("sam_ft", 12_746_129), ("msa", 56_595_760), ("sac", 56_493_360)):
         folder = tmp_path / method
-        folder.mkdir()
-        overrides = ["+experiment=table6_parameters", f"model={method}", f"output_dir={folder}"]
-        train(composed("train", [*overrides, "data=glas", "data.root=nowhere"]))
-        record = record_of(folder)
+        counted = ["+experiment=table6_parameters", f"model={method}"]
+        record = run(counted, folder, "data=glas", "data.root=nowhere")
         assert record["parameters"]["trainable"] == trainable
         assert record["metrics"] == {}
         assert [path.name for path in folder.iterdir()] == ["results.json"]

@@ -16,13 +16,12 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 from PIL import Image
 from tests.conftest import TINY
-from tests.runs import record_of
+from tests.runs import record_of, rerun
 from wandb.proto.wandb_internal_pb2 import Record
 
 import sac_lightning.wandb_view
 from sac_lightning.configuration import composed
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.evaluation import evaluate
 from sac_lightning.inference import Experts, Prediction
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.task import PICTURES, SegmentationTask
@@ -341,8 +340,7 @@ def test_without_wandb_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_evaluation_is_a_run_of_its_own_kind(two_runs: Runs, tmp_path: Path) -> None:
     checkpoint = two_runs[1][0] / "checkpoints" / "best.ckpt"
-    evaluate(composed("evaluate", [*WANDB, f"checkpoint={checkpoint}", f"output_dir={tmp_path}"]))
-    record = record_of(tmp_path)
+    record = rerun(tmp_path, checkpoint, *WANDB)
     file = read_run_file(tmp_path)
     assert file.run.job_type == "evaluate"
     assert file.summary["test/dice"] == record["metrics"]["dice"]

@@ -11,18 +11,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.runs import record_of
+from tests.runs import rerun, run
 from torch import Tensor
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, config_dir, plain
 from sac_lightning.counting import count_network
-from sac_lightning.evaluation import evaluate
 from sac_lightning.predictor import load
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.task import SegmentationTask
-from sac_lightning.training import make_task, train
+from sac_lightning.training import make_task
 from sac_lightning.weights import read_weights
 
 SIDE = 64
@@ -134,25 +133,20 @@ def curves(record: dict[str, Any]) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("name", TINY)
 def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -> None:
-    for run in ("whole", "killed"):
-        (tmp_path / run).mkdir()
-    train(composed("train", [*overrides(name, nuclei), f"output_dir={tmp_path / 'whole'}"]))
-    whole = record_of(tmp_path / "whole")
+    whole = run(overrides(name, nuclei), tmp_path / "whole")
     assert whole["method"] == name
     assert len(whole["images"]) == 2
     assert all(np.isfinite(list(row.values())).all() for row in curves(whole))
 
+    (tmp_path / "killed").mkdir()
     killed_in_second_epoch(name, nuclei, tmp_path / "killed")
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    train(composed("train", [*overrides(name, nuclei), f"output_dir={tmp_path / 'killed'}", f"resume={last}"]))
-    resumed = record_of(tmp_path / "killed")
+    resumed = run(overrides(name, nuclei), tmp_path / "killed", f"resume={last}")
     assert curves(resumed) == curves(whole)
     assert resumed["metrics"] == whole["metrics"]
 
     checkpoint = tmp_path / "whole" / "checkpoints" / "best.ckpt"
-    (tmp_path / "again").mkdir()
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={tmp_path / 'again'}"]))
-    assert record_of(tmp_path / "again")["metrics"] == whole["metrics"]
+    assert rerun(tmp_path / "again", checkpoint)["metrics"] == whole["metrics"]
 
     image = np.asarray(Image.open(nuclei / "nuclei" / "images" / "6.png"))
     found = load(checkpoint).segment(np.pad(image, ((0, 10), (0, 30), (0, 0))))
@@ -190,10 +184,7 @@ def test_mdm_trains_its_classifier_on_the_frozen_network_of_its_pretraining(nucl
     short = ["trainer.max_epochs=1", "trainer.precision=32-true", "+trainer.enable_progress_bar=false"]
     pretrain(composed("pretrain", [*options, *where, *short, f"output_dir={tmp_path / 'unet'}"]))
     weights = tmp_path / "unet" / "mdm.safetensors"
-    (tmp_path / "run").mkdir()
-    given = [f"output_dir={tmp_path / 'run'}", f"model.weights={weights}"]
-    train(composed("train", [*overrides("mdm", nuclei), *given]))
-    assert record_of(tmp_path / "run")["parameters"]["frozen"] > 0
+    assert run(overrides("mdm", nuclei), tmp_path / "run", f"model.weights={weights}")["parameters"]["frozen"] > 0
     weights.rename(tmp_path / "elsewhere.safetensors")  # A checkpoint is complete without it.
     network = load(tmp_path / "run" / "checkpoints" / "best.ckpt").model
     for name, tensor in read_weights(tmp_path / "elsewhere.safetensors").items():

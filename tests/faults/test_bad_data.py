@@ -14,6 +14,7 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tests.runs import run
 
 from sac_lightning.configuration import composed
 from sac_lightning.data.folder import Folder
@@ -25,7 +26,6 @@ from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.open_slide import open_slide
 from sac_lightning.slides.tone import tone_of
-from sac_lightning.training import train
 from sac_lightning.view import View
 
 CHANCE = np.random.default_rng(0)
@@ -261,7 +261,7 @@ def test_bad_files_among_good_ones_are_told_and_the_good_ones_are_segmented(
     tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    train(composed("train", [*tiny, "trainer.max_epochs=1", f"output_dir={tmp_path / 'run'}"]))
+    run(tiny, tmp_path / "run", "trainer.max_epochs=1")
     images, output = tmp_path / "images", tmp_path / "output"
     images.mkdir()
     for name, (write, *_) in (BAD | GOOD).items():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.runs import record_of
+from tests.runs import run
 
 from sac_lightning import command
 from sac_lightning.checkpoint import read_checkpoint
@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that has come to its end."""
     folder = tmp_path_factory.mktemp("finished")
-    train(composed("train", [*tiny, f"output_dir={folder}", "trainer.max_epochs=1"]))
+    run(tiny, folder, "trainer.max_epochs=1")
     return folder
 
 
@@ -77,8 +77,7 @@ def test_a_training_that_cannot_write_its_checkpoint_keeps_the_one_before(
     assert "make room and start the same command again" in said
     assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert not list(tmp_path.rglob("*.part"))
-    train(composed("train", [*tiny, f"output_dir={tmp_path}"]))
-    assert record_of(tmp_path)["epochs"] == 2, "it goes on"
+    assert run(tiny, tmp_path)["epochs"] == 2, "it goes on"
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.runs import saved
+from tests.runs import saved, untrained
 from torch import nn
 
 from sac_lightning.build import build_model
 from sac_lightning.configuration import composed, plain
 from sac_lightning.page.address import bound_socket
 from sac_lightning.predictor import Predictor
-from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
 
 
@@ -84,9 +83,7 @@ def _wait_for(server: subprocess.Popen[str], port: int) -> None:
 @pytest.fixture(scope="session")
 def network(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a compared network."""
-    config = plain(composed("train", [*tiny, "model=u_net", "model.init_features=4", "output_dir=x"]))
-    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
-    task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
+    task = untrained(*tiny, "model=u_net", "model.init_features=4")
     return saved(task, tmp_path_factory.mktemp("network") / "best.ckpt")
 
 

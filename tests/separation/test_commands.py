@@ -12,11 +12,10 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from tests.runs import record_of, rerun, saved
+from tests.runs import record_of, rerun, run, saved, untrained
 
-from sac_lightning.build import build_model
 from sac_lightning.checkpoint import load_checkpoint, store_thresholds
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import composed
 from sac_lightning.errors import UserError
 from sac_lightning.folder_prediction import predict
 from sac_lightning.model.sac import SAC
@@ -25,8 +24,6 @@ from sac_lightning.separation import every_prompt
 from sac_lightning.separation.thresholds import EveryPrompt, Watershed
 from sac_lightning.slides import segmentation
 from sac_lightning.task import SegmentationTask
-from sac_lightning.training import train
-from sac_lightning.view import View
 
 INSTANCE_METRICS = ("aji", "pq", "dq", "sq", "ap50")
 EVERY = EveryPrompt(0.0, 0.5, 0)
@@ -35,8 +32,7 @@ EVERY = EveryPrompt(0.0, 0.5, 0)
 @cache
 def trained_once(tiny: tuple[str, ...], folder: Path) -> Path:
     """The output folder of a short training."""
-    folder.mkdir()
-    train(composed("train", [*tiny, "view.crop=40", f"output_dir={folder}"]))
+    run(tiny, folder, "view.crop=40")
     return folder
 
 
@@ -130,14 +126,11 @@ def test_a_method_without_thresholds_is_refused(checkpoint: Path, tmp_path: Path
 @pytest.fixture
 def lively(tiny: list[str], tmp_path: Path) -> Path:
     """A checkpoint whose model, untrained and without a generator, sees something everywhere and likes it."""
-    config = plain(composed("train", [*tiny, "model=lora", "view.crop=40", "output_dir=x"]))
-    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     torch.manual_seed(3)
-    model = build_model(settings["model"])
-    assert isinstance(model, SAC)
+    task = untrained(*tiny, "model=lora", "view.crop=40")
+    assert isinstance(task.model, SAC)
     with torch.no_grad():
-        model.mask_decoder.iou_prediction_head.layers[-1].bias += 0.8
-    task = SegmentationTask(model, View(**settings["view"]), settings, None, batch_size=2)
+        task.model.mask_decoder.iou_prediction_head.layers[-1].bias += 0.8
     return saved(task, tmp_path / "lively.ckpt")
 
 
@@ -153,7 +146,7 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def run(checkpoint: Path, images: Path, output: Path, *overrides: str) -> None:
+def predict_folder(checkpoint: Path, images: Path, output: Path, *overrides: str) -> None:
     predict(composed("predict", [f"checkpoint={checkpoint}", f"images={images}", f"output={output}", *overrides]))
 
 
@@ -162,7 +155,7 @@ def test_the_label_map_is_the_predictors(method: str | None, lively: Path, image
     store_thresholds(lively, Watershed(0.5, 0.52, 5))
     store_thresholds(lively, EVERY)
     output = tmp_path / "out"
-    run(lively, images, output, *([] if method is None else [f"instances={method}"]))
+    predict_folder(lively, images, output, *([] if method is None else [f"instances={method}"]))
     predictor = load(lively, instances=method)
     found = 0
     for name in ("a.png", "b.tif"):
@@ -187,7 +180,7 @@ def test_a_large_image_has_the_nuclei_of_the_whole(
     (tmp_path / "images").mkdir()
     Image.fromarray(image).save(tmp_path / "images" / "long.png")
     monkeypatch.setattr(segmentation, "BAND_PIXELS", 1)
-    run(lively, tmp_path / "images", tmp_path / "out")
+    predict_folder(lively, tmp_path / "images", tmp_path / "out")
     whole, parts = load(lively).segment(image).instances, tifffile.imread(tmp_path / "out/labels/long.tif")
     pairs = np.unique(np.stack([whole.ravel(), parts.ravel()]), axis=1)
     assert pairs.shape[1] == whole.max() + 1 == parts.max() + 1 > 2, "the numbers may differ, no more"
@@ -205,7 +198,7 @@ def test_prompts_refuse_what_they_cannot_do(
     points.write_text("image,x,y,label\na.png,3,4,1\n")
     monkeypatch.setattr(every_prompt, "MAX_PIXELS", 50 * 60)
     with pytest.raises(SystemExit):
-        run(lively, images, tmp_path / "out", "instances=prompts", f"points={points}")
+        predict_folder(lively, images, tmp_path / "out", "instances=prompts", f"points={points}")
     with_points, large = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "a.png" in with_points
     assert "no expert points" in with_points

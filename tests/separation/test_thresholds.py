@@ -11,12 +11,10 @@ import torch
 from lightning import Trainer
 from numpy.typing import NDArray
 from scipy import ndimage
-from tests.runs import saved
+from tests.runs import saved, untrained
 from torch import Tensor, nn
 
-from sac_lightning.build import build_model
 from sac_lightning.checkpoint import load_checkpoint, read_checkpoint, store_thresholds
-from sac_lightning.configuration import composed, plain
 from sac_lightning.data.base import NucleiDataModule, Splits
 from sac_lightning.data.sample import LoadedSample
 from sac_lightning.errors import UserError
@@ -140,10 +138,8 @@ class Scenes(NucleiDataModule):
 @pytest.fixture
 def file(tmp_path: Path, tiny: list[str]) -> Path:
     """A checkpoint of an older training, without thresholds, and with what Lightning puts into one."""
-    config = plain(composed("train", [*tiny, "model=sac", "view.crop=40", "output_dir=x"]))
-    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     torch.manual_seed(0)
-    task = SegmentationTask(build_model(settings["model"]), View(**settings["view"]), settings, None, batch_size=2)
+    task = untrained(*tiny, "model=sac", "view.crop=40")
     optimizer_states = [{"state": {0: {"step": torch.tensor(7.0)}}}]
     return saved(task, tmp_path / "best.ckpt", epoch=3, optimizer_states=optimizer_states)
 

@@ -41,8 +41,7 @@ def step_r() -> Run:
 
 def batch() -> Run:
     """The next batch of training windows at scale=cpu, from images in memory."""
-    config = _scale_cpu("data.workers=0")
-    data = make_data({key: config[key] for key in ("model", "view", "data", "seed")})
+    data = make_data(_scale_cpu("data.workers=0"))
     batches = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))
 
     def run() -> dict[str, Tensor]:
