@@ -171,6 +171,15 @@ def test_bars_have_error_bars(tmp_path: Path, figures: list[Figure]) -> None:
     assert "paper" not in legend(figures[0])
 
 
+def test_no_word_of_bars_is_cut_by_the_edge(tmp_path: Path) -> None:
+    label, title = "SAM-FT 0-point 0-expert (monuseg)", "Table 4: expert points without automatic ones (scale=cpu)"
+    found = bars(tmp_path / "table4", [scored(label, 0.7)], title=title)
+    assert found is not None
+    pixels = np.asarray(Image.open(found[0]).convert("L"))
+    edge = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    assert min(side.min() for side in edge) == 255
+
+
 def test_rows_of_several_data_sets_say_which(tmp_path: Path, figures: list[Figure]) -> None:
     bars(tmp_path / "table4", [scored("SAC", 0.6), scored("SAC", 0.5, dataset="glas")])
     labels = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]

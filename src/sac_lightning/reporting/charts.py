@@ -208,7 +208,8 @@ def bars(
         if papers:
             axis.plot(*zip(*papers, strict=True), "D", mfc="none", mec=COLOURS[1], mew=1.4, label="paper")
         axis.set_yticks(heights, [label for label, _, _, _ in measured])
-        axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6), title=title)
+        axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6))
+        figure.suptitle(title)  # Over the labels, too: over the bars alone a long one is cut by the edge.
         axis.set_xlabel(_dice_axis(spreads, intervals))
         axis.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
