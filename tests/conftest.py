@@ -107,10 +107,12 @@ def tiny() -> list[str]:
 def tiny_weights(tmp_path: Path) -> Path:
     """Base weights for the tiny SAM, in segment-anything's format."""
     from sac_lightning.build import build_model
-    from sac_lightning.configuration import composed, plain
+    from sac_lightning.configuration import compose_config, resolve_config
 
     torch.manual_seed(0)
-    model = build_model(plain(composed("train", [*TINY, "model=sam", "prompts=none", "output_dir=x"]))["model"])
+    model = build_model(
+        resolve_config(compose_config("train", [*TINY, "model=sam", "prompts=none", "output_dir=x"]))["model"]
+    )
     path = tmp_path / "tiny_sam.pth"
     torch.save(model.state_dict(), path)
     return path

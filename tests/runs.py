@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.evaluation import evaluate
 from sac_lightning.task import SegmentationTask
 from sac_lightning.training import train
@@ -26,14 +26,14 @@ def record_of(folder: Path) -> dict[str, Any]:
 def run(options: Sequence[str], output_dir: Path, *overrides: str) -> dict[str, Any]:
     """The record of a training."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    train(composed("train", [*options, f"output_dir={output_dir}", *overrides]))
+    train(compose_config("train", [*options, f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
 
 
 def rerun(output_dir: Path, checkpoint: Path, *overrides: str) -> dict[str, Any]:
     """The record of an evaluation."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    evaluate(composed("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output_dir}", *overrides]))
+    evaluate(compose_config("evaluate", [f"checkpoint={checkpoint}", f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
 
 
@@ -44,7 +44,7 @@ def settings_of(*overrides: str) -> dict[str, Any]:
 
 @cache
 def _composed_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
-    config = plain(composed("train", [*overrides, "output_dir=x"]))
+    config = resolve_config(compose_config("train", [*overrides, "output_dir=x"]))
     return {key: config[key] for key in ("model", "view", "data", "seed")}
 
 

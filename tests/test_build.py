@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.build import base_weights, build_model, load_base, load_official_state
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.sac import SAC
@@ -34,7 +34,7 @@ def saved(path: Path, state: dict[str, Tensor]) -> Path:
 
 @cache
 def composed_model(overrides: tuple[str, ...]) -> dict[str, Any]:
-    settings: dict[str, Any] = plain(composed("train", [*overrides, "output_dir=x"]))["model"]
+    settings: dict[str, Any] = resolve_config(compose_config("train", [*overrides, "output_dir=x"]))["model"]
     return settings
 
 
@@ -78,8 +78,8 @@ def test_an_official_state_dict_gives_the_official_outputs(
     load_base(model, settings)
     silenced(model).eval()
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 255
-    for experts in ([], [[10.0, 20.0, 1], [50.5, 3.0, 0]]):
-        given = torch.tensor(experts).reshape(1, -1, 3)
+    for expert_points in ([], [[10.0, 20.0, 1], [50.5, 3.0, 0]]):
+        given = torch.tensor(expert_points).reshape(1, -1, 3)
         with torch.no_grad():
             ours = model(image[None], given[..., :2], given[..., 2].long())
         logits, iou = official_answer(sam, image, ours.point_coords[0], ours.point_labels[0])

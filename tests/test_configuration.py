@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from sac_lightning.configuration import composed, config_dir
+from sac_lightning.configuration import compose_config, config_dir
 from sac_lightning.errors import UserError
 from sac_lightning.train import check
 
@@ -35,23 +35,23 @@ CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_of_every_group_composes_and_resolves(group: str, choice: str) -> None:
-    cfg = composed("train", [f"{group}={choice}", "output_dir=somewhere"])
+    cfg = compose_config("train", [f"{group}={choice}", "output_dir=somewhere"])
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
 def test_the_command_line_wins_over_the_scale_and_the_model() -> None:
-    cfg = composed("train", ["scale=paper", "backbone=vit_b", "model=lora", "prompts.points=3"])
+    cfg = compose_config("train", ["scale=paper", "backbone=vit_b", "model=lora", "prompts.points=3"])
     assert (cfg.backbone.name, cfg.prompts.points, cfg.view.image_size) == ("vit_b", 3, 1024)
 
 
 def test_a_network_trains_by_its_own_recipe_or_by_ours() -> None:
-    own = composed("train", ["model=u_net", "scale=paper"])
+    own = compose_config("train", ["model=u_net", "scale=paper"])
     assert (own.recipe.name, own.loss._target_.rpartition(".")[2], own.data.batch_size) == ("own", "Dice", 16)
     assert (own.optimizer.lr, own.scheduler, own.view.image_size) == (1e-4, None, 256)
-    shared, sac = composed("train", ["model=u_net", "recipe=shared"]), composed("train", ["model=sac"])
+    shared, sac = compose_config("train", ["model=u_net", "recipe=shared"]), compose_config("train", ["model=sac"])
     for key in ("loss", "optimizer", "scheduler", "trainer"):
         assert shared[key] == sac[key], key
-    assert composed("train", ["model=u_net", "optimizer.lr=1e-3"]).optimizer.lr == 1e-3
+    assert compose_config("train", ["model=u_net", "optimizer.lr=1e-3"]).optimizer.lr == 1e-3
 
 
 @pytest.mark.parametrize("choice", ["loss=dice_ce", "scheduler=one_cycle"])
@@ -60,13 +60,13 @@ def test_a_choice_that_a_networks_own_recipe_would_pass_over_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train", "model=u_net", choice])
     with pytest.raises(UserError, match=f"{choice} has no say with recipe=own, as u_net brings its own"):
-        check(composed("train", ["model=u_net", choice]))
-    check(composed("train", ["model=u_net", choice, "recipe=shared"]))
-    check(composed("train", ["model=sac", choice]))
+        check(compose_config("train", ["model=u_net", choice]))
+    check(compose_config("train", ["model=u_net", choice, "recipe=shared"]))
+    check(compose_config("train", ["model=sac", choice]))
 
 
 def test_the_scale_of_the_paper_is_the_papers() -> None:
-    cfg = composed("train", ["scale=paper", "data=monuseg"])
+    cfg = compose_config("train", ["scale=paper", "data=monuseg"])
     assert cfg.backbone.name == "vit_h"
     assert cfg.trainer.min_epochs == 30
     assert cfg.callbacks.early_stopping.patience == 10

@@ -11,13 +11,13 @@ import pytest
 from omegaconf import DictConfig
 
 from sac_lightning import wandb_workspace as module
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 from sac_lightning.wandb_workspace import dashboard, make_workspace
 
 
 def cfg(*overrides: str) -> DictConfig:
-    return composed("dashboard", overrides)
+    return compose_config("dashboard", overrides)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sac_lightning import examination
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -17,7 +17,7 @@ Usage = namedtuple("Usage", "total used free")
 def examined(capsys: pytest.CaptureFixture[str], *overrides: str) -> tuple[int, str]:
     """The doctor's exit status and what it said."""
     try:
-        examination.examine(composed("doctor", [*overrides, "output_dir=x"]))
+        examination.examine(compose_config("doctor", [*overrides, "output_dir=x"]))
         status: Any = 0
     except SystemExit as ended:
         status = ended.code

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.encoded_image import EncodedImage
 from sac_lightning.errors import UserError
 from sac_lightning.model.point_selection import PointSelection
@@ -30,7 +30,7 @@ POINTS, LABELS = [(3.0, 17.0), (18.0, 2.5), (0.0, 0.0)], [1, 0, 1]
 
 
 def make(tiny: list[str], fill: Callable[..., nn.Module], name: str, view: View | None = None) -> Predictor:
-    config = plain(composed("train", [*tiny, *MODELS[name], "output_dir=x"]))
+    config = resolve_config(compose_config("train", [*tiny, *MODELS[name], "output_dir=x"]))
     return Predictor(fill(build_model(config["model"]), gain=0.7), view or View(64, stretch=True))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from sac_lightning.configuration import composed, config_dir, plain, sweep_jobs
+from sac_lightning.configuration import compose_config, config_dir, resolve_config, sweep_jobs
 from sac_lightning.reporting.experiment import EXPERIMENTS
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
 from sac_lightning.run_identity import config_hash
@@ -52,7 +52,7 @@ JOBS = {
 
 
 def jobs_of(name: str, *overrides: str) -> list[dict[str, object]]:
-    return [plain(composed("train", job)) for job in swept(name, *overrides)]
+    return [resolve_config(compose_config("train", job)) for job in swept(name, *overrides)]
 
 
 def swept(name: str, *overrides: str) -> list[list[str]]:
@@ -92,7 +92,9 @@ def test_another_name_of_an_experiment_has_the_same_jobs(alias: str, name: str) 
         [job.replace(f"+experiment={alias}", f"+experiment={name}") for job in jobs] for jobs in swept(alias)
     ]
     assert renamed == swept(name)
-    assert plain(composed("train", swept(alias)[0])) == plain(composed("train", swept(name)[0]))
+    assert resolve_config(compose_config("train", swept(alias)[0])) == resolve_config(
+        compose_config("train", swept(name)[0])
+    )
 
 
 @pytest.mark.parametrize("table", [1, 2, 3, 4, 5, 6, 7, 8])
@@ -136,7 +138,7 @@ def test_an_experiment_takes_overrides_on_top(name: str) -> None:
     several_data_sets = 2 if name in ("table4_experts", "ablation_dense") else 1
     assert len(jobs) == 2 * JOBS[name] / several_data_sets
     for job, seed in ((jobs[0], 0), (jobs[-1], 1)):
-        cfg = composed("train", job)
+        cfg = compose_config("train", job)
         assert (cfg.seed, cfg.scale.name, cfg.trainer.strategy, cfg.data.name) == (seed, "smoke", "ddp", "glas")
         assert "wandb" in cfg.logger
 

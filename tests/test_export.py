@@ -22,11 +22,11 @@ from torch import Tensor, nn
 import sac_lightning
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import store_thresholds
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 from sac_lightning.exporting import run
 from sac_lightning.exporting.description import KEY
-from sac_lightning.exporting.graphs import graphs, traceable, write_graph
+from sac_lightning.exporting.graphs import graphs, make_traceable, write_graph
 from sac_lightning.exporting.onnx_model import Session, load_exported
 from sac_lightning.inference import segment
 from sac_lightning.model.sac import SAC
@@ -63,7 +63,7 @@ def make_checkpoint(path: Path, overrides: list[str], fill: Callable[..., nn.Mod
 
 
 def call(checkpoint: Path, output: Path, **settings: Any) -> None:
-    cfg = composed("export", [])
+    cfg = compose_config("export", [])
     for key, value in {"checkpoint": checkpoint, "output": output, **settings}.items():
         cfg[key] = str(value) if isinstance(value, Path) else value
     run.export(cfg)
@@ -163,7 +163,7 @@ def test_the_encoder_takes_any_number_of_images(name: str, batch: int, exports: 
     model = model_of(folder)
     images = torch.rand(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
-        wanted = [model.image_encoder(model.normalised(images))]
+        wanted = [model.image_encoder(model.normalise(images))]
         if model.prompt_generator is not None:
             wanted.append(model(images).generator_logits)
     given = Session(folder / "model.onnx" / "encoder.onnx")(images=images)
@@ -218,7 +218,7 @@ def test_what_is_traced_is_the_attention_that_trained(grid: tuple[int, int], win
     tokens = torch.randn(2, *grid, 12)
     with torch.no_grad():
         wanted = attention(tokens, window)
-        with traceable():
+        with make_traceable():
             assert (attention(tokens, window) - wanted).abs().max() < TOLERANCE
         assert torch.equal(attention(tokens, window), wanted), "afterwards all is as before"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sac_lightning.inference import Experts, Prediction, cut, in_input_pixels, run_model, segment
+from sac_lightning.inference import Prediction, WindowPoints, cut_window, run_model, segment, to_input_pixels
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sam
 from sac_lightning.model.sac import SAC
@@ -169,7 +169,7 @@ def expert_round_trip(view: View, height: int, width: int) -> tuple[Tensor, Pred
     side = torch.tensor([windows[0].width, windows[0].height])
     coords = torch.rand(len(windows), 2, 2, generator=torch.Generator().manual_seed(3)) * (side - 1)
     labels = torch.tensor([1, 0]).expand(len(windows), 2)
-    prediction = segment(tiny_sac(), random_image(height, width), view, Experts(coords, labels), batch_size=2)
+    prediction = segment(tiny_sac(), random_image(height, width), view, WindowPoints(coords, labels), batch_size=2)
     corners = torch.tensor([[w.left, w.top] for w in windows])
     return coords + corners[:, None], prediction
 
@@ -205,8 +205,8 @@ def test_the_model_gets_expert_points_in_its_own_pixels(view: View, height: int,
     windows = view.windows(height, width)
     middle = torch.tensor([(windows[0].width - 1) / 2, (windows[0].height - 1) / 2])
     coords = middle.expand(len(windows), 1, 2)
-    experts = Experts(coords, torch.ones(len(windows), 1, dtype=torch.long))
-    segment(model, random_image(height, width), view, experts)
+    expert_points = WindowPoints(coords, torch.ones(len(windows), 1, dtype=torch.long))
+    segment(model, random_image(height, width), view, expert_points)
     arrived = torch.cat(seen)
     assert len(arrived) == len(windows)
     expected = torch.full_like(arrived, 31.5)
@@ -218,21 +218,21 @@ def test_a_window_with_only_padding_has_no_points() -> None:
     coords = torch.zeros(2, 3, 2)
     labels = torch.full((2, 3), -1)
     coords[1, 0], labels[1, 0] = torch.tensor([4.0, 9.0]), 1
-    prediction = segment(tiny_sac(), random_image(32, 64), view, Experts(coords, labels))
+    prediction = segment(tiny_sac(), random_image(32, 64), view, WindowPoints(coords, labels))
     torch.testing.assert_close(prediction.point_coords, torch.tensor([[36.0, 9.0]]))
     assert prediction.point_labels.tolist() == [1]
     assert prediction.probability.isfinite().all()
 
 
 def test_nothing_but_padding_gives_no_points_at_all() -> None:
-    experts = Experts(torch.zeros(1, 2, 2), torch.full((1, 2), -1))
-    prediction = segment(tiny_sac(), random_image(40, 40), View(64, crop=64), experts)
+    expert_points = WindowPoints(torch.zeros(1, 2, 2), torch.full((1, 2), -1))
+    prediction = segment(tiny_sac(), random_image(40, 40), View(64, crop=64), expert_points)
     assert prediction.point_coords.shape == (0, 2)
 
 
 def test_padding_stays_at_the_origin_when_points_are_scaled() -> None:
     coords = torch.tensor([[[3.0, 5.0], [0.0, 0.0]]])
-    scaled = in_input_pixels(coords, torch.tensor([[1, -1]]), torch.tensor([2.0, 4.0]))
+    scaled = to_input_pixels(coords, torch.tensor([[1, -1]]), torch.tensor([2.0, 4.0]))
     assert scaled.tolist() == [[[6.5, 21.5], [0.0, 0.0]]]
 
 
@@ -287,7 +287,7 @@ def test_windows_get_seeds_of_their_own() -> None:
 
 def test_run_model_gives_a_plain_network_the_form_of_sac() -> None:
     images = random_image(16, 16)[None].expand(2, -1, -1, -1)
-    output = run_model(PerPixel(), images, Experts(torch.zeros(2, 1, 2), torch.ones(2, 1)))
+    output = run_model(PerPixel(), images, WindowPoints(torch.zeros(2, 1, 2), torch.ones(2, 1)))
     assert output.logits.shape == (2, 1, 16, 16)
     assert output.iou is None
     assert output.generator_logits is None
@@ -311,7 +311,7 @@ def test_cut_mirrors_as_numpy_does(height: int, width: int, top: int, left: int,
     image = torch.arange(2 * height * width).view(2, height, width)
     window = Window(left, top, width - left + right, height - top + below)
     expected = np.pad(image.numpy(), ((0, 0), (-top, below), (-left, right)), mode="reflect")
-    np.testing.assert_array_equal(cut(image, window).numpy(), expected)
+    np.testing.assert_array_equal(cut_window(image, window).numpy(), expected)
 
 
 @quick
@@ -319,4 +319,4 @@ def test_cut_mirrors_as_numpy_does(height: int, width: int, top: int, left: int,
 def test_cut_within_the_image_is_a_slice(left: int, top: int, width: int, height: int) -> None:
     image = torch.arange(10 * 12).view(1, 10, 12)
     expected = image[:, top : top + height, left : left + width]
-    assert torch.equal(cut(image, Window(left, top, width, height)), expected)
+    assert torch.equal(cut_window(image, Window(left, top, width, height)), expected)

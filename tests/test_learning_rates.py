@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.prompts import Generator
 from sac_lightning.task import SegmentationTask
@@ -25,8 +25,8 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rates(tiny: list[str], *overrides: str, steps: int = STEPS) -> tuple[nn.Module, list[dict[int, float]]]:
     """A model, and step by step the learning rate of each of its parameters, by the parameter's id."""
-    cfg = composed("train", [*tiny, *overrides, "output_dir=x"])
-    config = plain(cfg)
+    cfg = compose_config("train", [*tiny, *overrides, "output_dir=x"])
+    config = resolve_config(cfg)
     model = build_model(config["model"])
     made: Any = make_task(cfg, model, config, None).configure_optimizers()
     optimizer = made["optimizer"] if isinstance(made, dict) else made

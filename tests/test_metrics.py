@@ -14,9 +14,9 @@ from torchmetrics.functional.classification import binary_f1_score, binary_jacca
 
 from sac_lightning.errors import UserError
 from sac_lightning.instance_metrics import AJI, AP50, PanopticQuality
-from sac_lightning.metrics import F1, Dice, IoU, count_pixels, dice_of_counts, iou_of_counts
+from sac_lightning.metrics import F1, DiceScore, IoU, count_pixels, dice_of_counts, iou_of_counts
 
-PIXEL_METRICS: list[type[Metric]] = [Dice, IoU, F1]
+PIXEL_METRICS: list[type[Metric]] = [DiceScore, IoU, F1]
 EMPTY = torch.zeros(1, 4, 4, dtype=torch.bool)
 FULL = torch.ones(1, 4, 4, dtype=torch.bool)
 
@@ -44,7 +44,7 @@ def test_one_image_by_hand() -> None:
     prediction = torch.tensor([[[1, 1, 0], [0, 1, 0]]], dtype=torch.bool)
     target = torch.tensor([[[1, 0, 0], [0, 1, 1]]], dtype=torch.bool)
     # 2 pixels in both, 1 only predicted, 1 only true.
-    assert score(Dice(), [(prediction, target)]).item() == pytest.approx(4 / 6)
+    assert score(DiceScore(), [(prediction, target)]).item() == pytest.approx(4 / 6)
     assert score(IoU(), [(prediction, target)]).item() == pytest.approx(2 / 4)
     assert score(F1(), [(prediction, target)]).item() == pytest.approx(4 / 6)
 
@@ -62,7 +62,7 @@ def test_dice_and_iou_are_means_over_images_and_f1_pools_pixels() -> None:
     small = torch.ones(1, 1, 1, dtype=torch.bool)
     large = torch.ones(1, 3, 3, dtype=torch.bool)
     pairs = [(small, small), (~large, large)]  # one pixel found, nine missed
-    assert score(Dice(), pairs).item() == pytest.approx(1 / 2)
+    assert score(DiceScore(), pairs).item() == pytest.approx(1 / 2)
     assert score(IoU(), pairs).item() == pytest.approx(1 / 2)
     assert score(F1(), pairs).item() == pytest.approx(2 * 1 / (2 * 1 + 9))
 
@@ -73,7 +73,7 @@ def test_agrees_with_torchmetrics_functions() -> None:
     iou = torch.stack([binary_jaccard_index(prediction, target) for prediction, target in pairs]).mean()
     predictions, targets = (torch.cat([mask.flatten() for mask in masks]) for masks in zip(*pairs, strict=True))
     pooled = binary_f1_score(predictions, targets)
-    assert score(Dice(), pairs).item() == pytest.approx(dice.item(), abs=1e-6)
+    assert score(DiceScore(), pairs).item() == pytest.approx(dice.item(), abs=1e-6)
     assert score(IoU(), pairs).item() == pytest.approx(iou.item(), abs=1e-6)
     assert score(F1(), pairs).item() == pytest.approx(pooled.item(), abs=1e-6)
 
@@ -101,7 +101,7 @@ def test_an_empty_image_raises_the_means_but_not_f1() -> None:
     half = FULL.clone()
     half[:, :2] = False
     pairs = [(EMPTY, EMPTY), (half, FULL)]
-    assert score(Dice(), pairs).item() == pytest.approx((1 + 2 / 3) / 2)
+    assert score(DiceScore(), pairs).item() == pytest.approx((1 + 2 / 3) / 2)
     assert score(IoU(), pairs).item() == pytest.approx((1 + 1 / 2) / 2)
     assert score(F1(), pairs).item() == pytest.approx(2 / 3)
 
@@ -132,7 +132,7 @@ def test_other_dtypes_and_shapes_are_refused(
 
 
 def test_a_collection_keeps_metrics_apart_that_begin_with_equal_scores() -> None:
-    together = MetricCollection([Dice(), IoU(), F1()])
+    together = MetricCollection([DiceScore(), IoU(), F1()])
     half = FULL.clone()
     half[:, :2] = False
     for prediction, target in [(FULL, FULL), (half, FULL)]:
@@ -155,7 +155,7 @@ def test_scores_stay_exact_where_the_default_dtype_is_bfloat16() -> None:
 
 def score_all(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """Every metric on some images, over all ranks where there are some."""
-    pixels = MetricCollection([Dice(), IoU(), F1()])
+    pixels = MetricCollection([DiceScore(), IoU(), F1()])
     instances = MetricCollection([AJI(), PanopticQuality(), AP50()])
     for prediction, target in pairs:
         pixels.update(prediction, target)

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from sac_lightning.configuration import composed
-from sac_lightning.counting import METHODS, Row, count
+from sac_lightning.configuration import compose_config
+from sac_lightning.counting import METHODS, MethodCounts, count
 from sac_lightning.errors import UserError
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.parameter_table import parameters, read_backbone
-from sac_lightning.parameters import known
+from sac_lightning.parameters import check
 
 PROMPT_ENCODER, PROMPT_GENERATOR = 6_220, 7_763_041
 
 
 def cfg(*overrides: str) -> DictConfig:
-    return composed("parameters", overrides)
+    return compose_config("parameters", overrides)
 
 
-def table6(row: Row) -> tuple[int, int, int]:
+def table6(row: MethodCounts) -> tuple[int, int, int]:
     return row.table6["trainable"], row.table6["frozen"], row.table6["total"]
 
 
@@ -113,7 +113,7 @@ def test_one_method_and_one_backbone_need_no_brackets(capsys: pytest.CaptureFixt
 )
 def test_a_wrong_name_is_told_with_the_right_ones(overrides: list[str], named: list[str]) -> None:
     with pytest.raises(UserError) as refused:
-        known(cfg(*overrides))
+        check(cfg(*overrides))
     sentence = str(refused.value)
     assert all(name in sentence for name in named), sentence
     assert "\n" not in sentence

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.inference import Experts, Prediction
-from sac_lightning.picture import MASK_COLOUR, NEGATIVE_RGB, OPACITY, POSITIVE_RGB, overlaid, write_examples
+from sac_lightning.inference import Prediction, WindowPoints
+from sac_lightning.picture import MASK_COLOUR, NEGATIVE_RGB, OPACITY, POSITIVE_RGB, overlay_mask, write_examples
 
 GREY = 100
 
@@ -30,7 +30,7 @@ def square(height: int = 12, width: int = 12) -> np.ndarray:
 
 
 def test_a_mask_is_outlined_and_tinted_and_the_rest_stays_as_it_is() -> None:
-    picture = overlaid(grey(12, 12), square())
+    picture = overlay_mask(grey(12, 12), square())
     inner = np.zeros((12, 12), dtype=bool)
     inner[4:8, 5:9] = True
     assert (picture[~square()] == GREY).all()
@@ -42,16 +42,16 @@ def test_a_mask_is_outlined_and_tinted_and_the_rest_stays_as_it_is() -> None:
 
 def test_the_image_itself_is_not_drawn_on() -> None:
     image = grey(12, 12)
-    overlaid(image, square())
+    overlay_mask(image, square())
     assert (image == GREY).all()
 
 
 def test_an_empty_mask_leaves_the_image() -> None:
-    assert (overlaid(grey(5, 7), np.zeros((5, 7), dtype=bool)) == GREY).all()
+    assert (overlay_mask(grey(5, 7), np.zeros((5, 7), dtype=bool)) == GREY).all()
 
 
 def test_a_full_mask_tints_every_pixel() -> None:
-    assert (overlaid(grey(5, 7), np.ones((5, 7), dtype=bool)) != GREY).any(axis=2).all()
+    assert (overlay_mask(grey(5, 7), np.ones((5, 7), dtype=bool)) != GREY).any(axis=2).all()
 
 
 # write_examples
@@ -64,11 +64,11 @@ def example(
 ) -> tuple[WholeImage, Prediction]:
     """An image with a true square and the same square predicted; points are x, y and label."""
     given = torch.tensor(points).reshape(-1, 3)
-    experts = Experts(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.long))
+    expert_points = WindowPoints(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.long))
     image = torch.from_numpy(grey(*size)).permute(2, 0, 1).float()
     mask = torch.from_numpy(square(*size))
     return (
-        WholeImage(name, image, mask.int(), experts, seed=0),
+        WholeImage(name, image, mask.int(), expert_points, seed=0),
         Prediction(mask.float(), None, given[:, :2].float(), given[:, 2].long()),
     )
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sac_lightning.precision import chosen
+from sac_lightning.precision import resolve_precision
 
 
 def has(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
@@ -13,17 +13,17 @@ def has(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
 def test_a_processor_that_multiplies_bfloat16_does_so(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, "avx2", flag)
-    assert chosen("auto", "cpu") == "bf16-mixed"
+    assert resolve_precision("auto", "cpu") == "bf16-mixed"
 
 
 def test_a_processor_that_would_emulate_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, "avx2", "avx512_f")
-    assert chosen("auto", "cpu") == "32-true"
+    assert resolve_precision("auto", "cpu") == "32-true"
 
 
 def test_an_older_torch_that_does_not_say_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert chosen("auto", "cpu") == "32-true"
+    assert resolve_precision("auto", "cpu") == "32-true"
 
 
 @pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
@@ -34,9 +34,9 @@ def test_a_gpu_is_asked_itself(
     has(monkeypatch, "avx512_bf16")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    assert chosen("auto", accelerator) == expected
+    assert resolve_precision("auto", accelerator) == expected
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_what_is_asked_for_stays(precision: str) -> None:
-    assert chosen(precision, "cpu") == precision
+    assert resolve_precision(precision, "cpu") == precision

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tests.runs import saved, untrained
 
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 from sac_lightning.folder_prediction import predict
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
@@ -62,7 +62,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def run(checkpoint: Path, images: Path, output: Path, **settings: Any) -> None:
-    cfg = composed("predict", [])
+    cfg = compose_config("predict", [])
     for key, value in {"checkpoint": checkpoint, "images": images, "output": output, **settings}.items():
         cfg[key] = str(value) if isinstance(value, Path) else value
     predict(cfg)
@@ -357,7 +357,7 @@ def test_points_at_the_edge_are_drawn_as_far_as_they_reach() -> None:
     points = np.array([[-0.5, -0.5], [8.49, 8.49]], dtype=np.float32)
     overlay = Overlay(9, 9, is_large=False)
     overlay.append(image, np.zeros((9, 9), dtype=np.int32))
-    picture = overlay.drawn(points, np.array([1, 0]))
+    picture = overlay.draw(points, np.array([1, 0]))
     assert tuple(picture[0, 0]) == POSITIVE_RGB
     assert tuple(picture[8, 8]) == NEGATIVE_RGB
     assert (image == 100).all()

@@ -12,7 +12,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from tests.runs import record_of
 
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.data.synthetic import SceneSample
 from sac_lightning.errors import UserError
 from sac_lightning.history import History
@@ -42,7 +42,7 @@ def run(tiny_backbone: list[str]) -> Run:
 
     def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
         output_dir.mkdir(parents=True, exist_ok=True)
-        pretrain(composed("pretrain", [*tiny_backbone, *TINY, f"output_dir={output_dir}", *overrides]))
+        pretrain(compose_config("pretrain", [*tiny_backbone, *TINY, f"output_dir={output_dir}", *overrides]))
         return record_of(output_dir)
 
     return run

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sac_lightning.configuration import composed, plain, sweep_jobs
+from sac_lightning.configuration import compose_config, resolve_config, sweep_jobs
 from sac_lightning.errors import UserError
-from sac_lightning.reporting.experiment import by_row, chosen
-from sac_lightning.reporting.report import measured_at, read_records, report
+from sac_lightning.reporting.experiment import find_experiments, group_by_row
+from sac_lightning.reporting.report import collect_part, read_records, report
 from sac_lightning.reporting.section import section
 from sac_lightning.reporting.table import latex_table
 from sac_lightning.run_identity import config_hash
@@ -26,7 +26,7 @@ BY_HAND = ("reading.md", "TUNING.md")
 
 def jobs(experiment: str, *overrides: str) -> Iterator[dict[str, Any]]:
     for job in sweep_jobs("train", [f"+experiment={experiment}", "output_dir=x", *overrides]):
-        yield plain(composed("train", job))
+        yield resolve_config(compose_config("train", job))
 
 
 def record_of(config: dict[str, Any], dice: float) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def run(output: Path, *overrides: str) -> None:
-    report(composed("report", [f"output={output}", *overrides]))
+    report(compose_config("report", [f"output={output}", *overrides]))
 
 
 def cells(page: str, label: str) -> list[str]:
@@ -128,8 +128,8 @@ def test_rows_of_several_data_sets_say_which_in_every_table_and_curve(tmp_path: 
     page = (tmp_path / "out" / "ablation_dense" / "README.md").read_text()
     for dataset in ("monuseg", "glas"):
         assert page.count(f"| points and dense prompt ({dataset}) | ") == 3, "figures, prompts, runs"
-    records = by_row(read_records(tmp_path / "runs", "results.json"))
-    curves = section(measured_at("ablation_dense", "cpu", [], records), "", tmp_path).curves
+    records = group_by_row(read_records(tmp_path / "runs", "results.json"))
+    curves = section(collect_part("ablation_dense", "cpu", [], records), "", tmp_path).curves
     assert curves[-1].label == "points and dense prompt (glas), seed 0"
 
 
@@ -269,13 +269,13 @@ def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs
     ],
 )
 def test_a_table_goes_by_its_number_or_its_name(table: str | int, name: str) -> None:
-    assert chosen(table) == (name,)
+    assert find_experiments(table) == (name,)
 
 
 @pytest.mark.parametrize("table", [9, 0, "ablation", "nonsense"])
 def test_another_table_is_refused(table: str | int) -> None:
     with pytest.raises(UserError, match="is no experiment: choose 1 to 8, or one of table1_monuseg"):
-        chosen(table)
+        find_experiments(table)
 
 
 def test_a_file_that_is_no_record_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.run_identity import config_hash, row_hash
 
 
@@ -14,7 +14,7 @@ def hash_of(*overrides: str) -> str:
     """Of the configuration that train would get with these overrides."""
     given = {override.split("=")[0] for override in overrides}
     folder = [] if "output_dir" in given else ["output_dir=here"]
-    return config_hash(plain(composed("train", [*overrides, *folder])))
+    return config_hash(resolve_config(compose_config("train", [*overrides, *folder])))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_settings_of_a_generator_that_is_not_there_do_not_count(model: str) -> N
 
 
 def row_of(*overrides: str) -> str:
-    return row_hash(plain(composed("train", ["output_dir=x", *overrides])))
+    return row_hash(resolve_config(compose_config("train", ["output_dir=x", *overrides])))
 
 
 def test_runs_of_a_row_share_its_hash_whatever_their_seed_and_machine() -> None:
@@ -97,7 +97,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys() -> None:
 
 
 def test_hashing_leaves_the_configuration_as_it_is() -> None:
-    config = plain(composed("train", ["output_dir=here"]))
+    config = resolve_config(compose_config("train", ["output_dir=here"]))
     before = json.dumps(config)
     config_hash(config)
     assert json.dumps(config) == before

@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Experts, Prediction
+from sac_lightning.inference import Prediction, WindowPoints
 from sac_lightning.scores import Scores
 
 NO_POINTS, NO_LABELS = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)
@@ -29,8 +29,8 @@ def label_map(rows: Rows) -> Tensor:
 
 def image(rows: Rows, name: str = "image") -> WholeImage:
     instances = label_map(rows)
-    experts = Experts(NO_POINTS[None], NO_LABELS[None])
-    return WholeImage(name, torch.zeros(3, *instances.shape), instances, experts, seed=0)
+    expert_points = WindowPoints(NO_POINTS[None], NO_LABELS[None])
+    return WholeImage(name, torch.zeros(3, *instances.shape), instances, expert_points, seed=0)
 
 
 def probability(rows: Rows) -> Tensor:
@@ -234,8 +234,8 @@ def test_dice_and_iou_of_the_split_are_the_means_of_those_of_its_images() -> Non
     for i in range(7):
         truth = torch.rand(9 + i, 14 - i, generator=generator) < 0.2 * (i % 3)
         found = torch.rand(truth.shape, generator=generator) * truth.where(truth, 0.6)
-        experts = Experts(NO_POINTS[None], NO_LABELS[None])
-        whole = WholeImage(f"{i}", torch.zeros(3, *truth.shape), truth.int(), experts, seed=0)
+        expert_points = WindowPoints(NO_POINTS[None], NO_LABELS[None])
+        whole = WholeImage(f"{i}", torch.zeros(3, *truth.shape), truth.int(), expert_points, seed=0)
         scores.update(Prediction(found, None, NO_POINTS, NO_LABELS), whole)
     images, values = scores.image_scores(), figures(scores)
     assert len({image["dice"] for image in images}) > 3

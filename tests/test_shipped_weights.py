@@ -9,7 +9,7 @@ import torch
 from segment_anything.modeling import Sam
 
 from sac_lightning.build import build_model, load_base
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.data import held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import click_metrics, click_on_nuclei, click_on_scenes
@@ -22,7 +22,7 @@ ONE_CLICK_FLOOR, NUCLEI_FLOOR = 0.6, 0.5
 
 
 def settings(*overrides: str) -> dict[str, Any]:
-    return plain(composed("train", [*overrides, "output_dir=x"]))
+    return resolve_config(compose_config("train", [*overrides, "output_dir=x"]))
 
 
 @pytest.fixture(scope="module")

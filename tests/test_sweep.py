@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tests.runs import rerun
 
-from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, what_runs
-from sac_lightning.configuration import composed, plain
-from sac_lightning.sweep import held, is_recorded, run_folder
-from sac_lightning.unfinished import LAST
+from sac_lightning.code_version import NOT_COVERED, PACKAGE, code_version, strip_docstrings
+from sac_lightning.configuration import compose_config, resolve_config
+from sac_lightning.sweep import is_recorded, run_folder
+from sac_lightning.unfinished import LAST, try_lock
 
 # Jobs run beside each other here; PyTorch's threads would wait for one another.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -186,30 +186,30 @@ def test_lines_of_jobs_side_by_side_never_cut_into_each_other(tmp_path: Path) ->
 
 def test_a_lock_is_held_by_one_and_goes_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
-    with held(path) as first, held(path) as second:
+    with try_lock(path) as first, try_lock(path) as second:
         assert first is not None
         assert second is None
-    with held(path) as third:
+    with try_lock(path) as third:
         assert third is not None
 
 
 def test_a_lock_stays_while_a_job_lives_on_without_its_sweep(tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
-    with held(path) as lock:
+    with try_lock(path) as lock:
         assert lock is not None
         job = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
     try:
-        with held(path) as other:
+        with try_lock(path) as other:
             assert other is None
     finally:
         job.communicate(b"\n", timeout=60)
-    with held(path) as other:
+    with try_lock(path) as other:
         assert other is not None
 
 
 @pytest.fixture
 def config(tiny: list[str]) -> dict[str, Any]:
-    return plain(composed("train", [*tiny, "output_dir=x"]))
+    return resolve_config(compose_config("train", [*tiny, "output_dir=x"]))
 
 
 def test_another_configuration_or_code_has_another_folder(
@@ -217,8 +217,11 @@ def test_another_configuration_or_code_has_another_folder(
 ) -> None:
     folder = run_folder("runs", config)
     assert folder.parts[:3] == ("runs", "synthetic", "sac")
-    assert run_folder("runs", plain(composed("train", [*tiny, "output_dir=y", "logger=tensorboard"]))) == folder
-    assert run_folder("runs", plain(composed("train", [*tiny, "output_dir=x", "seed=1"]))) != folder
+    assert (
+        run_folder("runs", resolve_config(compose_config("train", [*tiny, "output_dir=y", "logger=tensorboard"])))
+        == folder
+    )
+    assert run_folder("runs", resolve_config(compose_config("train", [*tiny, "output_dir=x", "seed=1"]))) != folder
     monkeypatch.setattr("sac_lightning.sweep.code_version", lambda: "f" * 64)
     assert run_folder("runs", config) != folder
 
@@ -244,13 +247,13 @@ def test_a_record_counts_only_for_its_configuration_and_code(config: dict[str, A
 def test_the_version_of_the_code_does_not_see_comments_but_sees_code() -> None:
     source = 'def f(x):\n    """Adds one."""\n    return x + 1\n'
     for same in ("def f(x):  # faster\n    return (x+1)\n", 'def f(x):\n    """Another."""\n\n    return x + 1\n'):
-        assert what_runs(same) == what_runs(source)
+        assert strip_docstrings(same) == strip_docstrings(source)
     for other in (
         "def f(x):\n    return x + 2\n",
         "def g(x):\n    return x + 1\n",
         "def f(y):\n    return y + 1\n",
     ):
-        assert what_runs(other) != what_runs(source)
+        assert strip_docstrings(other) != strip_docstrings(source)
 
 
 def test_what_the_version_of_the_code_leaves_out_exists() -> None:

@@ -9,7 +9,7 @@ from lightning import Trainer
 from tests.runs import record_of, rerun, run
 
 from sac_lightning.checkpoint import load_checkpoint, read_checkpoint
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 from sac_lightning.training import train
 
@@ -99,7 +99,7 @@ def test_counting_writes_table_6_without_data_or_weights(tmp_path: Path) -> None
 
 def test_what_table_6_does_not_have_is_not_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="count_only counts sam, sam_ft, msa, lora, sac: not otsu"):
-        train(composed("train", ["model=otsu", "count_only=true", f"output_dir={tmp_path}"]))
+        train(compose_config("train", ["model=otsu", "count_only=true", f"output_dir={tmp_path}"]))
 
 
 def test_a_run_in_a_folder_behind_a_link_is_recorded(tiny: list[str], tmp_path: Path) -> None:

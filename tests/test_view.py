@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sac_lightning.errors import UserError
-from sac_lightning.view import View, Window, stretched
+from sac_lightning.view import View, Window, stretch_contrast
 
 sides = st.integers(1, 120)
 overlaps = st.floats(0, 0.9)
@@ -106,7 +106,7 @@ def grey(values: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def test_the_percentiles_are_at_0_and_255() -> None:
     # 1000 pixels, evenly from 20 to 119: percentiles 0.5 and 99.5 are 20 and 119.
     image = grey(np.repeat(np.arange(20, 120), 10).reshape(25, 40))
-    out = stretched(image)
+    out = stretch_contrast(image)
     assert out.dtype == np.uint8
     assert out.shape == image.shape
     assert out[image == 20].max() == 0
@@ -119,7 +119,7 @@ def test_the_percentiles_are_at_0_and_255() -> None:
 def test_both_ends_are_reached_whatever_the_range(low: int) -> None:
     short = []
     for high in range(low + 1, 256):
-        out = stretched(grey([[low] * 50 + [high] * 50]))
+        out = stretch_contrast(grey([[low] * 50 + [high] * 50]))
         if (out.min(), out.max()) != (0, 255):
             short.append((high, out.min(), out.max()))
     assert not short, f"ranges that are not stretched to 0..255: {short[:5]}"
@@ -129,7 +129,7 @@ def test_a_few_hot_and_dead_pixels_do_not_count() -> None:
     values = np.full((50, 50), 10)
     values[:25] = 20
     values[0, :5], values[49, :5] = 255, 0
-    out = stretched(grey(values))
+    out = stretch_contrast(grey(values))
     assert out[10, 10, 0] == 255
     assert out[40, 10, 0] == 0
     assert out[0, 0, 0] == 255
@@ -138,7 +138,7 @@ def test_a_few_hot_and_dead_pixels_do_not_count() -> None:
 
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_constant_image_stays_constant_and_finite(value: int) -> None:
-    out = stretched(grey(np.full((6, 6), value)))
+    out = stretch_contrast(grey(np.full((6, 6), value)))
     assert out.dtype == np.uint8
     assert len(np.unique(out)) == 1
 
@@ -146,20 +146,20 @@ def test_a_constant_image_stays_constant_and_finite(value: int) -> None:
 def test_all_channels_share_one_scale() -> None:
     image = np.zeros((10, 10, 3), dtype=np.uint8)
     image[:5] = (100, 50, 0)
-    out = stretched(image)
+    out = stretch_contrast(image)
     assert out[0, 0].tolist() == [255, pytest.approx(127.5, abs=0.5), 0]
 
 
 def test_an_image_that_fills_the_range_is_left_as_it_is() -> None:
     image = grey(np.repeat(np.arange(256), 4).reshape(32, 32))
     image[0], image[-1] = 0, 255
-    assert np.abs(stretched(image).astype(int) - image).max() <= 1
+    assert np.abs(stretch_contrast(image).astype(int) - image).max() <= 1
 
 
 def test_only_a_view_that_says_so_stretches() -> None:
     image = grey([[10, 20], [10, 20]])
-    assert np.array_equal(View(64).prepared(image), image)
-    assert np.array_equal(View(64, stretch=True).prepared(image), stretched(image))
+    assert np.array_equal(View(64).prepare(image), image)
+    assert np.array_equal(View(64, stretch=True).prepare(image), stretch_contrast(image))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (40, 30, 3), (201, 333, 3)])
@@ -169,4 +169,4 @@ def test_the_stretch_is_that_of_numpys_percentiles(shape: tuple[int, int, int], 
     low, high = np.percentile(image, [0.5, 99.5])
     expected = np.clip((image - low) * (255 / max(high - low, 1)), 0, 255)
     # A value that lies between two may be rounded either way.
-    assert np.abs(View(None, stretch=True).prepared(image) - expected).max() <= 0.5001
+    assert np.abs(View(None, stretch=True).prepare(image) - expected).max() <= 0.5001

@@ -20,9 +20,9 @@ from tests.runs import record_of, rerun
 from wandb.proto.wandb_internal_pb2 import Record
 
 import sac_lightning.wandb_view
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.inference import Experts, Prediction
+from sac_lightning.inference import Prediction, WindowPoints
 from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.task import PICTURES, SegmentationTask
 from sac_lightning.training import train
@@ -104,7 +104,7 @@ def nested(items: Any) -> dict[str, Any]:
 
 def run(output_dir: Path, *overrides: str, row: str | None = None) -> dict[str, Any]:
     output_dir.mkdir(parents=True)
-    cfg = composed("train", [*TINY, *WANDB, f"output_dir={output_dir}", *overrides])
+    cfg = compose_config("train", [*TINY, *WANDB, f"output_dir={output_dir}", *overrides])
     OmegaConf.update(cfg, "row", row, force_add=True)
     train(cfg)
     return record_of(output_dir)
@@ -163,7 +163,7 @@ def test_the_whole_configuration_is_there_from_the_start(file: RunFile, record: 
 
 
 def test_a_method_without_a_backbone_has_no_tag_for_it() -> None:
-    cfg = composed("train", [*WANDB, "model=otsu", "output_dir=x"])
+    cfg = compose_config("train", [*WANDB, "model=otsu", "output_dir=x"])
     config = {"data": {"name": "dsb2018"}, "model": {"name": "otsu"}, "scale": {"name": "paper"}, "seed": 0}
     _, logger = make_loggers(cfg.logger, config)
     assert isinstance(logger, WandbLogger)
@@ -245,8 +245,8 @@ def example(
     truth[:, : width // 2] = 7
     predicted[: height // 2] = 0.9
     given = torch.tensor(points).reshape(-1, 3)
-    experts = Experts(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.long))
-    image = WholeImage(name, torch.full((3, height, width), 100.0), truth, experts, seed=0)
+    expert_points = WindowPoints(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.long))
+    image = WholeImage(name, torch.full((3, height, width), 100.0), truth, expert_points, seed=0)
     return image, Prediction(predicted, None, given[:, :2].float(), given[:, 2].long())
 
 
@@ -333,7 +333,7 @@ def test_a_run_that_fails_is_ended_as_failed(tmp_path: Path, monkeypatch: pytest
 
 def test_without_wandb_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sac_lightning.wandb_view, "overlays", lambda _: pytest.fail("pictures were made"))
-    train(composed("train", [*TINY, f"output_dir={tmp_path}", "trainer.max_epochs=1"]))
+    train(compose_config("train", [*TINY, f"output_dir={tmp_path}", "trainer.max_epochs=1"]))
     assert (tmp_path / "results.json").is_file()
     assert not (tmp_path / "wandb").exists()
 

@@ -18,7 +18,7 @@ def refuse_arguments(cfg: DictConfig) -> None:
     Raises:
         UserError: One of them has a value that no training takes.
     """
-    view = View(**_resolved(cfg.view))
+    view = View(**_resolve_part(cfg.view))
     _prompts(cfg.prompts)
     for name, callback in (cfg.callbacks or {}).items():
         refuse_test_metric(str(name), callback.get("monitor"))
@@ -32,19 +32,19 @@ def refuse_arguments(cfg: DictConfig) -> None:
 
 
 def _prompts(cfg: DictConfig) -> Prompts:
-    settings = _resolved(cfg)
+    settings = _resolve_part(cfg)
     return Prompts(**settings | {"generator": Generator(**settings["generator"])})
 
 
-def _resolved(cfg: DictConfig) -> dict[str, Any]:
-    """A part of the configuration as plain arguments."""
+def _resolve_part(cfg: DictConfig) -> dict[str, Any]:
+    """Return a part of the configuration as plain arguments."""
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    return _without_targets(settings)
+    return _drop_targets(settings)
 
 
-def _without_targets(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_targets(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _without_targets(value) if isinstance(value, Mapping) else value
+        key: _drop_targets(value) if isinstance(value, Mapping) else value
         for key, value in settings.items()
         if key != "_target_"
     }

@@ -18,8 +18,8 @@ WORKS = (
 )
 
 
-def _look(cfg: DictConfig) -> None:
-    """Refuses what cannot be measured."""
+def check(cfg: DictConfig) -> None:
+    """Raise UserError if something cannot be measured."""
     for name in cfg.works:
         if name not in WORKS:
             raise UserError(f"works names {name}: choose among {', '.join(WORKS)}")
@@ -30,7 +30,7 @@ def _look(cfg: DictConfig) -> None:
         raise UserError(f"repetitions is {cfg.repetitions}: choose at least 1")
 
 
-main = command("benchmark", "sac_lightning.benchmarking.run:benchmark", _look)
+main = command("benchmark", "sac_lightning.benchmarking.run:benchmark", check)
 
 if __name__ == "__main__":
     main()

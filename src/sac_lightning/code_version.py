@@ -63,12 +63,12 @@ def code_version() -> str:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not any(name == part or name.startswith(f"{part}/") for part in NOT_COVERED):
-            digest.update(f"{name}\n{what_runs(path.read_text(encoding='utf-8'))}\n".encode())
+            digest.update(f"{name}\n{strip_docstrings(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 
 
-def what_runs(source: str) -> str:
-    """The syntax tree of a module without its docstrings."""
+def strip_docstrings(source: str) -> str:
+    """Return the syntax tree of a module without its docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (

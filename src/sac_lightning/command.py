@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.configuration import MULTIRUN_FLAGS, command_line, composed, config_dir
+from sac_lightning.configuration import MULTIRUN_FLAGS, command_line, compose_config, config_dir
 from sac_lightning.errors import UserError
 from sac_lightning.whole_file import existing_part, refuse_unwritable
 
@@ -53,22 +53,22 @@ def command(name: str, work: str, check: Check | None = None, job: str | None = 
 
     def run(cfg: DictConfig) -> None:
         is_job = HydraConfig.get().mode == RunMode.MULTIRUN
-        with _one_sentence():
+        with _report_user_errors():
             resolve_name(job if job is not None and is_job else work)(cfg)
 
     run.__module__ = f"sac_lightning.{name}"  # Hydra calls the job after it.
     hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)
 
     def program() -> None:
-        with _one_sentence():
-            _look_at(name, sys.argv[1:], check)
+        with _report_user_errors():
+            _check_arguments(name, sys.argv[1:], check)
         hydra_program()
 
     return program
 
 
-def existing(*keys: str) -> Check:
-    """A check that what some keys name, if anything, is there: a file or a folder."""
+def require_paths(*keys: str) -> Check:
+    """Return a check that what some keys name, if anything, is there: a file or a folder."""
 
     def check(cfg: DictConfig) -> None:
         for key in keys:
@@ -78,8 +78,8 @@ def existing(*keys: str) -> Check:
     return check
 
 
-def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
-    """Refuses arguments that are wrong, in any job of a sweep, before anything has begun.
+def _check_arguments(name: str, arguments: list[str], check: Check | None) -> None:
+    """Raise UserError if arguments are wrong, in any job of a sweep, before anything has begun.
 
     Whatever may be wrong but what is named below is left to Hydra, and so are its flags.
 
@@ -92,7 +92,7 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
     try:
         asked = command_line(name, arguments)
         for job in asked.jobs:
-            cfg = composed(name, job)
+            cfg = compose_config(name, job)
             lacking = [f"{key}=" for key in map(str, cfg) if OmegaConf.is_missing(cfg, key)]
             if lacking:
                 remedy = f"python -m sac_lightning.{name} --help says how"
@@ -117,8 +117,8 @@ def _look_at(name: str, arguments: list[str], check: Check | None) -> None:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turns an error that is the user's into one sentence and status 1."""
+def _report_user_errors() -> Iterator[None]:
+    """Turn an error that is the user's into one sentence and status 1."""
     try:
         yield
     except (UserError, OSError, InstantiationException, OmegaConfBaseException) as error:

@@ -28,8 +28,8 @@ def config_dir() -> Path:
     return Path(__file__).resolve().parents[2] / "conf"
 
 
-def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The configuration as a command would get it.
+def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose the configuration as a command would get it.
 
     Args:
         config_name: Primary file of ``conf/`` without its ending, such as ``train``.
@@ -94,8 +94,8 @@ def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
     return command_line(config_name, overrides).jobs
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration with its interpolations resolved, as plain dicts and lists.
+def resolve_config(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration with its interpolations resolved, as plain dicts and lists.
 
     Paths in it are relative to the output folder: a record or a checkpoint is the same wherever it was made.
     """

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.model import methods
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.sac import SAC
@@ -23,7 +23,7 @@ WITH_GENERATOR = ("sam_ft", "sac")
 
 
 @dataclass
-class Row:
+class MethodCounts:
     """The counts of one method with one backbone: trainable, frozen, total, in both ways of counting."""
 
     method: str
@@ -32,7 +32,7 @@ class Row:
     ours: dict[str, int]
 
 
-def count(method: str, backbone: Backbone) -> Row:
+def count(method: str, backbone: Backbone) -> MethodCounts:
     """Counts a method's parameters on the meta device, which holds no numbers.
 
     Args:
@@ -42,7 +42,7 @@ def count(method: str, backbone: Backbone) -> Row:
     prompts = methods.Prompts(points=1 if method in WITH_GENERATOR else 0)
     with torch.device("meta"):
         model = METHODS[method](replace(backbone, weights=backbone.name), prompts, backbone.native_size)
-    return Row(method, backbone.name, table6_counts(method, model), parameter_counts(model))
+    return MethodCounts(method, backbone.name, table6_counts(method, model), parameter_counts(model))
 
 
 def table6_counts(method: str, model: SAC) -> dict[str, int]:
@@ -58,7 +58,7 @@ def table6_counts(method: str, model: SAC) -> dict[str, int]:
 
 
 @dataclass
-class NetworkRow:
+class NetworkCounts:
     """What a compared network holds at its own width.
 
     Attributes:
@@ -74,17 +74,17 @@ class NetworkRow:
     statistics: int
 
 
-def count_network(name: str) -> NetworkRow:
+def count_network(name: str) -> NetworkCounts:
     """Counts a compared network as its own paper sizes it, on the meta device.
 
     Args:
         name: Of a file in ``conf/model``.
     """
-    config = plain(composed("train", [f"model={name}", "scale=paper", "output_dir=."]))
+    config = resolve_config(compose_config("train", [f"model={name}", "scale=paper", "output_dir=."]))
     with torch.device("meta"):
         network = build_model(config["model"])
     running = (buffer.numel() for buffer_name, buffer in network.named_buffers() if ".running_" in buffer_name)
-    return NetworkRow(name, config["view"]["image_size"], parameter_counts(network), sum(running))
+    return NetworkCounts(name, config["view"]["image_size"], parameter_counts(network), sum(running))
 
 
 def _number(module: nn.Module) -> int:

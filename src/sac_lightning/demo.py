@@ -4,24 +4,24 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, existing
+from sac_lightning.command import command, require_paths
 from sac_lightning.errors import UserError
-from sac_lightning.page.address import bound_socket
+from sac_lightning.page.address import bind_socket
 
 MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"
 
 
-def _look(cfg: DictConfig) -> None:
-    """Refuses a checkpoint that is not there, a port that is none or taken, and to begin without Gradio."""
-    existing("checkpoint")(cfg)
+def check(cfg: DictConfig) -> None:
+    """Raise UserError if the checkpoint or Gradio is missing, or the port is no number or taken."""
+    require_paths("checkpoint")(cfg)
     if type(cfg.port) is not int or not 1 <= cfg.port <= 65535:
         raise UserError(f"port is {cfg.port}: choose a number from 1 to 65535")
     if find_spec("gradio") is None:
         raise UserError(MISSING)
-    bound_socket(str(cfg.host), cfg.port).close()
+    bind_socket(str(cfg.host), cfg.port).close()
 
 
-main = command("demo", "sac_lightning.page.server:serve", _look)
+main = command("demo", "sac_lightning.page.server:serve", check)
 
 if __name__ == "__main__":
     main()

@@ -19,16 +19,16 @@ from torch import Tensor
 from sac_lightning.errors import UserError
 from sac_lightning.inference import (
     Blend,
-    Experts,
-    cut,
-    in_image_pixels,
-    in_input_pixels,
+    WindowPoints,
+    cut_window,
     input_scale,
     input_size,
+    to_image_pixels,
+    to_input_pixels,
 )
-from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
+from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
 from sac_lightning.model.sac import SAC
-from sac_lightning.predictor import Nuclei, Predictor, experts_in_windows, refuse_image
+from sac_lightning.predictor import Nuclei, Predictor, place_points, refuse_image
 from sac_lightning.scores import THRESHOLD
 from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
 from sac_lightning.separation.thresholds import EveryPrompt
@@ -90,8 +90,8 @@ class EncodedImage:
         self._scale = input_scale(self._windows[0], predictor.view, self._device)
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
         self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
-        self._encode(predictor.view.prepared(image), progress)
-        self._generator_probability = self._generator_blended()
+        self._encode(predictor.view.prepare(image), progress)
+        self._generator_probability = self._blend_generator()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
         self._chosen: tuple[tuple[object, ...], list[_Prompts]] | None = None
         self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -102,7 +102,9 @@ class EncodedImage:
     def _encode(self, image: NDArray[np.uint8], progress: Callable[[int, int], object]) -> None:
         pixels = torch.from_numpy(image).permute(2, 0, 1).float().to(self._device)
         for start in range(0, len(self._windows), BATCH_SIZE):
-            images = torch.stack([cut(pixels, window) for window in self._windows[start : start + BATCH_SIZE]])
+            images = torch.stack(
+                [cut_window(pixels, window) for window in self._windows[start : start + BATCH_SIZE]]
+            )
             if images.shape[-2:] != self._size:
                 images = F.interpolate(images, self._size, mode="bilinear", antialias=True, align_corners=False)
             if isinstance(self._model, SAC):
@@ -113,8 +115,8 @@ class EncodedImage:
             self._generated += () if generated is None else generated.unbind()
             progress(len(self._embeddings), len(self._windows))
 
-    def _generator_blended(self) -> NDArray[np.float32] | None:
-        """(H, W), the prompt generator's own probability, which no click changes; None without a generator."""
+    def _blend_generator(self) -> NDArray[np.float32] | None:
+        """Return the generator's own probability (H, W), which no click changes; None without a generator."""
         if not self._generated:
             return None
         blend = Blend(self.height, self.width, self._device)
@@ -142,16 +144,16 @@ class EncodedImage:
         Raises:
             UserError: The points are of another form, or one lies outside the image.
         """
-        return self._told_apart(*self._segmented(points, labels, seed, selection))
+        return self._separate_nuclei(*self._predict(points, labels, seed, selection))
 
-    def _segmented(
+    def _predict(
         self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Probability (H, W), and the points (N, 2) xy that were used with their labels (N,)."""
+        """Return the probability (H, W), and the points (N, 2) xy that were used with their labels (N,)."""
         prompts = self._prompts(points, labels, seed, selection)
         self._update(prompts)
         used = [
-            in_image_pixels(each.coords, each.labels, self._scale, window)
+            to_image_pixels(each.coords, each.labels, self._scale, window)
             for each, window in zip(prompts, self._windows, strict=True)
         ]
         coords, signs = (torch.cat(parts).cpu().numpy() for parts in zip(*used, strict=True))
@@ -177,33 +179,33 @@ class EncodedImage:
             UserError: See segment.
         """
         coords, signs = np.asarray(points, dtype=np.float32).reshape(-1, 2), np.asarray(labels)
-        self._experts(coords, signs)  # refuses what is no point
+        self._place_points(coords, signs)  # refuses what is no point
         positive = signs == 1
         probability = np.zeros((self.height, self.width), np.float32)
         used, used_signs = coords[~positive], signs[~positive]
         if self._generated and (selection is None or selection.points > 0):
-            probability, used, used_signs = self._segmented(used, used_signs, seed, selection)
-        windows = [self._nearest(point) for point in coords[positive]]
+            probability, used, used_signs = self._predict(used, used_signs, seed, selection)
+        windows = [self._find_window(point) for point in coords[positive]]
         prompts = [
-            self._given(np.vstack([point, coords[~positive]]), np.append(1, signs[~positive]))[window]
+            self._given_prompts(np.vstack([point, coords[~positive]]), np.append(1, signs[~positive]))[window]
             for point, window in zip(coords[positive], windows, strict=True)
         ]
         for window, logits in zip(windows, self._logits(windows, prompts), strict=True):
-            in_image, alone = self._alone(logits, self._windows[window])
+            in_image, alone = self._window_probability(logits, self._windows[window])
             probability[in_image] = np.maximum(probability[in_image], alone)
         used = np.concatenate([used, coords[positive]])
-        return self._told_apart(probability, used, np.append(used_signs, signs[positive]).astype(np.int64))
+        return self._separate_nuclei(probability, used, np.append(used_signs, signs[positive]).astype(np.int64))
 
-    def _told_apart(
+    def _separate_nuclei(
         self, probability: NDArray[np.float32], points: NDArray[np.float32], labels: NDArray[np.int64]
     ) -> Nuclei:
-        """The answer, its nuclei told apart as the predictor does."""
+        """Return the answer, its nuclei separated as the predictor does."""
         maps = Maps(probability > mask_threshold(self._separation), probability, self._generator_probability)
         instances = labels_of_maps(maps, self._separation)
         return Nuclei(probability > THRESHOLD, probability, points, labels, instances)
 
-    def _nearest(self, point: NDArray[np.float32]) -> int:
-        """The window whose middle is nearest to a point (2,) xy."""
+    def _find_window(self, point: NDArray[np.float32]) -> int:
+        """Return the window whose middle is nearest to a point (2,) xy."""
         middles = [(w.left + (w.width - 1) / 2, w.top + (w.height - 1) / 2) for w in self._windows]
         return int(np.argmin(((np.array(middles) - point) ** 2).sum(axis=1)))
 
@@ -211,38 +213,41 @@ class EncodedImage:
         self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
     ) -> list[_Prompts]:
         """Automatic and given points of every window."""
-        given = self._given(points, labels)
+        given = self._given_prompts(points, labels)
         if not self._generated:
             return given
         return [
             _Prompts(torch.cat([own.coords, each.coords]), torch.cat([own.labels, each.labels]))
-            for own, each in zip(self._automatic(seed, selection), given, strict=True)
+            for own, each in zip(self._automatic_prompts(seed, selection), given, strict=True)
         ]
 
-    def _automatic(self, seed: int, selection: PointSelection | None) -> list[_Prompts]:
-        """The points that the model chooses in every window; the last choice is kept."""
+    def _automatic_prompts(self, seed: int, selection: PointSelection | None) -> list[_Prompts]:
+        """Return the points that the model chooses in every window; the last choice is kept."""
         assert isinstance(self._model, SAC)
         choose = self._model.point_selection if selection is None else selection
         settings = (seed, *vars(choose).values())
         if self._chosen is None or self._chosen[0] != settings:
             generated = torch.stack(self._generated)
             coords, labels = choose(generated, torch.arange(seed, seed + len(generated)))
-            coords = scaled(coords, self._size[1] / generated.shape[-1])
+            coords = scale_points(coords, self._size[1] / generated.shape[-1])
             coords = coords.masked_fill((labels == PADDING).unsqueeze(-1), 0)
             self._chosen = (settings, [_Prompts(*each) for each in zip(coords, labels, strict=True)])
         return self._chosen[1]
 
-    def _given(self, points: ArrayLike | None, labels: ArrayLike | None) -> list[_Prompts]:
-        """The given points of every window, each in those that hold it; none for a network without points."""
-        experts = self._experts(points, labels)
-        if experts is None or not isinstance(self._model, SAC):
+    def _given_prompts(self, points: ArrayLike | None, labels: ArrayLike | None) -> list[_Prompts]:
+        """Return the given points of every window that holds them; none for a network without points."""
+        expert_points = self._place_points(points, labels)
+        if expert_points is None or not isinstance(self._model, SAC):
             none = self._scale.new_zeros(0, 2)
             return [_Prompts(none, none.new_zeros(0, dtype=torch.long))] * len(self._windows)
-        coords, signs = in_input_pixels(experts.coords, experts.labels, self._scale), experts.labels
+        coords, signs = (
+            to_input_pixels(expert_points.coords, expert_points.labels, self._scale),
+            expert_points.labels,
+        )
         return [_Prompts(c[s != PADDING], s[s != PADDING]) for c, s in zip(coords, signs, strict=True)]
 
-    def _experts(self, points: ArrayLike | None, labels: ArrayLike | None) -> Experts | None:
-        return experts_in_windows(points, labels, (self.width, self.height), self._windows, self._device)
+    def _place_points(self, points: ArrayLike | None, labels: ArrayLike | None) -> WindowPoints | None:
+        return place_points(points, labels, (self.width, self.height), self._windows, self._device)
 
     def _logits(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> list[Tensor]:
         """Low-resolution logits (1, h, w) of some windows, each with its prompts; the last ones are kept.
@@ -297,17 +302,19 @@ class EncodedImage:
         blend = Blend(bottom - top, right - left, self._device)
         for i, logits in zip(involved, self._logits(involved, [prompts[i] for i in involved]), strict=True):
             window = replace(self._windows[i], top=self._windows[i].top - top, left=self._windows[i].left - left)
-            blend.add(self._at_input_size(logits), window)
+            blend.add(self._resize_to_input(logits), window)
         self._probability[top:bottom, left:right] = blend.result()
         self._shown = keys
 
-    def _alone(self, logits: Tensor, window: Window) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
-        """The probability of a window by itself, with the rows and columns of the image that it covers."""
-        in_image, in_window = window.inside(self.height, self.width)
+    def _window_probability(
+        self, logits: Tensor, window: Window
+    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+        """Return the probability of a window by itself, with the rows and columns of the image that it covers."""
+        in_image, in_window = window.clip(self.height, self.width)
         size = (window.height, window.width)
-        at_size = F.interpolate(self._at_input_size(logits)[None], size, mode="bilinear", align_corners=False)
+        at_size = F.interpolate(self._resize_to_input(logits)[None], size, mode="bilinear", align_corners=False)
         return in_image, torch.sigmoid(at_size[0, 0])[in_window].cpu().numpy()
 
-    def _at_input_size(self, logits: Tensor) -> Tensor:
-        """Logits (1, h, w) at the size of the model's input, as SAC.forward gives them."""
+    def _resize_to_input(self, logits: Tensor) -> Tensor:
+        """Resize logits (1, h, w) to the size of the model's input, as SAC.forward gives them."""
         return F.interpolate(logits.float()[None], self._size, mode="bilinear", align_corners=False)[0]

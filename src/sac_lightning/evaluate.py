@@ -2,14 +2,14 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, existing
+from sac_lightning.command import command, require_paths
 from sac_lightning.errors import UserError
 from sac_lightning.separation.thresholds import refuse_method
 
 
 def check(cfg: DictConfig) -> None:
     """Refuses a checkpoint that is not there, a method that there is not, and the tuning of nothing."""
-    existing("checkpoint")(cfg)
+    require_paths("checkpoint")(cfg)
     refuse_method(cfg.instances)
     if cfg.tune and cfg.instances == "components":
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")

@@ -7,16 +7,16 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 
 from sac_lightning.checkpoint import load_checkpoint
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.features import keep_features
-from sac_lightning.precision import chosen
+from sac_lightning.precision import resolve_precision
 from sac_lightning.predictions import TestPredictions
-from sac_lightning.results import provenance
-from sac_lightning.separation.every_prompt import refuse_experts, refuse_model
-from sac_lightning.separation.thresholds import Components, chosen_separation, described_separation
+from sac_lightning.results import record_provenance
+from sac_lightning.separation.every_prompt import refuse_given_points, refuse_model
+from sac_lightning.separation.thresholds import Components, choose_separation, describe_separation
 from sac_lightning.separation.tuning import tune_checkpoint
 from sac_lightning.task import SegmentationTask
-from sac_lightning.testing import tested_and_recorded
+from sac_lightning.testing import test_and_record
 from sac_lightning.training import make_data
 from sac_lightning.view import View
 from sac_lightning.wandb_view import WandbView, make_loggers
@@ -24,7 +24,7 @@ from sac_lightning.wandb_view import WandbView, make_loggers
 
 def evaluate(cfg: DictConfig) -> None:
     """Tests a checkpoint; what the configuration leaves open (null) is as in training."""
-    config = plain(cfg)
+    config = resolve_config(cfg)
     path = Path(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
     loaded = load_checkpoint(path, prompts, cfg.weights)
@@ -39,8 +39,8 @@ def evaluate(cfg: DictConfig) -> None:
     data = make_data(settings)
     if cfg.instances == "prompts":
         refuse_model(loaded.model)
-        refuse_experts(data.experts.positives + data.experts.negatives)
-    separation = None if cfg.tune else chosen_separation(cfg.instances, loaded.thresholds, path)
+        refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
+    separation = None if cfg.tune else choose_separation(cfg.instances, loaded.thresholds, path)
     data.read(*(("val",) if cfg.tune else ()), "test")
     task = SegmentationTask(
         model=loaded.model,
@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
         separation=separation,
     )
     wanted = cfg.trainer.precision or settings["precision"]
-    settings["precision"] = chosen(wanted, cfg.trainer.accelerator)
+    settings["precision"] = resolve_precision(wanted, cfg.trainer.accelerator)
     evaluated = settings | {"trainer": config["trainer"]}
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig) -> None:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
     about = {
         "checkpoint": str(path.absolute()),
-        "instances": described_separation(separation or Components()),
-        **provenance(evaluated),
+        "instances": describe_separation(separation or Components()),
+        **record_provenance(evaluated),
     }
-    tested_and_recorded(trainer, task, data, Path(cfg.output_dir), about)
+    test_and_record(trainer, task, data, Path(cfg.output_dir), about)

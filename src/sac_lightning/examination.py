@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from sac_lightning.arguments import refuse_arguments
 from sac_lightning.build import base_weights, build_model
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.data.base import PARTS
 from sac_lightning.errors import UserError
-from sac_lightning.precision import chosen
+from sac_lightning.precision import resolve_precision
 from sac_lightning.results import parameter_counts
 from sac_lightning.training import make_data
 from sac_lightning.weights import WEIGHTS, locate, read_weights
@@ -46,7 +46,7 @@ COLOURS: Mapping[Level, str] = {"good": "green", "note": "yellow", "fault": "red
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What an examination came to.
 
     Attributes:
@@ -68,7 +68,7 @@ class Training:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, plain and resolved."""
-        return plain(self.cfg)
+        return resolve_config(self.cfg)
 
     @cached_property
     def parameters(self) -> dict[str, int]:
@@ -88,22 +88,22 @@ def examine(cfg: DictConfig) -> None:
     """Prints all findings; ends the program with status 1 where something will fail."""
     training = Training(cfg)
     console = Console(highlight=False, soft_wrap=True)
-    examinations: dict[str, Callable[[Training], list[Finding]]] = {
-        "installation": installation,
-        "device": device,
-        "configuration": configuration,
-        "data": data,
-        "weights": weights,
-        "memory": memory,
-        "output": output,
-        "logging": loggers,
+    examinations: dict[str, Callable[[Training], list[Diagnosis]]] = {
+        "installation": check_installation,
+        "device": check_device,
+        "configuration": check_configuration,
+        "data": check_data,
+        "weights": check_weights,
+        "memory": check_memory,
+        "output": check_output,
+        "logging": check_loggers,
     }
     faults = 0
     for name, examination in examinations.items():
         try:
             findings = examination(training)
         except UserError as error:
-            findings = [Finding("fault", str(error))]
+            findings = [Diagnosis("fault", str(error))]
         for finding in findings:
             colour = COLOURS[finding.level]
             console.print(f"{name:14} [{colour}]{finding.level:5}[/]  ", end="")
@@ -114,21 +114,23 @@ def examine(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
-def installation(training: Training) -> list[Finding]:
-    """Whether what the package depends on is there in a version that it works with."""
+def check_installation(training: Training) -> list[Diagnosis]:
+    """Check that the package's dependencies are there in versions that it works with."""
     try:
         needed = [Requirement(line) for line in requires(PACKAGE) or ()]
     except PackageNotFoundError:
-        return [Finding("note", "the package is not installed but on the path: its dependencies are not checked")]
+        return [
+            Diagnosis("note", "the package is not installed but on the path: its dependencies are not checked")
+        ]
     needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    wrong = [sentence for one in needed if (sentence := _unmet(one)) is not None]
+    wrong = [sentence for one in needed if (sentence := _explain_unmet(one)) is not None]
     if wrong:
-        return [Finding("fault", f"{sentence}: pip install '{PACKAGE}'") for sentence in wrong]
+        return [Diagnosis("fault", f"{sentence}: pip install '{PACKAGE}'") for sentence in wrong]
     python = ".".join(map(str, sys.version_info[:3]))
-    return [Finding("good", f"{len(needed)} packages, torch {version('torch')}, Python {python}")]
+    return [Diagnosis("good", f"{len(needed)} packages, torch {version('torch')}, Python {python}")]
 
 
-def _unmet(requirement: Requirement) -> str | None:
+def _explain_unmet(requirement: Requirement) -> str | None:
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
@@ -138,10 +140,13 @@ def _unmet(requirement: Requirement) -> str | None:
     return f"{requirement.name} is {found}, and {requirement.specifier} is needed"
 
 
-def device(training: Training) -> list[Finding]:
-    """Whether the accelerator that is asked for is there, and what it is."""
+def check_device(training: Training) -> list[Diagnosis]:
+    """Check that the accelerator that is asked for is there, and say what it is."""
     cfg = training.cfg
-    accelerator, precision = cfg.trainer.accelerator, chosen(cfg.trainer.precision, cfg.trainer.accelerator)
+    accelerator, precision = (
+        cfg.trainer.accelerator,
+        resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+    )
     if accelerator in ("gpu", "cuda"):
         if not torch.cuda.is_available():
             raise UserError("trainer.accelerator asks for a GPU and torch sees none: choose trainer=cpu")
@@ -149,23 +154,25 @@ def device(training: Training) -> list[Finding]:
         if isinstance(asked, int) and asked > there:
             raise UserError(f"trainer.devices asks for {asked} GPUs and there are {there}: choose at most {there}")
         name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
-        return [Finding("good", f"{there} x {name}, {total / GIB:.0f} GiB, precision {precision}")]
+        return [Diagnosis("good", f"{there} x {name}, {total / GIB:.0f} GiB, precision {precision}")]
     cores = os.cpu_count() or 1
-    findings = [Finding("good", f"CPU, {torch.get_num_threads()} threads of {cores} cores, precision {precision}")]
+    findings = [
+        Diagnosis("good", f"CPU, {torch.get_num_threads()} threads of {cores} cores, precision {precision}")
+    ]
     if cfg.scale.name == "paper":
-        findings.append(Finding("note", "scale=paper takes days on a CPU: scale=cpu takes minutes"))
+        findings.append(Diagnosis("note", "scale=paper takes days on a CPU: scale=cpu takes minutes"))
     return findings
 
 
-def configuration(training: Training) -> list[Finding]:
-    """Whether the model can be built as it is configured."""
+def check_configuration(training: Training) -> list[Diagnosis]:
+    """Check that the model can be built as it is configured."""
     refuse_arguments(training.cfg)
     counts, name = training.parameters, training.cfg.model.name
-    return [Finding("good", f"{name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
+    return [Diagnosis("good", f"{name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
 
 
-def data(training: Training) -> list[Finding]:
-    """Whether the data set is there, and whether some images of each part can be read."""
+def check_data(training: Training) -> list[Diagnosis]:
+    """Check that the data set is there, and that some images of each part can be read."""
     samples = make_data(training.config).samples
     looked_at = 0
     for part in PARTS:
@@ -175,28 +182,28 @@ def data(training: Training) -> list[Finding]:
             sample.load()
             looked_at += 1
     counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
-    return [Finding("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
+    return [Diagnosis("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
 
 
-def weights(training: Training) -> list[Finding]:
-    """Whether SAM's weights are here and whole, or what will be downloaded."""
+def check_weights(training: Training) -> list[Diagnosis]:
+    """Check that SAM's weights are here and whole, or say what will be downloaded."""
     model = training.config["model"]
     name = base_weights(model)
     if name is None:
-        return [Finding("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
+        return [Diagnosis("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
     registered = WEIGHTS.get(name)
     if registered is not None and not registered.cached.exists():
         free = shutil.disk_usage(existing_part(registered.cached.parent.expanduser())).free
         what = f"{name} is not here: {registered.size / 1e9:.1f} GB will be downloaded to {registered.cached}"
         if free < registered.size:
             raise UserError(f"{what}, where {free / 1e9:.1f} GB are free: make room, or set SAC_WEIGHTS")
-        return [Finding("note", f"{what}; without a network, put {registered.url} there")]
+        return [Diagnosis("note", f"{what}; without a network, put {registered.url} there")]
     path = locate(name)
-    return [Finding("good", f"{name}: {len(read_weights(path))} tensors in {path.name}")]
+    return [Diagnosis("good", f"{name}: {len(read_weights(path))} tensors in {path.name}")]
 
 
-def memory(training: Training) -> list[Finding]:
-    """Whether model, gradients and optimiser fit; what the images take comes on top."""
+def check_memory(training: Training) -> list[Diagnosis]:
+    """Check that model, gradients and optimiser fit; what the images take comes on top."""
     try:
         counts = training.parameters
     except UserError:
@@ -209,11 +216,11 @@ def memory(training: Training) -> list[Finding]:
     )
     if needed > there:
         raise UserError(f"{what}: choose a smaller backbone")
-    return [Finding("good", f"{what}; python -m sac_lightning.benchmark plan=true says what images take")]
+    return [Diagnosis("good", f"{what}; python -m sac_lightning.benchmark plan=true says what images take")]
 
 
-def output(training: Training) -> list[Finding]:
-    """Whether results can be written, and whether the disk holds them."""
+def check_output(training: Training) -> list[Diagnosis]:
+    """Check that results can be written, and that the disk holds them."""
     features = training.cfg.features
     folders = [Path("outputs")] + ([Path(str(features))] if features is not None else [])
     findings = []
@@ -224,11 +231,11 @@ def output(training: Training) -> list[Finding]:
                 pass
         except OSError as error:
             raise UserError(f"{place.resolve()} cannot be written to ({error.strerror}): go elsewhere") from error
-        findings.append(_room(training, place))
+        findings.append(_check_room(training, place))
     return findings
 
 
-def _room(training: Training, place: Path) -> Finding:
+def _check_room(training: Training, place: Path) -> Diagnosis:
     try:
         trainable = training.parameters["trainable"]
     except UserError:
@@ -237,19 +244,19 @@ def _room(training: Training, place: Path) -> Finding:
     what = f"{place.resolve()}: a run writes some {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free"
     if needed > free:
         raise UserError(f"{what}: make room, or choose another output_dir")
-    return Finding("good", what)
+    return Diagnosis("good", what)
 
 
-def loggers(training: Training) -> list[Finding]:
-    """Whether Weights & Biases, if it is asked for, knows who logs."""
+def check_loggers(training: Training) -> list[Diagnosis]:
+    """Check that Weights & Biases, if it is asked for, knows who logs."""
     chosen_loggers: Any = training.cfg.logger or {}
     logger = chosen_loggers.get("wandb")
     if logger is None:
-        return [Finding("good", ", ".join(map(str, chosen_loggers)) or "none")]
+        return [Diagnosis("good", ", ".join(map(str, chosen_loggers)) or "none")]
     if logger.offline:
-        return [Finding("good", "wandb, offline: wandb sync sends it later")]
+        return [Diagnosis("good", "wandb, offline: wandb sync sends it later")]
     if os.environ.get("WANDB_API_KEY") or _has_login("api.wandb.ai"):
-        return [Finding("good", "wandb, with a login")]
+        return [Diagnosis("good", "wandb, with a login")]
     raise UserError("logger=wandb has no login: run wandb login, or add logger.wandb.offline=true")
 
 

@@ -4,20 +4,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, existing
+from sac_lightning.command import command, require_paths
 from sac_lightning.errors import UserError
 
 
-def _look(cfg: DictConfig) -> None:
-    """Refuses what cannot be read or written."""
-    existing("checkpoint")(cfg)
+def check(cfg: DictConfig) -> None:
+    """Raise UserError if something cannot be read or written."""
+    require_paths("checkpoint")(cfg)
     if Path(str(cfg.output)).exists():
         raise UserError(f"output={cfg.output} is there already: remove it, or choose another folder")
     if not isinstance(cfg.tolerance, int | float) or not cfg.tolerance > 0:
         raise UserError(f"tolerance is {cfg.tolerance}: choose a number above 0")
 
 
-main = command("export", "sac_lightning.exporting.run:export", _look)
+main = command("export", "sac_lightning.exporting.run:export", check)
 
 if __name__ == "__main__":
     main()

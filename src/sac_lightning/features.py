@@ -23,7 +23,7 @@ def refuse_features_of_training(config: Mapping[str, Any]) -> None:
     name = config["model"]["name"]
     with torch.device("meta"):  # It holds no numbers: ViT-H in no time.
         model = build_model(config["model"])
-    if trunk_trains(_sam_based(model, name).image_encoder):
+    if trunk_trains(_require_sam(model, name).image_encoder):
         raise UserError(
             f"features= needs an image encoder whose trunk is frozen, and that of this {name} trains: choose "
             "model=sam, or model=sam_ft with pre-trained weights (backbone.weights), or leave features out"
@@ -49,12 +49,12 @@ def keep_features(model: nn.Module, name: str, folder: str | None) -> None:
     """
     if folder is None:
         return
-    encoder = _sam_based(model, name).image_encoder
+    encoder = _require_sam(model, name).image_encoder
     refuse_unwritable(Path(folder), f"features={folder}")
     encoder.features = TrunkFeatures(Path(folder))
 
 
-def _sam_based(model: nn.Module, name: str) -> SAC:
+def _require_sam(model: nn.Module, name: str) -> SAC:
     if not isinstance(model, SAC):
         raise UserError(f"features= keeps what SAM's image encoder gives, and {name} has none: leave features out")
     return model

@@ -33,7 +33,7 @@ class Prediction:
 
 
 @dataclass
-class Experts:
+class WindowPoints:
     """Expert points of one image, a set per window.
 
     Attributes:
@@ -46,20 +46,20 @@ class Experts:
 
 
 def run_model(
-    model: nn.Module, images: Tensor, experts: Experts | None = None, seeds: Tensor | None = None
+    model: nn.Module, images: Tensor, expert_points: WindowPoints | None = None, seeds: Tensor | None = None
 ) -> Segmentation:
     """One forward pass: SAC's with its prompts, or a plain network's logits in the same form.
 
     Args:
         model: SAC, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
         images: (B, 3, H, W) RGB in 0..255.
-        experts: Points in pixels of ``images``; a plain network does not see them.
+        expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
     """
     if isinstance(model, SAC):
-        if experts is None:
+        if expert_points is None:
             return model(images, seeds=seeds)  # type: ignore[no-any-return]
-        return model(images, experts.coords, experts.labels, seeds)  # type: ignore[no-any-return]
+        return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]
     no_coords = images.new_zeros(len(images), 0, 2)
     no_labels = no_coords.new_zeros(len(images), 0, dtype=torch.long)
     return Segmentation(model(images), None, None, no_coords, no_labels)
@@ -70,7 +70,7 @@ def segment(
     model: nn.Module,
     image: Tensor,
     view: View,
-    experts: Experts | None = None,
+    expert_points: WindowPoints | None = None,
     seed: int = 0,
     batch_size: int = 8,
     keep_embeddings: bool = False,
@@ -81,7 +81,7 @@ def segment(
         model: See run_model; in eval mode.
         image: (3, H, W) RGB in 0..255, prepared by the view.
         view: Size of the input and the windows.
-        experts: One set of points per window of the view. Default: none.
+        expert_points: One set of points per window of the view. Default: none.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
         keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
@@ -94,7 +94,7 @@ def segment(
     for start in range(0, len(windows), batch_size):
         batch = windows[start : start + batch_size]
         output, scale = segment_windows(
-            model, image, batch, view, experts_part(experts, start, batch_size), seed + start
+            model, image, batch, view, slice_points(expert_points, start, batch_size), seed + start
         )
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
@@ -102,7 +102,7 @@ def segment(
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
                 generator_blend.add(output.generator_logits[i], window)
-            window_coords, window_labels = in_image_pixels(
+            window_coords, window_labels = to_image_pixels(
                 output.point_coords[i], output.point_labels[i], scale, window
             )
             coords.append(window_coords)
@@ -117,26 +117,33 @@ def segment(
     )
 
 
-def experts_part(experts: Experts | None, start: int, count: int) -> Experts | None:
-    """The expert points of some windows in a row; None where there are none at all."""
-    if experts is None:
+def slice_points(expert_points: WindowPoints | None, start: int, count: int) -> WindowPoints | None:
+    """Return the expert points of some windows in a row; None if there are none at all."""
+    if expert_points is None:
         return None
-    return Experts(experts.coords[start : start + count], experts.labels[start : start + count])
+    return WindowPoints(expert_points.coords[start : start + count], expert_points.labels[start : start + count])
 
 
 def segment_windows(
-    model: nn.Module, image: Tensor, windows: Sequence[Window], view: View, experts: Experts | None, seed: int
+    model: nn.Module,
+    image: Tensor,
+    windows: Sequence[Window],
+    view: View,
+    expert_points: WindowPoints | None,
+    seed: int,
 ) -> tuple[Segmentation, Tensor]:
     """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
-    pixels = torch.stack([cut(image, window) for window in windows])
+    pixels = torch.stack([cut_window(image, window) for window in windows])
     size = input_size(windows[0], view)
     if size != pixels.shape[-2:]:
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
     scale = input_scale(windows[0], view, image.device)
-    if experts is not None:
-        experts = Experts(in_input_pixels(experts.coords, experts.labels, scale), experts.labels)
+    if expert_points is not None:
+        expert_points = WindowPoints(
+            to_input_pixels(expert_points.coords, expert_points.labels, scale), expert_points.labels
+        )
     seeds = torch.arange(seed, seed + len(windows))
-    return run_model(model, pixels, experts, seeds), scale
+    return run_model(model, pixels, expert_points, seeds), scale
 
 
 def input_size(window: Window, view: View) -> tuple[int, int]:
@@ -150,27 +157,27 @@ def input_scale(window: Window, view: View, device: torch.device) -> Tensor:
     return torch.tensor([width / window.width, height / window.height], device=device)
 
 
-def in_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """Points (N, 2) of a window's input in pixels of the image, and their labels, without padding."""
+def to_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Convert points (N, 2) of a window's input to pixels of the image, with their labels, without padding."""
     real = labels != PADDING
     corner = torch.tensor([window.left, window.top], device=coords.device)
     return (coords[real] + 0.5) / scale - 0.5 + corner, labels[real]
 
 
-def in_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-    """Points (..., 2) of a window in the pixels of the resized input; padding stays at (0, 0)."""
+def to_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Convert points (..., 2) of a window to pixels of the resized input; padding stays at (0, 0)."""
     return ((coords + 0.5) * scale - 0.5).masked_fill((labels == PADDING).unsqueeze(-1), 0)
 
 
-def cut(image: Tensor, window: Window) -> Tensor:
-    """The window of an image (C, H, W), mirrored where it reaches beyond the image."""
-    rows = _mirrored(window.top, window.height, image.shape[-2])
-    columns = _mirrored(window.left, window.width, image.shape[-1])
+def cut_window(image: Tensor, window: Window) -> Tensor:
+    """Cut a window out of an image (C, H, W), mirrored where it reaches beyond the image."""
+    rows = _mirror_indices(window.top, window.height, image.shape[-2])
+    columns = _mirror_indices(window.left, window.width, image.shape[-1])
     return image[:, rows][:, :, columns]
 
 
-def _mirrored(start: int, length: int, size: int) -> Tensor:
-    """Indices ``start .. start + length`` folded back into ``0 .. size - 1``, edge pixels not repeated."""
+def _mirror_indices(start: int, length: int, size: int) -> Tensor:
+    """Fold indices ``start .. start + length`` back into ``0 .. size - 1``, edge pixels not repeated."""
     period = max(2 * (size - 1), 1)
     index = np.abs(np.arange(start, start + length)) % period
     return torch.from_numpy(np.minimum(index, period - index) % size)
@@ -189,7 +196,7 @@ class Blend:
         size = (window.height, window.width)
         logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
         ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
-        in_image, in_window = window.inside(*self.sum.shape)
+        in_image, in_window = window.clip(*self.sum.shape)
         self.sum[in_image] += (torch.sigmoid(logits[0, 0]) * ramp)[in_window]
         self.weight[in_image] += ramp[in_window]
 

@@ -41,8 +41,8 @@ class Overlaps:
         """True and predicted instances together."""
         return len(self.truth_areas) + len(self.prediction_areas)
 
-    def without_small(self, min_area: int) -> "Overlaps":
-        """The table of the same maps without predicted instances of fewer pixels."""
+    def drop_small(self, min_area: int) -> "Overlaps":
+        """Return the table of the same maps without predicted instances of fewer pixels."""
         kept = self.prediction_areas >= min_area
         pairs = kept[self.prediction]
         return Overlaps(
@@ -132,7 +132,7 @@ class AJI(ImageMetric):
 
     def compute(self) -> Tensor:
         """Mean AJI, a scalar in [0, 1]; UserError where no image was given."""
-        return self.aji_sum / self._seen()
+        return self.aji_sum / self._require_images()
 
 
 def _aggregated_jaccard_index(overlaps: Overlaps) -> float:
@@ -176,7 +176,7 @@ class PanopticQuality(ImageMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """Means of pq, dq and sq, each a scalar in [0, 1]; UserError where no image was given."""
-        images = self._seen()
+        images = self._require_images()
         return {"pq": self.pq_sum / images, "dq": self.dq_sum / images, "sq": self.sq_sum / images}
 
 
@@ -211,4 +211,4 @@ class AP50(ImageMetric):
 
     def compute(self) -> Tensor:
         """Mean AP50, a scalar in [0, 1]; UserError where no image was given."""
-        return self.ap50_sum / self._seen()
+        return self.ap50_sum / self._require_images()

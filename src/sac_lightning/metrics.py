@@ -33,13 +33,13 @@ class ImageMetric(Metric):
         # The dtype is explicit because Lightning's precision="bf16-true" changes the default one.
         self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
 
-    def _seen(self) -> Tensor:
+    def _require_images(self) -> Tensor:
         if self.images == 0:
             raise UserError(f"{type(self).__name__} has seen no image: check that the split is not empty.")
         return self.images
 
 
-class Dice(ImageMetric):
+class DiceScore(ImageMetric):
     """Mean over images of 2·TP / (2·TP + FP + FN); an image empty in truth and prediction scores 1."""
 
     dice_sum: Tensor
@@ -57,7 +57,7 @@ class Dice(ImageMetric):
 
     def compute(self) -> Tensor:
         """Mean Dice, a scalar in [0, 1]; UserError where no image was given."""
-        return self.dice_sum / self._seen()
+        return self.dice_sum / self._require_images()
 
 
 class IoU(ImageMetric):
@@ -78,7 +78,7 @@ class IoU(ImageMetric):
 
     def compute(self) -> Tensor:
         """Mean IoU, a scalar in [0, 1]; UserError where no image was given."""
-        return self.iou_sum / self._seen()
+        return self.iou_sum / self._require_images()
 
 
 class F1(ImageMetric):
@@ -104,7 +104,7 @@ class F1(ImageMetric):
 
     def compute(self) -> Tensor:
         """F1 of the pooled pixels, a scalar in [0, 1]; UserError where no image was given."""
-        self._seen()
+        self._require_images()
         return dice_of_counts(self.true_positives, self.false_positives, self.false_negatives)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sac_lightning.configuration import config_dir
-from sac_lightning.counting import NetworkRow, Row, count, count_network
+from sac_lightning.counting import MethodCounts, NetworkCounts, count, count_network
 from sac_lightning.model.image_encoder import Backbone
 
 
@@ -40,7 +40,7 @@ def _names(given: str | ListConfig) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[MethodCounts]) -> Table:
     table = Table(title="Parameters (left: as in Table 6; right: as we train it)")
     for column in ("backbone", "method"):
         table.add_column(column)
@@ -52,7 +52,7 @@ def _table(rows: list[Row]) -> Table:
     return table
 
 
-def _network_table(rows: list[NetworkRow]) -> Table:
+def _network_table(rows: list[NetworkCounts]) -> Table:
     table = Table(title="Parameters of the compared networks at their own width")
     table.add_column("network")
     for column in ("side in pixels", "trainable", "frozen", "total", "running statistics"):

@@ -3,28 +3,28 @@
 from omegaconf import DictConfig
 
 from sac_lightning.command import command
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 
 FORMATS = ("table", "json")
 
 
-def known(cfg: DictConfig) -> None:
-    """Looks whether there is what is asked for; the configuration as it stands names all that there is.
+def check(cfg: DictConfig) -> None:
+    """Raise UserError if something that is asked for does not exist; the plain configuration names all there is.
 
     Raises:
         UserError: There is no such method, backbone, network or format.
     """
     if cfg.format not in FORMATS:
         raise UserError(f"format is {cfg.format}: choose {' or '.join(FORMATS)}")
-    every = composed("parameters")
+    every = compose_config("parameters")
     for key, kind in (("methods", "method"), ("backbones", "backbone"), ("networks", "network")):
         given = {cfg[key]} if isinstance(cfg[key], str) else set(cfg[key])
         for name in given.difference(every[key]):
             raise UserError(f"there is no {kind} {name}: choose among {', '.join(every[key])}")
 
 
-main = command("parameters", "sac_lightning.parameter_table:parameters", known)
+main = command("parameters", "sac_lightning.parameter_table:parameters", check)
 
 if __name__ == "__main__":
     main()

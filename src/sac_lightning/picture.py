@@ -24,10 +24,10 @@ POINT_RADIUS = 3
 mpl.use("Agg")
 
 
-def overlaid(
+def overlay_mask(
     image: NDArray[np.uint8], nuclei: NDArray[np.bool_] | NDArray[np.int32], opacity: float = OPACITY
 ) -> NDArray[np.uint8]:
-    """An image (H, W, 3) with nuclei over it: a tint inside, an outline around.
+    """Draw nuclei over an image (H, W, 3): a tint inside, an outline around.
 
     Args:
         image: Is left as it is.
@@ -76,7 +76,7 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
         points = prediction.point_coords.cpu().numpy()
         positive = prediction.point_labels.cpu().numpy() == 1
         for axis, panel in zip(
-            row, (pixels, overlaid(pixels, truth), overlaid(pixels, mask), pixels), strict=True
+            row, (pixels, overlay_mask(pixels, truth), overlay_mask(pixels, mask), pixels), strict=True
         ):
             axis.imshow(panel)
             axis.set_axis_off()

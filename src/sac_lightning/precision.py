@@ -8,8 +8,8 @@ MIXED, FULL = "bf16-mixed", "32-true"
 PROCESSOR_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
-def chosen(precision: str, accelerator: str) -> str:
-    """A precision that Lightning knows.
+def resolve_precision(precision: str, accelerator: str) -> str:
+    """Return a precision that Lightning knows.
 
     Args:
         precision: ``auto``, or one of Lightning's, which stays.

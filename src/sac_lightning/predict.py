@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, existing
+from sac_lightning.command import command, require_paths
 from sac_lightning.errors import UserError
 from sac_lightning.separation.thresholds import refuse_method
 from sac_lightning.slides.find_images import find_images
@@ -10,7 +10,7 @@ from sac_lightning.slides.find_images import find_images
 
 def check(cfg: DictConfig) -> None:
     """Refuses paths that name nothing, a page that is no number, and a method that there is not."""
-    existing("checkpoint", "points")(cfg)
+    require_paths("checkpoint", "points")(cfg)
     if not isinstance(cfg.page, int) or cfg.page < 1:
         raise UserError(f"page is {cfg.page}: choose a number from 1 on")
     if cfg.instances is not None:

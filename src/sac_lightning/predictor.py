@@ -12,12 +12,12 @@ from torch import nn
 from sac_lightning.checkpoint import load_checkpoint
 from sac_lightning.errors import UserError
 from sac_lightning.exporting.onnx_model import load_exported
-from sac_lightning.inference import Experts, segment
+from sac_lightning.inference import WindowPoints, segment
 from sac_lightning.model.point_selection import PADDING
 from sac_lightning.scores import THRESHOLD
-from sac_lightning.separation.every_prompt import refuse_experts, refuse_model, refuse_size
-from sac_lightning.separation.separate import separated
-from sac_lightning.separation.thresholds import Components, EveryPrompt, Separation, chosen_separation
+from sac_lightning.separation.every_prompt import refuse_given_points, refuse_model, refuse_size
+from sac_lightning.separation.separate import separate_nuclei
+from sac_lightning.separation.thresholds import Components, EveryPrompt, Separation, choose_separation
 from sac_lightning.view import View, Window
 
 
@@ -87,20 +87,20 @@ class Predictor:
         refuse_image(image)
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
-        experts = experts_in_windows(points, labels, (width, height), windows, self.device)
+        expert_points = place_points(points, labels, (width, height), windows, self.device)
         by_prompts = isinstance(self.separation, EveryPrompt)
         if by_prompts:
             refuse_size(height, width)
-            refuse_experts(0 if experts is None else experts.coords.shape[1])
-        pixels = torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float().to(self.device)
-        prediction = segment(self.model, pixels, self.view, experts, seed, keep_embeddings=by_prompts)
+            refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
+        pixels = torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float().to(self.device)
+        prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
         return Nuclei(
             mask=probability > THRESHOLD,
             probability=probability,
             points=prediction.point_coords.cpu().numpy(),
             labels=prediction.point_labels.cpu().numpy(),
-            instances=separated(self.model, prediction, self.view, self.separation),
+            instances=separate_nuclei(self.model, prediction, self.view, self.separation),
         )
 
 
@@ -118,7 +118,7 @@ def load(
             where the checkpoint holds thresholds for it, else components.
 
     Raises:
-        UserError: See checkpoint.load_checkpoint, onnx_model.load_exported and thresholds.chosen_separation.
+        UserError: See checkpoint.load_checkpoint, onnx_model.load_exported and thresholds.choose_separation.
     """
     path = Path(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
@@ -130,7 +130,7 @@ def load(
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(path, weights=weights)
-    separation = chosen_separation(instances, loaded.thresholds, path)
+    separation = choose_separation(instances, loaded.thresholds, path)
     return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation)
 
 
@@ -143,7 +143,7 @@ def _load_exported(folder: Path, weights: str | None, device: str, instances: st
             f"{folder} runs on the CPU: set device to cpu, or give the checkpoint that it was made from"
         )
     model, description = load_exported(folder)
-    separation = chosen_separation(instances, description.thresholds, folder)
+    separation = choose_separation(instances, description.thresholds, folder)
     return Predictor(model, description.view, separation=separation)
 
 
@@ -153,14 +153,14 @@ def refuse_image(image: NDArray[np.uint8]) -> None:
         raise UserError(f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)")
 
 
-def experts_in_windows(
+def place_points(
     points: ArrayLike | None,
     labels: ArrayLike | None,
     size: tuple[int, int],
     windows: Sequence[Window],
     device: torch.device,
-) -> Experts | None:
-    """Given points, each in every window that holds it; None where none are given.
+) -> WindowPoints | None:
+    """Place given points in every window that holds them; None if none are given.
 
     Args:
         points: (N, 2) xy in image pixels.
@@ -197,4 +197,4 @@ def experts_in_windows(
         inside = ((local >= -0.5) & (local < np.array([window.width, window.height]) - 0.5)).all(axis=1)
         window_coords[t, inside] = local[inside]
         window_labels[t, inside] = signs[inside]
-    return Experts(torch.from_numpy(window_coords).to(device), torch.from_numpy(window_labels).to(device))
+    return WindowPoints(torch.from_numpy(window_coords).to(device), torch.from_numpy(window_labels).to(device))

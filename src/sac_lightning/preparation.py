@@ -56,7 +56,7 @@ OWNERS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One row of a manifest.
 
     Attributes:
@@ -82,7 +82,7 @@ class Row:
     note: str
 
 
-def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = False) -> list[Row]:
+def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = False) -> list[ManifestRow]:
     """Converts a data set to ``<root>/<dataset>``; of several processes that do it at once, one does it.
 
     Args:
@@ -108,17 +108,17 @@ def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = Fal
     reading = owner.read(owner.obtain(root / "downloads") if source is None else source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.parent):
+        with _lock_folder(target.parent):
             if not overwrite and (target / "manifest.csv").exists():
                 return _read_rows(target / "manifest.csv")  # Another process has just done it.
-            return _converted(dataset, reading, target)
+            return _write_dataset(dataset, reading, target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error}): name another root.") from error
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process is at a folder. The lock is the folder's own: no file is left of it."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process is at a folder. The lock is the folder's own: no file is left of it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -127,22 +127,22 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _converted(dataset: str, reading: Reading, target: Path) -> list[Row]:
-    """Writes a data set beside its place, and then puts it there."""
+def _write_dataset(dataset: str, reading: Reading, target: Path) -> list[ManifestRow]:
+    """Write a data set beside its place, and then put it there."""
     with tempfile.TemporaryDirectory(prefix=f".{dataset}-", dir=target.parent) as folder:
-        rows = _written(reading, Path(folder))
-        _moved(Path(folder), target)
+        rows = _write_files(reading, Path(folder))
+        _replace_folder(Path(folder), target)
     return rows
 
 
-def _read_rows(manifest: Path) -> list[Row]:
+def _read_rows(manifest: Path) -> list[ManifestRow]:
     with manifest.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     numbers = ("height", "width", "instances")
-    return [Row(**{**line, **{name: int(line[name]) for name in numbers}}) for line in lines]  # type: ignore[arg-type]
+    return [ManifestRow(**{**line, **{name: int(line[name]) for name in numbers}}) for line in lines]  # type: ignore[arg-type]
 
 
-def summary(dataset: str, rows: list[Row], manifest: Path) -> str:
+def summary(dataset: str, rows: list[ManifestRow], manifest: Path) -> str:
     """What was converted, for a person: images per split, instances, and where the manifest is.
 
     Args:
@@ -162,8 +162,8 @@ def summary(dataset: str, rows: list[Row], manifest: Path) -> str:
     return "\n".join([*lines, f"manifest: {manifest}"])
 
 
-def _written(reading: Reading, folder: Path) -> list[Row]:
-    """Writes images, instance maps and, last, the manifest to a folder."""
+def _write_files(reading: Reading, folder: Path) -> list[ManifestRow]:
+    """Write images, instance maps and, last, the manifest to a folder."""
     for part in ("images", "instances"):
         (folder / part).mkdir()
     rows = []
@@ -173,24 +173,26 @@ def _written(reading: Reading, folder: Path) -> list[Row]:
         labels = image.instances.astype(np.uint16)
         Image.fromarray(labels).save(folder / "instances" / f"{image.name}.png")
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(ManifestRow)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     return rows
 
 
-def _row(image: OfficialImage) -> Row:
+def _row(image: OfficialImage) -> ManifestRow:
     count = int(image.instances.max())
     if count > np.iinfo(np.uint16).max:
         raise UserError(f"image {image.name} has {count} instances, more than 16 bits hold: leave it out.")
     height, width = image.instances.shape
     foreground = f"{(image.instances > 0).mean():.4f}"
     digest = hashlib.sha256(image.image.tobytes()).hexdigest()
-    return Row(image.name, image.split, image.modality, height, width, count, foreground, digest, image.note)
+    return ManifestRow(
+        image.name, image.split, image.modality, height, width, count, foreground, digest, image.note
+    )
 
 
-def _moved(folder: Path, target: Path) -> None:
-    """Puts a finished data set in place of an older one; the manifest leaves first and comes last."""
+def _replace_folder(folder: Path, target: Path) -> None:
+    """Put a finished data set in place of an older one; the manifest leaves first and comes last."""
     target.mkdir(exist_ok=True)
     (target / "manifest.csv").unlink(missing_ok=True)
     for part in ("images", "instances"):

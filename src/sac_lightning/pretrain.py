@@ -1,8 +1,8 @@
 """``python -m sac_lightning.pretrain``: a small SAM from scratch, on scenes that hold no nucleus."""
 
-from sac_lightning.command import command, existing
+from sac_lightning.command import command, require_paths
 
-main = command("pretrain", "sac_lightning.pretraining.run:pretrain", existing("resume"))
+main = command("pretrain", "sac_lightning.pretraining.run:pretrain", require_paths("resume"))
 
 if __name__ == "__main__":
     main()

@@ -78,7 +78,7 @@ class PromptQuality(ImageMetric):
         Raises:
             UserError: No image was given.
         """
-        self._seen()
+        self._require_images()
         return {
             "positives_on_nucleus": _share(self.prompt_positives_on_nucleus, self.prompt_positives),
             "negatives_off_nucleus": _share(self.prompt_negatives_off_nucleus, self.prompt_negatives),

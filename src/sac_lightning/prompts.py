@@ -59,7 +59,7 @@ class Prompts:
     def __post_init__(self) -> None:
         """Refuses what means nothing, a map that the generator cannot take, and its logits where there is none."""
         refuse_selection(self.points, self.selection, self.threshold)
-        refuse_experts(self.experts, self.expert_negatives, self.expert_placement)
+        refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
         if self.dense and not self.points:
             raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
         factor = 2**self.generator.depth
@@ -80,8 +80,8 @@ def refuse_selection(points: int, selection: str, threshold: float) -> None:
         raise UserError(f"prompts.threshold is {threshold}: choose a probability in [0, 1)")
 
 
-def refuse_experts(positives: int, negatives: int, placement: str) -> None:
-    """Raises UserError where expert points cannot be drawn like this."""
+def refuse_expert_points(positives: int, negatives: int, placement: str) -> None:
+    """Raise UserError if expert points cannot be drawn like this."""
     for name, number in (("experts", positives), ("expert_negatives", negatives)):
         if not isinstance(number, int) or number < 0:
             raise UserError(f"prompts.{name} is {number}: choose a whole number, 0 or more")

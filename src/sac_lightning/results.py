@@ -30,8 +30,8 @@ RECORDED_PACKAGES = (
 )
 
 
-def described(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says first, from its configuration: who, on what, prompted how."""
+def record_header(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says first, from its configuration: who, on what, prompted how."""
     model = config["model"]
     prompts = model.get("prompts", {})
     return {
@@ -45,8 +45,8 @@ def described(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of the run itself: its place in a table, its configuration and code, when it ended."""
+def record_provenance(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says of the run: its place in a table, its configuration and code, when it ended."""
     return {
         "row": config.get("row"),
         "experiment": config.get("experiment", {}).get("name"),
@@ -110,13 +110,15 @@ def _device_name(device: torch.device) -> str:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record as JSON, whole or not at all; a number that is none (NaN, infinite) becomes null."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(finite(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        partial.write_text(
+            json.dumps(replace_non_finite(record), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
-def finite(value: Any) -> Any:
-    """The same without the numbers that JSON does not know."""
+def replace_non_finite(value: Any) -> Any:
+    """Replace the numbers that JSON does not know by None."""
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [replace_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -27,7 +27,7 @@ NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """SHA-256 of a resolved configuration, but for what does not change the numbers."""
-    hashed = {key: value for key, value in _without_idle_generator(config).items() if key not in NOT_HASHED}
+    hashed = {key: value for key, value in _drop_idle_generator(config).items() if key not in NOT_HASHED}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
     if "scale" in hashed:
@@ -41,20 +41,20 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
-def _without_idle_generator(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration without the prompt generator's settings, where the model has none."""
+def _drop_idle_generator(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Drop the prompt generator's settings of a configuration whose model has none."""
     model = config.get("model", {})
     if model.get("prompts", {"points": 0})["points"]:
         return config
     without = dict(config)
     if "prompts" in config:
-        without["prompts"] = _without_generator(config["prompts"])
+        without["prompts"] = _drop_generator(config["prompts"])
     if "prompts" in model:
-        without["model"] = {**model, "prompts": _without_generator(model["prompts"])}
+        without["model"] = {**model, "prompts": _drop_generator(model["prompts"])}
     return without
 
 
-def _without_generator(prompts: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_generator(prompts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in prompts.items() if key != "generator"}
 
 

@@ -12,7 +12,7 @@ from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference import Prediction
 from sac_lightning.instance_metrics import AJI, AP50, PanopticQuality
 from sac_lightning.instances import connected_components
-from sac_lightning.metrics import F1, Dice, IoU, count_pixels, dice_of_counts, iou_of_counts
+from sac_lightning.metrics import F1, DiceScore, IoU, count_pixels, dice_of_counts, iou_of_counts
 from sac_lightning.prompt_quality import PromptQuality
 
 THRESHOLD = 0.5
@@ -93,8 +93,8 @@ class Scores(nn.Module):
                 part.reset()
 
 
-def collapsed(images: Sequence[Mapping[str, Any]]) -> str | None:
-    """What nearly every pixel was predicted to be, ``background`` or ``nucleus``, where the truth is not so.
+def find_collapse(images: Sequence[Mapping[str, Any]]) -> str | None:
+    """Find what nearly every pixel was predicted to be, ``background`` or ``nucleus``, if the truth is not so.
 
     Args:
         images: Of image_scores.
@@ -112,7 +112,7 @@ def collapsed(images: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _mask_metrics(prefix: str | None = None) -> MetricCollection:
-    return MetricCollection({"dice": Dice(), "iou": IoU(), "f1": F1()}, prefix=prefix, compute_groups=False)
+    return MetricCollection({"dice": DiceScore(), "iou": IoU(), "f1": F1()}, prefix=prefix, compute_groups=False)
 
 
 def _image_figures(mask: Tensor, truth: Tensor) -> dict[str, float | int]:

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sac_lightning.code_version import code_version
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.run_identity import config_hash
-from sac_lightning.unfinished import held, identity_of, is_unfinished
+from sac_lightning.unfinished import identity_of, is_unfinished, try_lock
 from sac_lightning.whole_file import whole_file
 
 DONE, RECORDED, FAILED, BUSY = "done", "recorded before", "failed", "run elsewhere"
@@ -58,7 +58,7 @@ def run_job(cfg: DictConfig) -> None:
     """Runs one job of a sweep in a process of its own, unless it is recorded, and notes what became of it."""
     hydra = HydraConfig.get()
     started = time.monotonic()
-    config = plain(cfg)
+    config = resolve_config(cfg)
     folder = Path(hydra.runtime.cwd) / run_folder(cfg.runs, config)
     number = int(hydra.job.num)
     name = job_name(config, list(hydra.overrides.task))
@@ -75,7 +75,7 @@ def run_folder(runs: str, config: Mapping[str, Any]) -> Path:
 
     Args:
         runs: Folder of all runs.
-        config: Of ``plain``.
+        config: Of ``resolve_config``.
     """
     digest = f"{config_hash(config)[:12]}-{code_version()[:8]}"
     return Path(runs, config["data"]["name"], config["model"]["name"], digest)
@@ -113,7 +113,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -> str:
     """Runs a job unless it is recorded or somebody else is at it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with held(folder.with_name(f"{folder.name}.lock")) as lock:
+    with try_lock(folder.with_name(f"{folder.name}.lock")) as lock:
         if lock is None:
             return BUSY
         if is_recorded(folder, config):
@@ -184,7 +184,7 @@ def _slot(count: int) -> Iterator[int]:
     """The first of ``count`` places that no job of this sweep holds."""
     folder = Path(HydraConfig.get().sweep.dir)
     for slot in range(count):
-        with held(folder / f"slot-{slot}.lock") as lock:
+        with try_lock(folder / f"slot-{slot}.lock") as lock:
             if lock is not None:
                 yield slot
                 return

@@ -15,11 +15,11 @@ from sac_lightning.baselines.network import Network
 from sac_lightning.checkpoint import KEY, PREFIX, trained_state
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Experts, Prediction, run_model, segment
+from sac_lightning.inference import Prediction, WindowPoints, run_model, segment
 from sac_lightning.losses import segmentation_losses
 from sac_lightning.model.sac import SAC
 from sac_lightning.scores import Scores
-from sac_lightning.separation.separate import separated
+from sac_lightning.separation.separate import separate_nuclei
 from sac_lightning.separation.thresholds import EveryPrompt, Separation
 from sac_lightning.view import View
 from sac_lightning.whole_checkpoints import LastCheckpoint
@@ -77,23 +77,23 @@ class SegmentationTask(LightningModule):
         losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            raise UserError(self._broken_off(batch, losses))
+            raise UserError(self._explain_failure(batch, losses))
         logged = {f"train/{name}_loss": loss.detach() for name, loss in losses.items()}
         logged["train/loss"] = total.detach()
         self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["names"]))
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
-    def _broken_off(self, batch: TrainingBatch, losses: Mapping[str, Tensor]) -> str:
-        """Why the training cannot go on: a step with such a loss would leave no number in the weights."""
+    def _explain_failure(self, batch: TrainingBatch, losses: Mapping[str, Tensor]) -> str:
+        """Explain why the training cannot go on: a step with such a loss would leave no number in the weights."""
         values = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in losses.items())
         return (
             f"the loss is no finite number ({values}) in epoch {self.current_epoch + 1}, on the images "
             f"{', '.join(sorted(set(batch['names'])))}: look at them, lower optimizer.lr, or choose "
-            f"trainer.precision=32-true; the last good checkpoint is {self._last_good()}"
+            f"trainer.precision=32-true; the last good checkpoint is {self._last_checkpoints()}"
         )
 
-    def _last_good(self) -> str:
+    def _last_checkpoints(self) -> str:
         paths = [
             callback.path for callback in self.trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)
         ]
@@ -104,8 +104,8 @@ class SegmentationTask(LightningModule):
         assert self.mask_loss is not None, "this task was made for testing"
         if isinstance(self.model, Network):
             return self.model.losses(batch, self.mask_loss)
-        experts = Experts(batch["expert_coords"], batch["expert_labels"])
-        output = run_model(self.model, batch["images"], experts, batch["seeds"])
+        expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
+        output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
@@ -125,7 +125,7 @@ class SegmentationTask(LightningModule):
 
     def validation_step(self, image: WholeImage) -> None:
         """Scores one validation image and keeps the first few to be shown."""
-        prediction = self.predicted(image)
+        prediction = self.predict_image(image)
         self.val_scores.update(prediction, image)
         self._keep(image, prediction)
 
@@ -139,10 +139,10 @@ class SegmentationTask(LightningModule):
 
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Scores one test image and keeps the first few for the picture."""
-        prediction = self.predicted(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
+        prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
         instances = None
         if self.separation is not None:
-            instances = separated(self.model, prediction, self.view, self.separation)
+            instances = separate_nuclei(self.model, prediction, self.view, self.separation)
         self.test_scores.update(prediction, image, instances)
         prediction = replace(prediction, image_embeddings=None)
         self._keep(image, prediction)
@@ -153,10 +153,10 @@ class SegmentationTask(LightningModule):
         self.image_scores = self.test_scores.image_scores()
         self._log_scores("test", self.test_scores)
 
-    def predicted(self, image: WholeImage, keep_embeddings: bool = False) -> Prediction:
-        """The model's word on one image."""
+    def predict_image(self, image: WholeImage, keep_embeddings: bool = False) -> Prediction:
+        """Predict one image."""
         return segment(
-            self.model, image.image, self.view, image.experts, image.seed, self.batch_size, keep_embeddings
+            self.model, image.image, self.view, image.expert_points, image.seed, self.batch_size, keep_embeddings
         )
 
     def _keep(self, image: WholeImage, prediction: Prediction) -> None:
@@ -214,7 +214,7 @@ class SegmentationTask(LightningModule):
             raise UserError(
                 f"after epoch {self.current_epoch + 1} the weights {spoilt[0]} are no finite numbers: "
                 "lower optimizer.lr, or choose trainer.precision=32-true; "
-                f"the last good checkpoint is {self._last_good()}"
+                f"the last good checkpoint is {self._last_checkpoints()}"
             )
         checkpoint["state_dict"] = {f"{PREFIX}{name}": tensor for name, tensor in state.items()}
         base = None if self.base is None else dict(self.base)

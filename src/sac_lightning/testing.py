@@ -12,8 +12,8 @@ from rich.table import Table
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.model.sac import SAC
 from sac_lightning.picture import write_examples
-from sac_lightning.results import described, environment, parameter_counts, write_record
-from sac_lightning.scores import collapsed
+from sac_lightning.results import environment, parameter_counts, record_header, write_record
+from sac_lightning.scores import find_collapse
 from sac_lightning.task import SegmentationTask
 from sac_lightning.wandb_view import summarise
 
@@ -22,14 +22,14 @@ PROMPT = "prompt_"
 log = logging.getLogger(__name__)
 
 
-def tested_and_recorded(
+def test_and_record(
     trainer: Trainer,
     task: SegmentationTask,
     data: NucleiDataModule,
     output_dir: Path,
     about: Mapping[str, Any],
 ) -> None:
-    """Tests, then writes ``results.json`` and ``examples.png`` and prints what came out.
+    """Test, write ``results.json`` and ``examples.png``, and print what came out.
 
     Args:
         trainer: Runs the test.
@@ -48,12 +48,12 @@ def tested_and_recorded(
         return
     prompts = {name: value for name, value in metrics.items() if name.startswith(PROMPT)}
     record = {
-        **described(task.settings),
+        **record_header(task.settings),
         "metrics": {name: value for name, value in metrics.items() if name not in prompts},
         "prompt_quality": {name.removeprefix(PROMPT): value for name, value in prompts.items()},
         "images": task.image_scores,
         "test_images": len(task.image_scores),
-        "collapsed": collapsed(task.image_scores),
+        "collapsed": find_collapse(task.image_scores),
         "parameters": parameter_counts(task.model),
         "precision": task.settings.get("precision"),
         **environment(task.device),

@@ -6,15 +6,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sac_lightning.arguments import refuse_arguments
-from sac_lightning.command import command, existing
-from sac_lightning.configuration import config_dir, plain
+from sac_lightning.command import command, require_paths
+from sac_lightning.configuration import config_dir, resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.unfinished import is_first_process, unfinished_run
 
 
 def check(cfg: DictConfig) -> None:
     """Refuses what can be told at once: no such checkpoint, no such value, a choice that has no say."""
-    existing("resume")(cfg)
+    require_paths("resume")(cfg)
     refuse_arguments(cfg)
     recipe = config_dir() / "recipe" / str(cfg.recipe.name) / f"{cfg.model.name}.yaml"
     for argument in sys.argv[1:]:
@@ -34,7 +34,7 @@ def go_on(cfg: DictConfig) -> None:
     own = ("-", "hydra.", "output_dir=", "resume=", "+experiment=")
     if any(argument.startswith(own) for argument in sys.argv[1:]) or not is_first_process():
         return
-    run = unfinished_run(Path(cfg.folder), plain(cfg))
+    run = unfinished_run(Path(cfg.folder), resolve_config(cfg))
     if run is not None:
         print(f"Going on with {run}, which was interrupted. To start anew, remove it.")
         sys.argv.append(f"hydra.run.dir='{run}'")

@@ -19,7 +19,7 @@ from sac_lightning.baselines.mdm import MDM
 from sac_lightning.baselines.network import Network
 from sac_lightning.build import base_weights, build_model, load_base
 from sac_lightning.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.counting import METHODS, count
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.errors import UserError
@@ -28,14 +28,14 @@ from sac_lightning.history import History
 from sac_lightning.limits import refuse_test_metric
 from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.model.sac import SAC
-from sac_lightning.precision import chosen
+from sac_lightning.precision import resolve_precision
 from sac_lightning.predictions import TestPredictions
-from sac_lightning.results import described, provenance, write_record
+from sac_lightning.results import record_header, record_provenance, write_record
 from sac_lightning.separation.tuning import tune_checkpoint
 from sac_lightning.summary import training_table
 from sac_lightning.task import SegmentationTask
-from sac_lightning.testing import tested_and_recorded
-from sac_lightning.unfinished import begun
+from sac_lightning.testing import test_and_record
+from sac_lightning.unfinished import claim_run_folder
 from sac_lightning.view import View
 from sac_lightning.wandb_view import WandbView, make_loggers
 from sac_lightning.whole_checkpoints import LastCheckpoint, WholeCheckpoints
@@ -45,11 +45,11 @@ log = logging.getLogger(__name__)
 
 def train(cfg: DictConfig) -> None:
     """Trains, tests and records what the configuration describes."""
-    config = plain(cfg)
+    config = resolve_config(cfg)
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
-    with begun(Path(cfg.output_dir), config) as interrupted:
+    with claim_run_folder(Path(cfg.output_dir), config) as interrupted:
         if interrupted is not None and cfg.resume is None:
             log.info("Going on from %s", interrupted)
             cfg.resume = str(interrupted)
@@ -68,7 +68,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
     seed_everything(cfg.seed, workers=True, verbose=False)
     callbacks = make_callbacks(cfg)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
-    settings["precision"] = chosen(cfg.trainer.precision, cfg.trainer.accelerator)
+    settings["precision"] = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
     if cfg.resume is not None:
         refuse_other_settings(Path(cfg.resume), settings)
     data = make_data(settings)
@@ -77,7 +77,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
     base = (
         load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
     )
-    settings["imagenet_weights"] = imagenet_weights(cfg, model)
+    settings["imagenet_weights"] = load_imagenet_weights(cfg, model)
     if isinstance(model, MDM) and model.frozen and cfg.resume is None:
         model.load_weights(Path(settings["model"]["weights"]))
     keep_features(model, settings["model"]["name"], cfg.features)
@@ -98,7 +98,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
     checkpoint = fit(trainer, task, data, cfg)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
     tune_checkpoint(checkpoint, "watershed", trainer, task, data)
-    tested_and_recorded(
+    test_and_record(
         trainer,
         task,
         data,
@@ -109,7 +109,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
             "history": history.rows,
             # Lightning has resolved the links in the checkpoint's folder; a resumed run's may be another folder.
             "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
-            **provenance(config),
+            **record_provenance(config),
         },
     )
 
@@ -120,8 +120,8 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
     if model["name"] not in METHODS:
         raise UserError(f"count_only counts {', '.join(METHODS)}: not {model['name']}")
     row = count(model["name"], instantiate(model["backbone"], _convert_="all"))
-    record = described(config) | {"metrics": {}, "prompt_quality": {}, "images": [], "history": []}
-    record |= {"parameters": row.table6, "parameters_as_trained": row.ours} | provenance(config)
+    record = record_header(config) | {"metrics": {}, "prompt_quality": {}, "images": [], "history": []}
+    record |= {"parameters": row.table6, "parameters_as_trained": row.ours} | record_provenance(config)
     write_record(output_dir / "results.json", record)
     console = Console()
     console.print(f"{model['name']}: {', '.join(f'{number:,} {name}' for name, number in row.table6.items())}")
@@ -147,13 +147,13 @@ def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
     """The data module of the settings."""
     arguments = {key: value for key, value in settings["data"].items() if key != "name"}
     prompts = settings["model"].get("prompts", {})  # A plain network has none, an old checkpoint not all of them.
-    experts = ExpertPoints(
+    expert_points = ExpertPoints(
         positives=prompts.get("experts", 0),
         negatives=prompts.get("expert_negatives", 0),
         placement=prompts.get("expert_placement", "centre"),
     )
     make = instantiate(arguments, _partial_=True, _convert_="all")
-    data = make(view=View(**settings["view"]), experts=experts, seed=settings["seed"])
+    data = make(view=View(**settings["view"]), expert_points=expert_points, seed=settings["seed"])
     assert isinstance(data, NucleiDataModule)
     return data
 
@@ -165,8 +165,8 @@ def checkpoint_activations(model: nn.Module, name: str) -> None:
     model.image_encoder.checkpointing = True
 
 
-def imagenet_weights(cfg: DictConfig, model: nn.Module) -> str | None:
-    """Lets a compared network start from ImageNet weights; says which, also those of a run that is resumed."""
+def load_imagenet_weights(cfg: DictConfig, model: nn.Module) -> str | None:
+    """Load ImageNet weights into a compared network; say which, also those of a run that is resumed."""
     if not isinstance(model, Network):
         return None
     if cfg.resume is not None:

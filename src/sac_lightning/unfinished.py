@@ -43,7 +43,7 @@ def unfinished_run(folder: Path, config: Mapping[str, Any]) -> Path | None:
 
     Args:
         folder: Whose folders are runs.
-        config: Of ``plain``.
+        config: Of ``resolve_config``.
     """
     notes = sorted(folder.glob(f"*/{IDENTITY}"), key=lambda note: note.stat().st_mtime, reverse=True)
     if not notes:
@@ -54,22 +54,22 @@ def unfinished_run(folder: Path, config: Mapping[str, Any]) -> Path | None:
 
 def is_unfinished(run: Path, identity: Mapping[str, str]) -> bool:
     """Whether a run of this identity was interrupted after its first epoch, and nobody is at it."""
-    if _last(run, identity) is None:
+    if _find_checkpoint(run, identity) is None:
         return False
     try:
-        with held(run / LOCK) as lock:
+        with try_lock(run / LOCK) as lock:
             return lock is not None
     except OSError:  # Somebody else's, which we may only read.
         return False
 
 
 @contextmanager
-def begun(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
-    """Holds a run's folder for as long as it goes on. Of a distributed run, the first process does.
+def claim_run_folder(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
+    """Claim a run's folder for as long as it goes on. Of a distributed run, the first process does.
 
     Args:
         run: Its folder; made if it is not there.
-        config: Of ``plain``.
+        config: Of ``resolve_config``.
 
     Returns:
         The checkpoint to go on from, where this very run was interrupted in this folder.
@@ -79,25 +79,25 @@ def begun(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
     """
     identity = identity_of(config)
     if not is_first_process():
-        yield _last(run, identity)
+        yield _find_checkpoint(run, identity)
         return
     refuse_unwritable(run, str(run))
-    with held(run / LOCK) as lock:
+    with try_lock(run / LOCK) as lock:
         if lock is None:
             raise UserError(f"another process is at {run}: wait for it, or choose another output_dir")
         for folder in (run, run / LAST.parent, run / "test"):
             remove_partial_files(folder)
-        last = _last(run, identity)
+        last = _find_checkpoint(run, identity)
         # A checkpoint of whoever had this folder before must not be taken for this run's later on.
-        foreign = None if last is not None else _written(run / LAST)
+        foreign = None if last is not None else _read_mtime(run / LAST)
         with whole_file(run / IDENTITY) as partial:
             partial.write_text(json.dumps({**identity, FOREIGN: foreign}), encoding="utf-8")
         yield last
 
 
-def _last(run: Path, identity: Mapping[str, str]) -> Path | None:
-    """The checkpoint to go on from, of a run of this identity that has no record yet."""
-    note, written = _read(run / IDENTITY), _written(run / LAST)
+def _find_checkpoint(run: Path, identity: Mapping[str, str]) -> Path | None:
+    """Find the checkpoint to go on from, of a run of this identity that has no record yet."""
+    note, written = _read(run / IDENTITY), _read_mtime(run / LAST)
     if (run / RECORD).exists() or written is None or not isinstance(note, dict):
         return None
     if note.pop(FOREIGN, None) == written or note != identity:
@@ -105,8 +105,8 @@ def _last(run: Path, identity: Mapping[str, str]) -> Path | None:
     return run / LAST
 
 
-def _written(path: Path) -> int | None:
-    """When a file was written, in nanoseconds; None where there is none."""
+def _read_mtime(path: Path) -> int | None:
+    """Return when a file was written, in nanoseconds; None if there is none."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
@@ -114,8 +114,8 @@ def _written(path: Path) -> int | None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int | None]:
-    """Holds a lock file and gives its descriptor, or None at once where someone else holds it.
+def try_lock(path: Path) -> Iterator[int | None]:
+    """Lock a file and give its descriptor, or None at once if someone else holds it.
 
     A lock of the operating system goes with its last holder: nothing is left behind by a process that was killed.
     """
@@ -133,13 +133,13 @@ def held(path: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _let_go() -> None:
-    """Lets a forked process hold no lock: one that loads data lives seconds longer than a run that was killed."""
+def _release_locks() -> None:
+    """Release a forked process's locks: one that loads data lives seconds longer than a run that was killed."""
     while _held:
         os.close(_held.pop())
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_release_locks)
 
 
 def _read(path: Path) -> Any:

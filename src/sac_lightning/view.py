@@ -20,8 +20,8 @@ class Window:
     width: int
     height: int
 
-    def inside(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Rows and columns of the part that lies within an image of this size: in the image, and in the window."""
+    def clip(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return rows and columns of the part that lies within an image: in the image, and in the window."""
         top, left = max(self.top, 0), max(self.left, 0)
         bottom, right = min(self.top + self.height, height), min(self.left + self.width, width)
         in_window = (slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left))
@@ -66,9 +66,9 @@ class View:
             for left in _starts(width, self.crop, self.overlap)
         ]
 
-    def prepared(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image (H, W, 3) as the model shall see it: stretched, where the view says so."""
-        return stretched(image) if self.stretch else image
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the image (H, W, 3) as the model sees it: stretched, if the view says so."""
+        return stretch_contrast(image) if self.stretch else image
 
 
 def _starts(length: int, window: int, overlap: float) -> list[int]:
@@ -80,8 +80,8 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     return [round(i * (length - window) / (count - 1)) for i in range(count)]
 
 
-def stretched(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image (H, W, 3) with its 0.5th percentile at 0 and its 99.5th at 255, all channels alike.
+def stretch_contrast(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch an image (H, W, 3): its 0.5th percentile to 0, its 99.5th to 255, all channels alike.
 
     One scale for the three channels keeps the hues of a stain.
     """

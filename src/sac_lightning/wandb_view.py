@@ -40,11 +40,13 @@ def make_loggers(logger_cfg: DictConfig, config: Mapping[str, Any]) -> list[Logg
         config: Of the run, plain and resolved.
     """
     makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in logger_cfg.values()]
-    return [make(**_of_the_run(make.keywords, config)) if make.func is WandbLogger else make() for make in makes]
+    return [
+        make(**_run_arguments(make.keywords, config)) if make.func is WandbLogger else make() for make in makes
+    ]
 
 
-def _of_the_run(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """W&B's arguments that follow from the configuration."""
+def _run_arguments(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return W&B's arguments that follow from the configuration."""
     dataset, model = config["data"]["name"], config["model"]
     tags = [
         dataset,
@@ -98,7 +100,7 @@ def summarise(loggers: Iterable[Logger], record: Mapping[str, Any]) -> None:
     """
     summary = {key: value for key, value in record.items() if key not in NOT_SUMMARISED}
     for run in _runs(loggers):
-        run.summary.update(_flat({"test": record["metrics"], **summary}))
+        run.summary.update(_flatten({"test": record["metrics"], **summary}))
         run.finish()
 
 
@@ -107,10 +109,10 @@ def _runs(loggers: Iterable[Logger]) -> list[wandb.Run]:
     return [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= _flatten(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
@@ -137,10 +139,10 @@ def overlays(examples: Sequence[tuple[WholeImage, Prediction]]) -> list[wandb.Im
     height, width = np.max([picture.shape[:2] for picture, _, _ in parts], axis=0)
     return [
         wandb.Image(
-            Image.fromarray(_padded(picture, height, width)),
+            Image.fromarray(_pad(picture, height, width)),
             caption=image.name,
             masks={
-                name: {"mask_data": _padded(mask, height, width), "class_labels": NUCLEUS}
+                name: {"mask_data": _pad(mask, height, width), "class_labels": NUCLEUS}
                 for name, mask in (("prediction", predicted), ("truth", truth))
             },
         )
@@ -159,15 +161,15 @@ def _parts(
     picture = pixels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy().copy()
     points = (prediction.point_coords.cpu() + 0.5) * scale - 0.5
     draw_points(picture, points.tolist(), prediction.point_labels.tolist())
-    predicted = _shrunk(prediction.probability > THRESHOLD, shape)
-    return picture, predicted, _shrunk(image.instances > 0, shape)
+    predicted = _shrink(prediction.probability > THRESHOLD, shape)
+    return picture, predicted, _shrink(image.instances > 0, shape)
 
 
-def _shrunk(mask: Tensor, shape: list[int]) -> NDArray[np.uint8]:
+def _shrink(mask: Tensor, shape: list[int]) -> NDArray[np.uint8]:
     shrunk = F.interpolate(mask.cpu()[None, None].to(torch.uint8), shape, mode="nearest-exact")
     return np.asarray(shrunk[0, 0].numpy(), dtype=np.uint8)
 
 
-def _padded(array: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _pad(array: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     below, right = height - array.shape[0], width - array.shape[1]
     return np.pad(array, ((0, below), (0, right)) + ((0, 0),) * (array.ndim - 2))

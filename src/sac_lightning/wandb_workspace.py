@@ -91,11 +91,11 @@ def dashboard(cfg: DictConfig) -> None:
     if cfg.group is None or not re.fullmatch(r"[\w.-]+", str(cfg.group)):
         raise UserError(f"group is {cfg.group}: give the name of an experiment, such as group=table5_selection")
     workspace = make_workspace(str(cfg.group), cfg.entity or "", cfg.project)
-    print(_saved(workspace) if cfg.output is None else _written(workspace, Path(cfg.output)))
+    print(_save_workspace(workspace) if cfg.output is None else _write_specification(workspace, Path(cfg.output)))
 
 
-def _saved(workspace: Workspace) -> str:
-    """Address of the workspace, now in W&B."""
+def _save_workspace(workspace: Workspace) -> str:
+    """Save the workspace in W&B and return its address."""
     try:
         if not wandb.login(prompt=False):
             raise UserError("nobody is logged in to W&B: run wandb login, or write a file with output=FILE.json")
@@ -109,7 +109,7 @@ def _saved(workspace: Workspace) -> str:
         ) from error
 
 
-def _written(workspace: Workspace, path: Path) -> Path:
+def _write_specification(workspace: Workspace, path: Path) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"the folder {path.parent} does not exist: make it, or give another output")
     with whole_file(path) as partial:

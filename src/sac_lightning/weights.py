@@ -130,7 +130,7 @@ def locate(weights: str) -> Path:
         UserError: Where it is neither, cannot be downloaded, or is not the file that is registered.
     """
     if weights in SHIPPED:
-        return _checked(SHIPPED[weights])
+        return _check_shipped(SHIPPED[weights])
     if weights in WEIGHTS:
         registered = WEIGHTS[weights]
         if not registered.cached.exists():
@@ -144,7 +144,7 @@ def locate(weights: str) -> Path:
     return path
 
 
-def _checked(shipped: Shipped) -> Path:
+def _check_shipped(shipped: Shipped) -> Path:
     if not shipped.path.is_file() or sha256_of(shipped.path) != shipped.sha256:
         raise UserError(f"{shipped.path} is not the file that belongs to this version: install the package again.")
     return shipped.path

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.diffusion_unet import (
     DECODER_BLOCKS,
-    Attention,
     DecoderFeatures,
     DiffusionUNet,
+    SelfAttention,
     sinusoids,
 )
 from sac_lightning.errors import UserError
@@ -54,7 +54,7 @@ def test_it_begins_with_nothing_restored() -> None:
 
 def test_each_block_of_the_decoder_has_its_place() -> None:
     """Three blocks for each level, the last of which is at the resolution of the next."""
-    outputs = DecoderFeatures(8).decoded(torch.zeros(1, 3, 64, 96), torch.tensor([0]))
+    outputs = DecoderFeatures(8).decode(torch.zeros(1, 3, 64, 96), torch.tensor([0]))
     assert len(outputs) == DECODER_BLOCKS
     widths = [32] * 6 + [16] * 6 + [8] * 6
     strides = [32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1]
@@ -69,7 +69,7 @@ def test_a_part_of_it_puts_out_what_the_whole_does(fill: Fill, fixed_images: Ima
     assert isinstance(part, DecoderFeatures)
     images, steps = fixed_images(64) / 127.5 - 1, torch.tensor([700])
     with torch.no_grad():
-        expected, found = whole.decoded(images, steps)[:4], part.decoded(images, steps)
+        expected, found = whole.decode(images, steps)[:4], part.decode(images, steps)
     assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
 
 
@@ -99,8 +99,8 @@ def test_sinusoids_by_hand() -> None:
 
 def test_attention_by_hand(fill: Fill) -> None:
     """Two heads of 64 channels, each with the softmax of scaled products over all positions."""
-    attention = fill(Attention(128))
-    assert isinstance(attention, Attention)
+    attention = fill(SelfAttention(128))
+    assert isinstance(attention, SelfAttention)
     features = torch.randn(1, 128, 2, 3, generator=torch.Generator().manual_seed(0))
     queries, keys, values = attention.queries_keys_values(attention.norm(features)).flatten(2)[0].chunk(3)
     heads = []

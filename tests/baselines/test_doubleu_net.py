@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models import vgg
 
-from sac_lightning.baselines.doubleu_net import VGG19, DoubleUNet, centred
+from sac_lightning.baselines.doubleu_net import VGG19, DoubleUNet, centre_images
 from sac_lightning.baselines.losses import Dice
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.errors import UserError
@@ -79,7 +79,7 @@ def test_gives_the_official_code_s_logits(fill: Fill, fixed_images: Images) -> N
 
 def test_images_are_shifted_to_a_median_of_127() -> None:
     image = torch.tensor([10.0, 20.0, 40.0, 250.0] * 3).view(1, 3, 2, 2)
-    shifted = centred(torch.cat([image, image.clamp(max=30)]))
+    shifted = centre_images(torch.cat([image, image.clamp(max=30)]))
     assert shifted[0, 0].flatten().tolist() == [107, 117, 137, 255]
     assert shifted[1, 0].flatten().tolist() == [112, 122, 132, 132]
 

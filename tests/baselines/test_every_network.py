@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, config_dir, plain
+from sac_lightning.configuration import compose_config, config_dir, resolve_config
 from sac_lightning.counting import count_network
 from sac_lightning.predictor import load
 from sac_lightning.pretraining.run import pretrain
@@ -182,7 +182,7 @@ def test_mdm_trains_its_classifier_on_the_frozen_network_of_its_pretraining(nucl
     where = [option for option in overrides("mdm", nuclei) if option.startswith("data.")]
     (tmp_path / "unet").mkdir()
     short = ["trainer.max_epochs=1", "trainer.precision=32-true", "+trainer.enable_progress_bar=false"]
-    pretrain(composed("pretrain", [*options, *where, *short, f"output_dir={tmp_path / 'unet'}"]))
+    pretrain(compose_config("pretrain", [*options, *where, *short, f"output_dir={tmp_path / 'unet'}"]))
     weights = tmp_path / "unet" / "mdm.safetensors"
     assert run(overrides("mdm", nuclei), tmp_path / "run", f"model.weights={weights}")["parameters"]["frozen"] > 0
     weights.rename(tmp_path / "elsewhere.safetensors")  # A checkpoint is complete without it.
@@ -194,8 +194,8 @@ def test_mdm_trains_its_classifier_on_the_frozen_network_of_its_pretraining(nucl
 
 @pytest.mark.parametrize("name", TINY)
 def test_one_image_is_learnt(name: str, nuclei: Path) -> None:
-    cfg = composed("train", [*overrides(name, nuclei), "optimizer.lr=3e-3", "output_dir=x"])
-    config = plain(cfg)
+    cfg = compose_config("train", [*overrides(name, nuclei), "optimizer.lr=3e-3", "output_dir=x"])
+    config = resolve_config(cfg)
     torch.manual_seed(0)
     network = build_model(config["model"])
     assert isinstance(network, Network)

@@ -108,7 +108,7 @@ def test_patches_are_a_quarter_of_the_side_and_join_again() -> None:
     patches = model.patches(images)
     assert patches.shape == (32, 3, 64, 64)
     assert torch.equal(patches[16 + 4 * 1 + 2], images[1, :, 64:128, 128:192])
-    assert torch.equal(model.joined(patches), images)
+    assert torch.equal(model.join_patches(patches), images)
 
 
 @torch.no_grad()

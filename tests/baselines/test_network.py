@@ -16,15 +16,15 @@ class Brightness(Network):
         self.factor = nn.Parameter(torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.factor * self.prepared(images).mean(1, keepdim=True)
+        return self.factor * self.prepare(images).mean(1, keepdim=True)
 
 
 def test_images_are_normalised_by_the_channel() -> None:
     red = torch.zeros(1, 3, 2, 2)
     red[:, 0] = 255
-    prepared = Brightness(mean=IMAGENET_MEAN, std=IMAGENET_STD).prepared(red)
+    prepared = Brightness(mean=IMAGENET_MEAN, std=IMAGENET_STD).prepare(red)
     assert prepared[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225])
-    assert Brightness().prepared(red).max() == 1
+    assert Brightness().prepare(red).max() == 1
 
 
 def test_a_size_that_does_not_suit_is_refused_with_one_that_does() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.metrics import Dice
+from sac_lightning.metrics import DiceScore
 
 SIZE = 64
 
@@ -87,7 +87,7 @@ def test_nothing_trains() -> None:
 
 @pytest.mark.parametrize("stain", ["fluorescence", "histology"])
 def test_is_a_floor_and_no_coin_toss_on_synthetic_scenes(stain: Stain) -> None:
-    dice = Dice()
+    dice = DiceScore()
     for seed in range(3):
         image, instances = render_scene(np.random.default_rng(seed), 128, 128, stain)
         found = mask_of(torch.from_numpy(image).permute(2, 0, 1).float())

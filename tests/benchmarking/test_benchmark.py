@@ -12,7 +12,7 @@ import torch
 from sac_lightning.benchmark import WORKS as NAMES
 from sac_lightning.benchmarking import sides
 from sac_lightning.benchmarking.plan import plans
-from sac_lightning.benchmarking.row import Row
+from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.run import WORKS
 from sac_lightning.benchmarking.side import Prepare, measure
 from sac_lightning.benchmarking.table import HEADINGS, cells
@@ -100,7 +100,7 @@ def test_a_plan_grows_with_image_and_batch_and_is_checked() -> None:
 
 
 def test_a_missed_target_is_said() -> None:
-    row = Row(work="w", against="a", target="t", figure=1.234, met=False, seconds=0.5, memory=2**30)
+    row = BenchmarkRow(work="w", against="a", target="t", figure=1.234, met=False, seconds=0.5, memory=2**30)
     by_heading = dict(zip(HEADINGS, cells(row), strict=True))
     assert by_heading["met"] == "**no**"
     assert by_heading["ratio"] == "1.23"

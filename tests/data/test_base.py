@@ -56,7 +56,7 @@ class Scenes(NucleiDataModule):
 def scenes(**settings: Any) -> Scenes:
     defaults: dict[str, Any] = {
         "view": WINDOWS,
-        "experts": ExpertPoints(2),
+        "expert_points": ExpertPoints(2),
         "seed": 0,
         "batch_size": 3,
         "workers": 0,
@@ -96,8 +96,8 @@ def assert_same_images(ones: list[WholeImage], others: list[WholeImage]) -> None
         for mine, theirs in (
             (one.image, other.image),
             (one.instances, other.instances),
-            (one.experts.coords, other.experts.coords),
-            (one.experts.labels, other.experts.labels),
+            (one.expert_points.coords, other.expert_points.coords),
+            (one.expert_points.labels, other.expert_points.labels),
         ):
             assert torch.equal(mine, theirs), f"{one.name} differs"
 
@@ -146,7 +146,7 @@ def test_each_image_gives_as_many_windows_as_asked_for() -> None:
 
 
 def test_no_experts_are_an_empty_set() -> None:
-    batch = epoch_of(scenes(experts=ExpertPoints()))[0]
+    batch = epoch_of(scenes(expert_points=ExpertPoints()))[0]
     assert batch["expert_coords"].shape == (3, 0, 2)
     assert batch["expert_labels"].shape == (3, 0)
 
@@ -160,7 +160,7 @@ def test_the_number_of_workers_changes_no_whole_image() -> None:
 
 
 def windows(seed: int = 0) -> TrainingWindows:
-    return TrainingWindows(samples("train"), WINDOWS, experts=ExpertPoints(2), crops_per_image=2, seed=seed)
+    return TrainingWindows(samples("train"), WINDOWS, expert_points=ExpertPoints(2), crops_per_image=2, seed=seed)
 
 
 def test_an_item_does_not_depend_on_what_was_drawn_before() -> None:
@@ -244,7 +244,7 @@ def test_a_whole_image_is_at_its_own_size_and_stretched_like_in_training() -> No
         assert image.name == sample.name
         assert image.image.dtype == torch.float32
         assert torch.equal(image.instances, torch.from_numpy(sample.instances))
-        expected = WINDOWS.prepared(sample.image)
+        expected = WINDOWS.prepare(sample.image)
         assert np.array_equal(image.image.permute(1, 2, 0).numpy(), expected)
 
 
@@ -257,12 +257,14 @@ def folded(index: int, size: int) -> int:
 
 def test_a_whole_image_has_a_set_of_experts_per_window_on_its_nuclei() -> None:
     positive = 0
-    for image in images_of(scenes(experts=ExpertPoints(3))):
+    for image in images_of(scenes(expert_points=ExpertPoints(3))):
         height, width = image.instances.shape
         places = WINDOWS.windows(height, width)
-        assert image.experts.coords.shape == (len(places), 3, 2)
-        assert image.experts.labels.shape == (len(places), 3)
-        for window, coords, labels in zip(places, image.experts.coords, image.experts.labels, strict=True):
+        assert image.expert_points.coords.shape == (len(places), 3, 2)
+        assert image.expert_points.labels.shape == (len(places), 3)
+        for window, coords, labels in zip(
+            places, image.expert_points.coords, image.expert_points.labels, strict=True
+        ):
             for (x, y), label in zip(coords.tolist(), labels.tolist(), strict=True):
                 if label == -1:
                     assert (x, y) == (0, 0)
@@ -276,7 +278,7 @@ def test_a_whole_image_has_a_set_of_experts_per_window_on_its_nuclei() -> None:
 
 def test_experts_have_a_seed_of_their_own() -> None:
     first, again, other = (
-        [image.experts.coords for image in images_of(scenes(seed=seed, experts=ExpertPoints(1)))]
+        [image.expert_points.coords for image in images_of(scenes(seed=seed, expert_points=ExpertPoints(1)))]
         for seed in (0, 0, 5)
     )
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
@@ -299,7 +301,7 @@ def test_a_whole_image_moves_to_another_device_as_a_whole() -> None:
     data = scenes()
     image = images_of(data)[0]
     moved = data.transfer_batch_to_device(image, torch.device("meta"), 0)
-    tensors = (moved.image, moved.instances, moved.experts.coords, moved.experts.labels)
+    tensors = (moved.image, moved.instances, moved.expert_points.coords, moved.expert_points.labels)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert (moved.name, moved.seed) == (image.name, image.seed)
     batch = data.transfer_batch_to_device(epoch_of(data)[0], torch.device("meta"), 0)

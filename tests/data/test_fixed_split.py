@@ -51,7 +51,7 @@ def small_splits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def module(kind: type[FixedSplit], root: Path | None, **settings: Any) -> FixedSplit:
     defaults: dict[str, Any] = {
         "view": View(None),
-        "experts": ExpertPoints(),
+        "expert_points": ExpertPoints(),
         "seed": 0,
         "batch_size": 1,
         "workers": 0,

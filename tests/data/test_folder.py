@@ -45,7 +45,7 @@ def folder(root: Path | None, **settings: Any) -> Folder:
         "test_ratio": 0.3,
         "split_seed": 42,
         "view": View(None),
-        "experts": ExpertPoints(),
+        "expert_points": ExpertPoints(),
         "seed": 0,
         "batch_size": 1,
         "workers": 0,

@@ -11,7 +11,7 @@ from sac_lightning.training import make_data
 def test_the_data_module_draws_the_expert_points_of_the_prompts() -> None:
     asked = ("prompts.experts=3", "prompts.expert_negatives=2", "prompts.expert_placement=random")
     data = make_data(settings_of(*asked, "seed=5"))
-    assert data.experts == ExpertPoints(3, 2, "random")
+    assert data.expert_points == ExpertPoints(3, 2, "random")
     assert data.seed == 5
 
 
@@ -19,7 +19,7 @@ def test_an_old_checkpoint_knows_positive_points_at_centres_only() -> None:
     old = settings_of("prompts.experts=3")
     del old["model"]["prompts"]["expert_negatives"]
     del old["model"]["prompts"]["expert_placement"]
-    assert make_data(old).experts == ExpertPoints(3, 0, "centre")
+    assert make_data(old).expert_points == ExpertPoints(3, 0, "centre")
 
 
 def test_augmentation_is_a_setting_which_old_checkpoints_lack() -> None:
@@ -35,7 +35,7 @@ def test_augmentation_is_a_setting_which_old_checkpoints_lack() -> None:
 def test_a_plain_network_gets_no_expert_points() -> None:
     plain_network = settings_of("model=otsu")
     assert "prompts" not in plain_network["model"]
-    assert make_data(plain_network).experts == ExpertPoints()
+    assert make_data(plain_network).expert_points == ExpertPoints()
 
 
 @pytest.mark.parametrize("wrong", ["experts=-1", "expert_negatives=-1", "expert_placement=center"])

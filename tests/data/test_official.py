@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from sac_lightning.data.official import OfficialImage, Source, consecutive, dsb2018, glas, monuseg
+from sac_lightning.data.official import OfficialImage, Source, dsb2018, glas, monuseg, renumber_instances
 from sac_lightning.errors import UserError
 
 RGB = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
@@ -197,7 +197,7 @@ def test_glas_does_without_grades(tmp_path: Path) -> None:
 
 
 def test_consecutive_keeps_background_where_there_is_none() -> None:
-    assert consecutive(np.array([[7, 3], [3, 9]])).tolist() == [[2, 1], [1, 3]]
+    assert renumber_instances(np.array([[7, 3], [3, 9]])).tolist() == [[2, 1], [1, 3]]
 
 
 @pytest.mark.parametrize(

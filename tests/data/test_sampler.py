@@ -155,9 +155,9 @@ def test_a_whole_image_has_expert_points_for_each_window() -> None:
     item = images[0, 0]
     assert item.image.shape == (3, 40, 50)
     assert item.instances.shape == (40, 50)
-    assert item.experts.coords.shape == (len(view.windows(40, 50)), 2, 2)
+    assert item.expert_points.coords.shape == (len(view.windows(40, 50)), 2, 2)
     for window, coords, labels in zip(
-        view.windows(40, 50), item.experts.coords.long(), item.experts.labels, strict=True
+        view.windows(40, 50), item.expert_points.coords.long(), item.expert_points.labels, strict=True
     ):
         for (x, y), label in zip(coords.tolist(), labels.tolist(), strict=True):
             on = item.instances[window.top + y, window.left + x] > 0
@@ -182,8 +182,10 @@ def test_a_whole_image_has_negative_points_for_each_window() -> None:
     view = View(32, crop=32, overlap=0.0)
     item = WholeImages([sample()], view, ExpertPoints(2, negatives=3), seed=0)[0, 0]
     windows = view.windows(40, 50)
-    assert item.experts.coords.shape == (len(windows), 5, 2)
-    for window, coords, labels in zip(windows, item.experts.coords.long(), item.experts.labels, strict=True):
+    assert item.expert_points.coords.shape == (len(windows), 5, 2)
+    for window, coords, labels in zip(
+        windows, item.expert_points.coords.long(), item.expert_points.labels, strict=True
+    ):
         assert labels[2:].tolist() == [0, 0, 0]
         under = [int(item.instances[window.top + y, window.left + x]) for x, y in coords[2:].tolist()]
         assert under == [0, 0, 0], f"a negative point of {window} is on a nucleus"
@@ -195,14 +197,14 @@ def test_random_points_of_a_whole_image_are_the_same_whatever_its_truth() -> Non
         WholeImages([given], View(32, crop=32), ExpertPoints(2, 2, "random"), seed=0)[0, 0]
         for given in (sample("a"), empty)
     )
-    assert image.experts.labels.tolist() == [[1, 1, 0, 0]] * len(image.experts.labels)
-    assert torch.equal(image.experts.coords, other.experts.coords)
+    assert image.expert_points.labels.tolist() == [[1, 1, 0, 0]] * len(image.expert_points.labels)
+    assert torch.equal(image.expert_points.coords, other.expert_points.coords)
 
 
 def test_expert_points_of_a_whole_image_depend_on_seed_and_name() -> None:
     def drawn(name: str, seed: int, epoch: int = 0) -> list[object]:
         images = WholeImages([sample(name)], View(64, crop=64), ExpertPoints(3), seed=seed)
-        return images[epoch, 0].experts.coords.tolist()
+        return images[epoch, 0].expert_points.coords.tolist()
 
     assert drawn("a", 0) == drawn("a", 0, epoch=5), "a test image gets other points in another epoch"
     assert len({str(drawn("a", seed)) for seed in range(5)}) > 1, "seeds make no difference"

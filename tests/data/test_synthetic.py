@@ -23,7 +23,7 @@ def synthetic(**settings: Any) -> Synthetic:
         "test": 3,
         "scene_seed": 0,
         "view": View(SIDE),
-        "experts": ExpertPoints(),
+        "expert_points": ExpertPoints(),
         "seed": 0,
         "batch_size": 2,
         "workers": 0,

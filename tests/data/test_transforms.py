@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sac_lightning.data.transforms import training_transform, transformed
+from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.view import View
 
 Image = NDArray[np.uint8]
@@ -42,7 +42,7 @@ CROPS = pytest.mark.parametrize(
 @pytest.mark.parametrize("seed", range(4))
 def test_image_and_labels_stay_together(height: int, width: int, seed: int) -> None:
     labels = numbered(height, width)
-    image, cut = transformed(geometric(View(32, crop=32)), coded(labels), labels, seed)
+    image, cut = apply_transform(geometric(View(32, crop=32)), coded(labels), labels, seed)
     assert image.shape == (32, 32, 3)
     assert cut.shape == (32, 32)
     np.testing.assert_array_equal(image, coded(cut), err_msg="image and labels show different pixels")
@@ -54,7 +54,7 @@ def test_sizes_and_kinds(height: int, width: int) -> None:
     labels = numbered(height, width)
     for view in (View(32, crop=32), View(32, crop=16), View(16, crop=32), View(32), View(None, crop=32)):
         side = view.image_size or 32
-        image, cut = transformed(training_transform(view), random_image(height, width), labels, 1)
+        image, cut = apply_transform(training_transform(view), random_image(height, width), labels, 1)
         assert image.shape == (side, side, 3), f"{view}"
         assert cut.shape == (side, side), f"{view}"
         assert image.dtype == np.uint8
@@ -63,7 +63,7 @@ def test_sizes_and_kinds(height: int, width: int) -> None:
 
 def test_without_any_size_the_image_keeps_its_own() -> None:
     labels = numbered(20, 30)
-    image, cut = transformed(geometric(View(None)), coded(labels), labels, 0)
+    image, cut = apply_transform(geometric(View(None)), coded(labels), labels, 0)
     assert image.shape == (20, 30, 3)
     np.testing.assert_array_equal(image, coded(cut))
 
@@ -73,10 +73,10 @@ def test_a_seed_fixes_image_and_labels(view: View) -> None:
     labels = numbered(60, 60)
     image = random_image(60, 60)
     transform = training_transform(view)
-    first = transformed(transform, image, labels, 7)
-    transformed(transform, image, labels, 8)
-    again = transformed(transform, image, labels, 7)
-    fresh = transformed(training_transform(view), image, labels, 7)
+    first = apply_transform(transform, image, labels, 7)
+    apply_transform(transform, image, labels, 8)
+    again = apply_transform(transform, image, labels, 7)
+    fresh = apply_transform(training_transform(view), image, labels, 7)
     for other in (again, fresh):
         np.testing.assert_array_equal(first[0], other[0], err_msg="the same seed gives another image")
         np.testing.assert_array_equal(first[1], other[1], err_msg="the same seed gives other labels")
@@ -86,7 +86,7 @@ def test_seeds_reach_all_windows_symmetries_and_colours() -> None:
     labels = numbered(40, 40)
     image = random_image(40, 40)
     transform = training_transform(View(32, crop=32))
-    samples = [transformed(transform, image, labels, seed) for seed in range(200)]
+    samples = [apply_transform(transform, image, labels, seed) for seed in range(200)]
     corners = {(int(cut.min()), int(cut[0, 0]), int(cut[0, -1])) for _, cut in samples}
     assert len({smallest for smallest, _, _ in corners}) > 60, "of 81 windows, only a few are ever drawn"
     turned = {tuple(np.argsort([cut[0, 0], cut[0, -1], cut[-1, 0], cut[-1, -1]]).tolist()) for _, cut in samples}
@@ -101,7 +101,7 @@ def test_without_augmentation_a_window_shows_the_image_as_it_is() -> None:
     transform = training_transform(View(32, crop=32), augment=False)
     corners = set()
     for seed in range(40):
-        picture, cut = transformed(transform, image, labels, seed)
+        picture, cut = apply_transform(transform, image, labels, seed)
         top, left = divmod(int(cut[0, 0]) - 1, 40)
         np.testing.assert_array_equal(cut, labels[top : top + 32, left : left + 32], err_msg="it is turned")
         np.testing.assert_array_equal(picture, image[top : top + 32, left : left + 32], err_msg="colours changed")
@@ -113,7 +113,7 @@ def test_without_augmentation_and_windows_nothing_is_random() -> None:
     labels, image = numbered(40, 30), random_image(40, 30)
     for view in (View(32), View(None)):
         transform = training_transform(view, augment=False)
-        first, other = (transformed(transform, image, labels, seed) for seed in (0, 1))
+        first, other = (apply_transform(transform, image, labels, seed) for seed in (0, 1))
         np.testing.assert_array_equal(first[0], other[0])
         np.testing.assert_array_equal(first[1], other[1])
 
@@ -122,7 +122,7 @@ def test_the_jitter_is_mild() -> None:
     image = np.full((32, 32, 3), (200, 120, 180), dtype=np.uint8)
     labels = np.ones((32, 32), dtype=np.int32)
     transform = training_transform(View(32, crop=32))
-    means = np.stack([transformed(transform, image, labels, s)[0].mean((0, 1)) for s in range(60)])
+    means = np.stack([apply_transform(transform, image, labels, s)[0].mean((0, 1)) for s in range(60)])
     assert np.abs(means - (200, 120, 180)).max() < 80
 
 
@@ -130,7 +130,7 @@ def test_the_jitter_is_mild() -> None:
 def test_labels_are_resized_without_mixing_or_shift(side: int, size: int) -> None:
     columns = np.tile(np.arange(side, dtype=np.int32), (side, 1))
     ramp = np.stack([columns, columns.T, columns], axis=-1).astype(np.uint8)
-    image, labels = transformed(geometric(View(size)), ramp, columns, 0)
+    image, labels = apply_transform(geometric(View(size)), ramp, columns, 0)
     assert labels.shape == (size, size)
     channel = min((0, 1), key=lambda c: np.abs(image[..., c].astype(int) - labels).mean())
     shift = float((labels - image[..., channel].astype(float)).mean())
@@ -141,14 +141,14 @@ def test_labels_of_a_resized_image_are_never_interpolated() -> None:
     labels = np.zeros((50, 50), dtype=np.int32)
     labels[10:30, 10:30], labels[10:30, 30:45] = 1, 1000
     for size in (16, 32, 64, 90):
-        _, resized = transformed(training_transform(View(size)), random_image(50, 50), labels, 3)
+        _, resized = apply_transform(training_transform(View(size)), random_image(50, 50), labels, 3)
         assert set(np.unique(resized)) == {0, 1, 1000}, f"at {size} px there are labels {np.unique(resized)}"
 
 
 def test_all_labels_of_a_16_bit_map_survive() -> None:
     labels = np.full((40, 40), 65535, dtype=np.int32)
     labels[:20] = 300
-    _, cut = transformed(training_transform(View(40)), random_image(40, 40), labels, 0)
+    _, cut = apply_transform(training_transform(View(40)), random_image(40, 40), labels, 0)
     assert set(np.unique(cut)) == {300, 65535}
 
 
@@ -156,6 +156,6 @@ def test_the_originals_are_not_touched() -> None:
     image, labels = random_image(40, 40), numbered(40, 40)
     image_before, labels_before = image.copy(), labels.copy()
     for seed in range(5):
-        transformed(training_transform(View(40)), image, labels, seed)
+        apply_transform(training_transform(View(40)), image, labels, seed)
     np.testing.assert_array_equal(image, image_before)
     np.testing.assert_array_equal(labels, labels_before)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.runs import run
 
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.data.folder import Folder
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.official import Source
@@ -169,7 +169,7 @@ def image_folder(root: Path, labels: NDArray[Any], image: NDArray[np.uint8] = RG
 def folder(root: Path) -> Folder:
     return Folder(
         root=str(root), split=None, val_ratio=0.1, test_ratio=0.1, split_seed=0, view=View(32, crop=32),
-        experts=ExpertPoints(2, 2), seed=0, batch_size=1, workers=0, crops_per_image=2, in_memory=False,
+        expert_points=ExpertPoints(2, 2), seed=0, batch_size=1, workers=0, crops_per_image=2, in_memory=False,
     )  # fmt: skip
 
 
@@ -266,7 +266,9 @@ def test_bad_files_among_good_ones_are_told_and_the_good_ones_are_segmented(
     images.mkdir()
     for name, (write, *_) in (BAD | GOOD).items():
         write(images / name)
-    cfg = composed("predict", [f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}", f"images={images}"])
+    cfg = compose_config(
+        "predict", [f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}", f"images={images}"]
+    )
     cfg.output = str(output)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:

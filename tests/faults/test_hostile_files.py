@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from sac_lightning.configuration import composed, plain, sweep_jobs
+from sac_lightning.configuration import compose_config, resolve_config, sweep_jobs
 from sac_lightning.errors import UserError
 from sac_lightning.evaluation import evaluate
 from sac_lightning.folder_prediction import predict
@@ -33,7 +33,7 @@ def pickle_file(path: Path, harm: object) -> None:
 
 
 def config_of(name: str, *overrides: str) -> Any:
-    return composed(name, list(overrides))
+    return compose_config(name, list(overrides))
 
 
 WAYS: dict[str, Callable[[list[str], Path, Path], object]] = {
@@ -86,17 +86,19 @@ def test_a_file_that_would_run_code_is_refused_and_it_does_not_run(
 def test_a_last_checkpoint_that_somebody_has_put_in_place_of_a_runs_own(
     tiny: list[str], harm: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    cfg = composed("train", [*tiny, f"output_dir={tmp_path / 'run'}"])
+    cfg = compose_config("train", [*tiny, f"output_dir={tmp_path / 'run'}"])
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     torch_file(tmp_path / "run" / "checkpoints" / "last.ckpt", harm(tmp_path / "trace"))
-    (tmp_path / "run" / "run.json").write_text(json.dumps(identity_of(plain(cfg))))
+    (tmp_path / "run" / "run.json").write_text(json.dumps(identity_of(resolve_config(cfg))))
     with pytest.raises(UserError, match=r"last\.ckpt cannot be read as a checkpoint, or would run code"):
         train(cfg)
     assert not (tmp_path / "trace").exists()
 
 
 def test_a_call_in_a_records_configuration_is_never_made(tmp_path: Path) -> None:
-    config = plain(composed("train", sweep_jobs("train", ["+experiment=table5_selection", "output_dir=x"])[0]))
+    config = resolve_config(
+        compose_config("train", sweep_jobs("train", ["+experiment=table5_selection", "output_dir=x"])[0])
+    )
     call = {"_target_": "os.mkdir", "_args_": [str(tmp_path / "trace")]}
     text = f"${{oc.create:{{_target_: os.mkdir, _args_: ['{tmp_path / 'trace'}']}}}}"
     spoilt = {**config, "logger": {"harm": call}, "output_dir": text, "features": call}
@@ -112,6 +114,6 @@ def test_a_call_in_a_records_configuration_is_never_made(tmp_path: Path) -> None
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(record))
     assert read_run(folder)["config"]["features"] == call
-    report(composed("report", [f"output={tmp_path / 'pages'}", f"runs={tmp_path / 'runs'}", "table=5"]))
+    report(compose_config("report", [f"output={tmp_path / 'pages'}", f"runs={tmp_path / 'runs'}", "table=5"]))
     assert "50.00" in (tmp_path / "pages" / "table5_selection" / "README.md").read_text(), "it has been read"
     assert not (tmp_path / "trace").exists()

@@ -114,7 +114,7 @@ def test_two_that_prepare_the_same_data_set_at_once_do_it_once(
         ("train_1_anno", np.eye(6, 8, dtype=np.uint8)),
     ):
         Image.fromarray(pixels).save(source / f"{name}.bmp")
-    converted = preparation._converted
+    converted = preparation._write_dataset
     conversions = []
 
     def read_together(path: Path) -> Any:
@@ -127,7 +127,7 @@ def test_two_that_prepare_the_same_data_set_at_once_do_it_once(
         return converted(*arguments)
 
     monkeypatch.setitem(preparation.OWNERS, "glas", preparation.Owner(glas.obtain, read_together))
-    monkeypatch.setattr(preparation, "_converted", counted)
+    monkeypatch.setattr(preparation, "_write_dataset", counted)
     with ThreadPoolExecutor(2) as pool:
         first, second = [pool.submit(preparation.prepare, "glas", source, tmp_path / "data") for _ in range(2)]
     assert first.result() == second.result()

@@ -15,7 +15,7 @@ from tests.runs import run
 
 from sac_lightning import command
 from sac_lightning.checkpoint import read_checkpoint
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.evaluation import evaluate
 from sac_lightning.folder_prediction import predict
 from sac_lightning.training import train
@@ -35,7 +35,7 @@ def failing(fault: int) -> Callable[..., Any]:
 
 def sentence_of(work: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
     """What a command says at its end, which must be one sentence, and status 1."""
-    with pytest.raises(SystemExit) as ended, command._one_sentence():
+    with pytest.raises(SystemExit) as ended, command._report_user_errors():
         work()
     assert ended.value.code == 1
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -59,7 +59,7 @@ def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_that_cannot_write_its_checkpoint_keeps_the_one_before(
     fault: int, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    cfg = composed("train", [*tiny, f"output_dir={tmp_path}"])
+    cfg = compose_config("train", [*tiny, f"output_dir={tmp_path}"])
     save = torch.save
 
     def saving(content: Any, path: Any) -> None:
@@ -85,7 +85,9 @@ def test_an_evaluation_that_cannot_write_leaves_the_older_record_whole(
     fault: int, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     before = contents(finished)
-    cfg = composed("evaluate", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"output_dir={finished}"])
+    cfg = compose_config(
+        "evaluate", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"output_dir={finished}"]
+    )
     cfg.logger = {}
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", failing(fault))
@@ -106,7 +108,7 @@ def test_a_prediction_that_cannot_write_leaves_the_older_results_whole(
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(
             images / f"{name}.png"
         )
-    cfg = composed("predict", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"images={images}"])
+    cfg = compose_config("predict", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"images={images}"])
     cfg.output, cfg.overwrite = str(output), True
     predict(cfg)
     before = contents(output)
@@ -123,7 +125,7 @@ def test_a_file_in_place_of_the_folder_is_told_before_the_training(
 ) -> None:
     (tmp_path / "outputs").write_text("mine")
     said = sentence_of(
-        lambda: train(composed("train", [*tiny, f"output_dir={tmp_path / 'outputs' / 'a'}"])), capsys
+        lambda: train(compose_config("train", [*tiny, f"output_dir={tmp_path / 'outputs' / 'a'}"])), capsys
     )
     assert str(tmp_path / "outputs" / "a") in said
     assert "name a folder that can be" in said
@@ -135,7 +137,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_training(
     fault: int, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(os, "open", failing(fault))
-    said = sentence_of(lambda: train(composed("train", [*tiny, f"output_dir={tmp_path}"])), capsys)
+    said = sentence_of(lambda: train(compose_config("train", [*tiny, f"output_dir={tmp_path}"])), capsys)
     assert str(tmp_path) in said
     assert os.strerror(fault) in said
     assert "name a folder that can be" in said
@@ -157,10 +159,10 @@ def test_what_hydra_would_say_in_a_page_is_told_before_it_makes_its_folder(
     name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command._look_at(name, arguments, None)
+    command._check_arguments(name, arguments, None)
     assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
     (tmp_path / "outputs").write_text("mine")
-    said = sentence_of(lambda: command._look_at(name, arguments, None), capsys)
+    said = sentence_of(lambda: command._check_arguments(name, arguments, None), capsys)
     assert f"{tmp_path}/outputs" in said
     assert "name a folder that can be" in said
 
@@ -170,7 +172,7 @@ def test_a_command_that_writes_nothing_may_run_where_nothing_can_be_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "open", failing(FORBIDDEN))
-    command._look_at("parameters", [], None)
+    command._check_arguments("parameters", [], None)
 
 
 def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:

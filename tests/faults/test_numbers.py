@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sac_lightning.checkpoint import read_checkpoint
 from sac_lightning.errors import UserError
-from sac_lightning.scores import COLLAPSED, collapsed
+from sac_lightning.scores import COLLAPSED, find_collapse
 from sac_lightning.task import SegmentationTask
 
 MIXED = "lightning.pytorch.plugins.precision.MixedPrecision"
@@ -111,13 +111,13 @@ def test_a_prediction_that_has_collapsed_is_flagged_in_log_and_record(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    predicted = SegmentationTask.predicted
+    predicted = SegmentationTask.predict_image
 
     def constant(self: SegmentationTask, *arguments: Any, **options: Any) -> Any:
         prediction = predicted(self, *arguments, **options)
         return replace(prediction, probability=torch.full_like(prediction.probability, probability))
 
-    monkeypatch.setattr(SegmentationTask, "predicted", constant)
+    monkeypatch.setattr(SegmentationTask, "predict_image", constant)
     with caplog.at_level(logging.WARNING):
         record = run(tiny, tmp_path, "trainer.max_epochs=1")
     assert record["collapsed"] == told
@@ -145,4 +145,4 @@ def image(hits: int, false: int, missed: int, pixels: int = 100_000) -> dict[str
 )
 def test_collapsed_is_what_says_nothing_though_the_truth_does(images: list[dict[str, int]], told: str) -> None:
     assert COLLAPSED == 0.001
-    assert collapsed(images) == told
+    assert find_collapse(images) == told

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 
 from sac_lightning.data.image_file import read_image, read_instances, write_image
-from sac_lightning.data.official import consecutive
-from sac_lightning.inference import cut
-from sac_lightning.metrics import F1, Dice, IoU
+from sac_lightning.data.official import renumber_instances
+from sac_lightning.inference import cut_window
+from sac_lightning.metrics import F1, DiceScore, IoU
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.view import View
@@ -32,7 +32,7 @@ Mask = NDArray[np.bool_]
 @quick
 @given(st.lists(st.tuples(masks, st.integers(0, 2**32 - 1)), min_size=1, max_size=4))
 def test_metrics_are_those_of_sets_of_pixels(images: list[tuple[Mask, int]]) -> None:
-    metrics = {"dice": Dice(), "iou": IoU(), "f1": F1()}
+    metrics = {"dice": DiceScore(), "iou": IoU(), "f1": F1()}
     dice, iou, hits, sizes = [], [], 0, 0
     for truth, seed in images:
         mask = truth ^ (np.random.default_rng(seed).random(truth.shape) < 0.3)
@@ -71,9 +71,9 @@ def test_windows_put_together_again_are_the_image(height: int, width: int, crop:
     image = torch.arange(height * width).reshape(1, height, width).float()
     whole = torch.full_like(image, -1)
     for window in View(None, crop=crop, overlap=overlap).windows(height, width):
-        piece = cut(image, window)
+        piece = cut_window(image, window)
         assert piece.shape == (1, crop, crop)
-        (rows, columns), (inner_rows, inner_columns) = window.inside(height, width)
+        (rows, columns), (inner_rows, inner_columns) = window.clip(height, width)
         whole[:, rows, columns] = piece[:, inner_rows, inner_columns]
     assert torch.equal(whole, image)
 
@@ -84,10 +84,10 @@ def test_a_label_map_comes_back_from_its_file_and_numbered_anew_it_is_the_same(l
     with tempfile.TemporaryDirectory() as folder:
         write_image(Path(folder, "labels.png"), labels)
         assert np.array_equal(read_instances(Path(folder, "labels.png")), labels)
-    numbered = consecutive(labels.astype(np.int32))
+    numbered = renumber_instances(labels.astype(np.int32))
     numbers = np.unique(labels[labels > 0])
     assert np.array_equal(np.append(0, numbers)[numbered], labels)
-    assert np.array_equal(consecutive(numbered), numbered)
+    assert np.array_equal(renumber_instances(numbered), numbered)
 
 
 @quick

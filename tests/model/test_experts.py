@@ -22,8 +22,8 @@ MAPS = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, min_side=1, max_sid
 def draw(
     instances: Instances, positives: int, seed: int = 0, negatives: int = 0, placement: Any = "centre"
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    experts = ExpertPoints(positives, negatives, placement)
-    return draw_expert_points(instances, experts, np.random.default_rng(seed))
+    expert_points = ExpertPoints(positives, negatives, placement)
+    return draw_expert_points(instances, expert_points, np.random.default_rng(seed))
 
 
 def hit(instances: Instances, coords: NDArray[np.float32]) -> list[int]:

@@ -20,7 +20,7 @@ from sac_lightning.model.point_selection import (
     Selection,
     random_pixels,
     region_centroids,
-    scaled,
+    scale_points,
 )
 
 Mask = NDArray[np.bool_]
@@ -317,6 +317,6 @@ def test_values_out_of_range_are_refused(options: dict[str, Any], message: str) 
 def test_pixel_centres_meet_after_scaling() -> None:
     # Pixel 0 of the coarse grid covers pixels 0 to 3 of the fine one, whose middle is 1.5.
     points = torch.tensor([[0.0, 1.0], [15.0, 7.5]])
-    assert scaled(points, 4).tolist() == [[1.5, 5.5], [61.5, 31.5]]
-    assert scaled(points, 1).tolist() == points.tolist()
-    assert scaled(scaled(points, 4), 0.25).tolist() == points.tolist()
+    assert scale_points(points, 4).tolist() == [[1.5, 5.5], [61.5, 31.5]]
+    assert scale_points(points, 1).tolist() == points.tolist()
+    assert scale_points(scale_points(points, 4), 0.25).tolist() == points.tolist()

@@ -13,8 +13,8 @@ from tests.runs import saved, untrained
 from torch import nn
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
-from sac_lightning.page.address import bound_socket
+from sac_lightning.configuration import compose_config, resolve_config
+from sac_lightning.page.address import bind_socket
 from sac_lightning.predictor import Predictor
 from sac_lightning.view import View
 
@@ -22,7 +22,7 @@ from sac_lightning.view import View
 def _predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:
     """A tiny SAC of random numbers, LoRA's B and the positions included."""
     torch.manual_seed(0)
-    config = plain(composed("train", [*tiny, *overrides, "output_dir=x"]))
+    config = resolve_config(compose_config("train", [*tiny, *overrides, "output_dir=x"]))
     model = build_model(config["model"])
     for parameter in model.parameters():
         if not parameter.any():
@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
 
     def serve(checkpoint: Path | str = "null") -> str:
         if str(checkpoint) not in servers:
-            with bound_socket("127.0.0.1", 0) as free:
+            with bind_socket("127.0.0.1", 0) as free:
                 port = free.getsockname()[1]
             command = [sys.executable, "-m", "sac_lightning.demo", f"port={port}", f"checkpoint={checkpoint}"]
             folder = tmp_path_factory.mktemp("page")

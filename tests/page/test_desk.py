@@ -38,10 +38,10 @@ def test_a_click_on_the_screen_is_the_pixel_that_one_sees(size: tuple[int, int])
     assert shown.labels(np.ones((height, width), np.int32)).shape == shown.size[::-1]
     assert max(shown.size) <= 1536
     for x, y in ((0, 0), (width - 1, height - 1), (width // 3, height // 2)):
-        (across, down), *_ = shown.on_screen([(x, y)])
-        assert shown.in_image(float(across), float(down)) == pytest.approx((x, y), abs=1e-2)
+        (across, down), *_ = shown.to_screen([(x, y)])
+        assert shown.to_image(float(across), float(down)) == pytest.approx((x, y), abs=1e-2)
     right, bottom = shown.size
-    assert shown.in_image(right, bottom) == (width - 1, height - 1), "nothing lies outside the image"
+    assert shown.to_image(right, bottom) == (width - 1, height - 1), "nothing lies outside the image"
 
 
 def test_clicks_are_the_predictors_expert_points(predictor: Maker, results: Path) -> None:
@@ -79,16 +79,16 @@ def test_models_say_what_they_cannot_do(predictor: Maker) -> None:
         Segmenter(predictor(*overrides))
         for overrides in (("model=u_net", "model.init_features=4"), ("model=lora",), ("model=sac",))
     )
-    assert words.about(network, is_own=True) == words.NO_CLICKS
-    assert words.about(lora, is_own=True) == words.NO_AUTOMATIC
-    assert words.about(sac, is_own=True) == ""
-    assert words.about(sac, is_own=False) == words.SHIPPED
+    assert words.describe_model(network, is_own=True) == words.NO_CLICKS
+    assert words.describe_model(lora, is_own=True) == words.NO_AUTOMATIC
+    assert words.describe_model(sac, is_own=True) == ""
+    assert words.describe_model(sac, is_own=False) == words.SHIPPED
 
 
 def test_a_network_has_no_use_for_clicks(predictor: Maker, results: Path) -> None:
     desk, visit = opened(predictor("model=u_net", "model.init_features=4"), results)
     assert desk.click(visit, 100, 200, 1) == visit
-    assert desk.drawn(visit, MASK, 0.5).shape[2] == 3
+    assert desk.draw(visit, MASK, 0.5).shape[2] == 3
 
 
 def test_sam_untrained_waits_for_a_click_and_takes_each_by_itself(predictor: Maker, results: Path) -> None:
@@ -108,14 +108,14 @@ def test_the_picture_shows_clicks_and_nuclei(predictor: Maker, results: Path) ->
     desk, visit = opened(predictor("model=sac"), results)
     clicked = desk.click(visit, 500, 300, 1)
     bare, mask, nuclei, faint = (
-        desk.drawn(visit, style, opacity)
+        desk.draw(visit, style, opacity)
         for style, opacity in ((NOTHING, 1), (MASK, 0.9), (NUCLEI, 0.9), (NUCLEI, 0))
     )
     assert not np.array_equal(mask, nuclei)
     assert not np.array_equal(bare, nuclei)
     assert np.abs(faint.astype(int) - bare).mean() < np.abs(nuclei.astype(int) - bare).mean()
     around = (slice(280, 320), slice(480, 520))
-    assert not np.array_equal(desk.drawn(clicked, NOTHING, 1)[around], bare[around])
+    assert not np.array_equal(desk.draw(clicked, NOTHING, 1)[around], bare[around])
 
 
 @pytest.mark.parametrize("micrometres", [None, (0.5, 0.25)])
@@ -154,7 +154,7 @@ def test_images_are_forgotten_when_they_are_too_many(
 ) -> None:
     monkeypatch.setattr("sac_lightning.page.segmenter.CACHE_BYTES", 0)
     desk, visit = opened(predictor("model=sac"), results)
-    first = desk.drawn(visit, MASK, 0.5)
-    desk.drawn(Visit(picture(64, 48), visit.question), MASK, 0.5)
+    first = desk.draw(visit, MASK, 0.5)
+    desk.draw(Visit(picture(64, 48), visit.question), MASK, 0.5)
     assert len(desk.segmenter._images) == 1
-    assert np.array_equal(desk.drawn(visit, MASK, 0.5), first)
+    assert np.array_equal(desk.draw(visit, MASK, 0.5), first)

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from sac_lightning import demo
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
-from sac_lightning.page.address import bound_socket
+from sac_lightning.page.address import bind_socket
 from sac_lightning.page.picture_file import MAX_BYTES
 
 Served = Callable[..., str]
@@ -93,17 +93,17 @@ def test_what_is_too_large_is_not_taken(address: str) -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    with bound_socket("127.0.0.1", 0) as taken:
+    with bind_socket("127.0.0.1", 0) as taken:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port}.*in use.*choose another port="):
-            bound_socket("127.0.0.1", port)
+            bind_socket("127.0.0.1", port)
 
 
 def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(
     wait_for: Callable[[subprocess.Popen[str], int], None], tmp_path: Path
 ) -> None:
-    with bound_socket("127.0.0.1", 0) as free:
+    with bind_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "sac_lightning.demo", f"port={port}"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -124,4 +124,4 @@ def test_it_listens_to_this_machine_alone_and_leaves_nothing_behind(
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'sac-lightning\[demo\]'"):
-        demo._look(composed("demo"))
+        demo.check(compose_config("demo"))

@@ -14,7 +14,7 @@ from tests.runs import record_of
 
 from sac_lightning.baselines.diffusion_unet import DiffusionUNet
 from sac_lightning.baselines.mdm import MDM
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.data.synthetic import SceneSample
 from sac_lightning.errors import UserError
@@ -43,7 +43,7 @@ TINY = [
 def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
     """Pre-trains into a folder and returns the record."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    pretrain(composed("pretrain", [*TINY, f"output_dir={output_dir}", *overrides]))
+    pretrain(compose_config("pretrain", [*TINY, f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
 
 

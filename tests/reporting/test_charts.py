@@ -13,9 +13,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sac_lightning.reporting.charts import bars, convergence, dice_against
+from sac_lightning.reporting.charts import draw_bars, draw_convergence, draw_dice_against
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 
 HOSTILE = "<script>alert(\"$x_1$\")</script> & 'q' 100 %"
 
@@ -28,7 +28,7 @@ def record(dice: float | None = None, history: Sequence[float] = (), seed: int =
 
 def measured(label: str, *records: Record, paper: float | None = None, dataset: str = "monuseg") -> MeasuredRow:
     figures = {} if paper is None else {"dice": paper}
-    return MeasuredRow(Row("table3_prompts", label, dataset, (), figures, ""), records)
+    return MeasuredRow(TableRow("table3_prompts", label, dataset, (), figures, ""), records)
 
 
 def scored(label: str, *dice: float, **about: Any) -> MeasuredRow:
@@ -45,7 +45,7 @@ def legend(figure: Figure) -> list[str]:
 def test_a_curve_is_the_validation_dice_in_percent_by_epoch_from_one(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    convergence(tmp_path / "figure4", [measured("SAC", record(history=[0.5, 0.6, 0.65]))])
+    draw_convergence(tmp_path / "figure4", [measured("SAC", record(history=[0.5, 0.6, 0.65]))])
     axis = figures[0].axes[0]
     (line,) = axis.lines
     assert list(line.get_xdata()) == [1, 2, 3]
@@ -56,7 +56,7 @@ def test_a_curve_is_the_validation_dice_in_percent_by_epoch_from_one(
 
 
 def test_another_metric_can_be_drawn(tmp_path: Path, figures: list[Figure]) -> None:
-    convergence(tmp_path / "figure4", [measured("SAC", record(history=[0.5, 0.6]))], "val/iou")
+    draw_convergence(tmp_path / "figure4", [measured("SAC", record(history=[0.5, 0.6]))], "val/iou")
     assert list(figures[0].axes[0].lines[0].get_ydata()) == pytest.approx([25, 30])
     assert figures[0].axes[0].get_ylabel() == "validation IoU (percent)"
 
@@ -65,7 +65,7 @@ def test_several_seeds_give_their_mean_in_a_band_from_lowest_to_highest(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
     seeds = [record(history=[0.1, 0.6]), record(history=[0.2, 0.7]), record(history=[0.6, 0.8])]
-    convergence(tmp_path / "figure4", [measured("SAC", *seeds)])
+    draw_convergence(tmp_path / "figure4", [measured("SAC", *seeds)])
     axis = figures[0].axes[0]
     assert list(axis.lines[0].get_ydata()) == pytest.approx([30, 70])
     (band,) = axis.collections
@@ -75,7 +75,7 @@ def test_several_seeds_give_their_mean_in_a_band_from_lowest_to_highest(
 
 def test_the_mean_ends_where_the_first_seed_stopped(tmp_path: Path, figures: list[Figure]) -> None:
     seeds = [record(history=[0.1, 0.6, 0.9, 0.9]), record(history=[0.2, 0.7])]
-    convergence(tmp_path / "figure4", [measured("SAC", *seeds)])
+    draw_convergence(tmp_path / "figure4", [measured("SAC", *seeds)])
     assert list(figures[0].axes[0].lines[0].get_xdata()) == [1, 2]
 
 
@@ -83,8 +83,8 @@ def test_a_row_that_was_not_run_is_left_out_and_the_others_keep_their_colours(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
     sam, sac = measured("SAM", record(history=[0.2])), measured("SAC", record(history=[0.5]))
-    convergence(tmp_path / "both", [sam, sac])
-    convergence(tmp_path / "one", [measured("SAM"), sac])
+    draw_convergence(tmp_path / "both", [sam, sac])
+    draw_convergence(tmp_path / "one", [measured("SAM"), sac])
     both, one = figures[0].axes[0].lines, figures[2].axes[0].lines
     assert [len(both), len(one)] == [2, 1]
     assert one[0].get_color() == both[1].get_color() != both[0].get_color()
@@ -92,7 +92,7 @@ def test_a_row_that_was_not_run_is_left_out_and_the_others_keep_their_colours(
 
 
 def test_twenty_rows_have_twenty_kinds_of_lines(tmp_path: Path, figures: list[Figure]) -> None:
-    convergence(tmp_path / "many", [measured(f"row {i}", record(history=[0.1, 0.2])) for i in range(20)])
+    draw_convergence(tmp_path / "many", [measured(f"row {i}", record(history=[0.1, 0.2])) for i in range(20)])
     lines = figures[0].axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
 
@@ -102,7 +102,7 @@ def test_twenty_rows_have_twenty_kinds_of_lines(tmp_path: Path, figures: list[Fi
 
 def test_the_test_dice_stands_at_its_number_in_the_numbers_order(tmp_path: Path, figures: list[Figure]) -> None:
     rows = [scored("a", 0.7), scored("b", 0.5), scored("c"), scored("d", 0.8)]
-    dice_against(tmp_path / "figure5", rows, "point pairs", [3, 1, 8, 256])
+    draw_dice_against(tmp_path / "figure5", rows, "point pairs", [3, 1, 8, 256])
     axis = figures[0].axes[0]
     assert list(axis.lines[0].get_xdata()) == [1, 3, 256]
     assert list(axis.lines[0].get_ydata()) == pytest.approx([50, 70, 80])
@@ -113,13 +113,13 @@ def test_the_test_dice_stands_at_its_number_in_the_numbers_order(tmp_path: Path,
 
 def test_rows_with_the_same_number_stand_above_each_other(tmp_path: Path, figures: list[Figure]) -> None:
     rows = [scored("O", 0.7), scored("R", 0.5, 0.5), scored("none", 0.6)]
-    dice_against(tmp_path / "figure5", rows, "points", [1, 1, 0])
+    draw_dice_against(tmp_path / "figure5", rows, "points", [1, 1, 0])
     assert list(figures[0].axes[0].lines[0].get_xdata()) == [0, 1, 1]
 
 
 def test_error_bars_are_the_standard_deviation_over_seeds(tmp_path: Path, figures: list[Figure]) -> None:
     rows = [scored("a", 0.6, 0.7, 0.8), scored("b", 0.9)]
-    dice_against(tmp_path / "figure5", rows, "point pairs", [1, 3])
+    draw_dice_against(tmp_path / "figure5", rows, "point pairs", [1, 3])
     axis = figures[0].axes[0]
     (bar,) = axis.collections
     # Of 60, 70 and 80: mean 70, deviation sqrt((100 + 0 + 100) / 2) = 10.
@@ -129,7 +129,7 @@ def test_error_bars_are_the_standard_deviation_over_seeds(tmp_path: Path, figure
 
 def test_given_intervals_are_drawn_instead(tmp_path: Path, figures: list[Figure]) -> None:
     rows = [scored("a", 0.6, 0.8), scored("b", 0.9)]
-    dice_against(tmp_path / "figure5", rows, "point pairs", [1, 3], [None, (0.85, 0.92)])
+    draw_dice_against(tmp_path / "figure5", rows, "point pairs", [1, 3], [None, (0.85, 0.92)])
     axis = figures[0].axes[0]
     (bar,) = axis.collections
     assert np.array(bar.get_segments()) == pytest.approx(np.array([[[3, 85], [3, 92]]]))
@@ -148,7 +148,7 @@ def test_bars_are_the_mean_dice_from_the_top_down_with_the_papers_beside(
         scored("new", 0.6, 0.8),
         scored("SAC", 0.8, paper=84.0),
     ]
-    bars(tmp_path / "table3", rows)
+    draw_bars(tmp_path / "table3", rows)
     axis = figures[0].axes[0]
     assert [bar.get_width() for bar in axis.patches] == pytest.approx([20, 70, 80])
     assert [label.get_text() for label in axis.get_yticklabels()] == ["SAM", "new", "SAC"]
@@ -163,8 +163,8 @@ def test_bars_are_the_mean_dice_from_the_top_down_with_the_papers_beside(
 
 
 def test_bars_have_error_bars(tmp_path: Path, figures: list[Figure]) -> None:
-    bars(tmp_path / "table3", [scored("a", 0.6, 0.7, 0.8), scored("b", 0.5)])
-    bars(tmp_path / "table3", [scored("a", 0.6), scored("b", 0.5)], [None, (0.4, 0.55)])
+    draw_bars(tmp_path / "table3", [scored("a", 0.6, 0.7, 0.8), scored("b", 0.5)])
+    draw_bars(tmp_path / "table3", [scored("a", 0.6), scored("b", 0.5)], [None, (0.4, 0.55)])
     (deviation,), (interval,) = figures[0].axes[0].collections, figures[2].axes[0].collections
     assert np.array(deviation.get_segments()) == pytest.approx(np.array([[[60, 0], [80, 0]]]))
     assert np.array(interval.get_segments()) == pytest.approx(np.array([[[40, 1], [55, 1]]]))
@@ -173,7 +173,7 @@ def test_bars_have_error_bars(tmp_path: Path, figures: list[Figure]) -> None:
 
 def test_no_word_of_bars_is_cut_by_the_edge(tmp_path: Path) -> None:
     label, title = "SAM-FT 0-point 0-expert (monuseg)", "Table 4: expert points without automatic ones (scale=cpu)"
-    found = bars(tmp_path / "table4", [scored(label, 0.7)], title=title)
+    found = draw_bars(tmp_path / "table4", [scored(label, 0.7)], title=title)
     assert found is not None
     pixels = np.asarray(Image.open(found[0]).convert("L"))
     edge = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
@@ -181,7 +181,7 @@ def test_no_word_of_bars_is_cut_by_the_edge(tmp_path: Path) -> None:
 
 
 def test_rows_of_several_data_sets_say_which(tmp_path: Path, figures: list[Figure]) -> None:
-    bars(tmp_path / "table4", [scored("SAC", 0.6), scored("SAC", 0.5, dataset="glas")])
+    draw_bars(tmp_path / "table4", [scored("SAC", 0.6), scored("SAC", 0.5, dataset="glas")])
     labels = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert labels == ["SAC (monuseg)", "SAC (glas)"]
 
@@ -191,9 +191,9 @@ def test_rows_of_several_data_sets_say_which(tmp_path: Path, figures: list[Figur
 
 def every_chart(folder: Path, rows: Sequence[MeasuredRow]) -> list[tuple[Path, Path] | None]:
     return [
-        convergence(folder / "convergence", rows, title="Figure 4"),
-        dice_against(folder / "against", rows, "point pairs", range(len(rows)), title="Figure 5"),
-        bars(folder / "bars", rows, title="Table 3"),
+        draw_convergence(folder / "convergence", rows, title="Figure 4"),
+        draw_dice_against(folder / "against", rows, "point pairs", range(len(rows)), title="Figure 5"),
+        draw_bars(folder / "bars", rows, title="Table 3"),
     ]
 
 
@@ -204,7 +204,7 @@ ROWS = [
 
 
 def test_every_chart_is_a_png_and_an_svg_beside_it_named_after_the_path(tmp_path: Path) -> None:
-    convergence(tmp_path / "new" / "v1.5_cpu", ROWS)
+    draw_convergence(tmp_path / "new" / "v1.5_cpu", ROWS)
     assert sorted(os.listdir(tmp_path / "new")) == ["v1.5_cpu.png", "v1.5_cpu.svg"]
     for files in every_chart(tmp_path, ROWS):
         assert files is not None
@@ -253,7 +253,7 @@ def test_a_model_that_was_not_trained_has_bars_and_no_curve(tmp_path: Path) -> N
 def test_colours_differ_in_lightness_or_hue_for_colour_blind_readers(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    convergence(tmp_path / "seven", [measured(f"row {i}", record(history=[0.1, 0.2])) for i in range(7)])
+    draw_convergence(tmp_path / "seven", [measured(f"row {i}", record(history=[0.1, 0.2])) for i in range(7)])
     colours = np.array(
         [[int(to_hex(line.get_color())[i : i + 2], 16) for i in (1, 3, 5)] for line in figures[0].axes[0].lines]
     )

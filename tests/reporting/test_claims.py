@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-from sac_lightning.reporting.claims import CHECKS, RowName, Verdict, claims_page, together, verdict, verdicts
+from sac_lightning.reporting.claims import (
+    CHECKS,
+    RowName,
+    Verdict,
+    claims_page,
+    combine_outcomes,
+    verdict,
+    verdicts,
+)
 from sac_lightning.reporting.paper import Contradiction, PaperKey, claims, contradictions
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 
 # Differences of images that scatter around their mean by a tenth of a point, and by ten points.
 SCATTER = (-1.0, 1.0, -0.5, 0.5, -1.5, 1.5, -0.2, 0.2, -0.8, 0.8)
@@ -21,7 +29,7 @@ Rows = Mapping[RowName, MeasuredRow]
 def measured(name: RowName, *contents: Mapping[str, Any], paper: Mapping[str, float] | None = None) -> MeasuredRow:
     usual = {"base_weights": {"sha256": "0"}, "device": "CPU", "images": [], "history": []}
     records = [Record(Path(f"{n}/results.json"), {**usual, "seed": n, **of}) for n, of in enumerate(contents)]
-    return MeasuredRow(Row(*name, (), paper or {}, ""), tuple(records))
+    return MeasuredRow(TableRow(*name, (), paper or {}, ""), tuple(records))
 
 
 def with_dice(name: RowName, percent: float, scatter: float = 0.0, **content: Any) -> MeasuredRow:
@@ -133,7 +141,7 @@ def test_figures_are_points_of_dice_with_interval_p_value_images_seeds_and_the_p
 def test_a_row_that_was_not_run_is_named(claim: str) -> None:
     missing = CHECKS[claim].rows[0]
     rows = {name: with_dice(name, 50) for name in CHECKS[claim].rows if name != missing}
-    unmeasured = MeasuredRow(Row(*missing, (), {}, ""), ())
+    unmeasured = MeasuredRow(TableRow(*missing, (), {}, ""), ())
     for known in (rows, {**rows, missing: unmeasured}):
         found = check(claim, known)
         assert found.verdict == "not tested at this scale"
@@ -203,7 +211,7 @@ def test_a_larger_backbone_must_be_both_better_and_slower() -> None:
     ],
 )
 def test_comparisons_together(outcomes: Any, expected: str) -> None:
-    assert together(outcomes) == expected
+    assert combine_outcomes(outcomes) == expected
 
 
 def every_row(make: Callable[[RowName], MeasuredRow]) -> list[Verdict]:

@@ -10,13 +10,13 @@ from sac_lightning.reporting.claims import CHECKS, RowName, Verdict, verdict
 from sac_lightning.reporting.comparisons import epochs_to_level
 from sac_lightning.reporting.paper import claims
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 
 
 def measured(name: RowName, *contents: Mapping[str, Any], paper: Mapping[str, float] | None = None) -> MeasuredRow:
     usual = {"base_weights": None, "device": "CPU", "images": [], "history": []}
     records = [Record(Path(f"{n}/results.json"), {**usual, "seed": n, **of}) for n, of in enumerate(contents)]
-    return MeasuredRow(Row(*name, (), paper or {}, ""), tuple(records))
+    return MeasuredRow(TableRow(*name, (), paper or {}, ""), tuple(records))
 
 
 def check(claim: str, rows: Mapping[RowName, MeasuredRow]) -> Verdict:

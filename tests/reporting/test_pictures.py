@@ -14,10 +14,10 @@ from PIL import Image
 
 from sac_lightning.data.sample import LoadedSample
 from sac_lightning.errors import UserError
-from sac_lightning.picture import MASK_COLOUR, NEGATIVE_RGB, POSITIVE_RGB, overlaid
+from sac_lightning.picture import MASK_COLOUR, NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
 from sac_lightning.reporting.pictures import compare
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 
 HOSTILE = "<script>$x_1$ & 'q'"
 
@@ -49,7 +49,7 @@ def run(
 
 
 def measured(label: str, *records: Record) -> MeasuredRow:
-    return MeasuredRow(Row("figure5_pairs", label, "monuseg", (), {}, ""), records)
+    return MeasuredRow(TableRow("figure5_pairs", label, "monuseg", (), {}, ""), records)
 
 
 def shown(axis: Axes) -> np.ndarray:
@@ -75,11 +75,11 @@ def test_a_line_is_the_image_the_truth_and_the_mask_of_each_row(tmp_path: Path, 
     compare(tmp_path / "figure5", [image], rows)
     panels = figures[0].axes
     assert (shown(panels[0]) == image.image).all()
-    assert (shown(panels[1]) == overlaid(image.image, image.instances > 0)).all()
-    assert (shown(panels[2]) == overlaid(image.image, square())).all()
+    assert (shown(panels[1]) == overlay_mask(image.image, image.instances > 0)).all()
+    assert (shown(panels[2]) == overlay_mask(image.image, square())).all()
     assert (shown(panels[2])[square()] != 100).any(axis=1).all()
     assert (shown(panels[2])[~square()] == 100).all()
-    assert (shown(panels[3]) == overlaid(image.image, ~square())).all()
+    assert (shown(panels[3]) == overlay_mask(image.image, ~square())).all()
     titles = [panel.get_title() for panel in panels]
     assert titles == ["image", "truth", "SAC\nDice 81.3", "MSA\nDice 50.0"]
     assert panels[0].get_ylabel() == "cells"
@@ -146,7 +146,7 @@ def test_a_row_without_a_mask_says_not_run(tmp_path: Path, figures: list[Figure]
 
 def test_a_row_without_points_has_its_mask(tmp_path: Path, figures: list[Figure]) -> None:
     compare(tmp_path / "picture", [sample()], [measured("U-Net", run(tmp_path / "unet", {"cells": square()}))])
-    assert (shown(figures[0].axes[2]) == overlaid(sample().image, square())).all()
+    assert (shown(figures[0].axes[2]) == overlay_mask(sample().image, square())).all()
     assert drawn_points(figures[0].axes[2]) == {}
 
 
@@ -154,7 +154,7 @@ def test_the_first_seed_stands_for_its_row(tmp_path: Path, figures: list[Figure]
     first = run(tmp_path / "0", {"cells": square()}, dice=0.1)
     second = run(tmp_path / "1", {"cells": ~square()}, dice=0.9)
     compare(tmp_path / "picture", [sample()], [measured("SAC", first, second)])
-    assert (shown(figures[0].axes[2]) == overlaid(sample().image, square())).all()
+    assert (shown(figures[0].axes[2]) == overlay_mask(sample().image, square())).all()
     assert figures[0].axes[2].get_title() == "SAC\nDice 10.0"
 
 

@@ -14,15 +14,15 @@ from scipy import stats
 
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 from sac_lightning.reporting.statistics import (
     Spread,
     image_scores,
     interval_of_mean,
     interval_of_ratio,
-    over_images,
-    over_seeds,
+    interval_over_images,
     paired_difference,
+    spread_over_seeds,
 )
 
 
@@ -36,7 +36,7 @@ def measured(
         metrics = figures[seed] if figures else {}
         content = {"seed": seed, "metrics": metrics, "images": images, "seconds_per_epoch": 10.0 + seed}
         records.append(Record(Path(f"{label}/{seed}/results.json"), content))
-    return MeasuredRow(Row("table1_monuseg", label, "monuseg", (), {}, ""), tuple(records))
+    return MeasuredRow(TableRow("table1_monuseg", label, "monuseg", (), {}, ""), tuple(records))
 
 
 def many(scores: Sequence[float]) -> dict[str, float]:
@@ -45,7 +45,7 @@ def many(scores: Sequence[float]) -> dict[str, float]:
 
 def test_the_spread_over_seeds_is_mean_and_sample_deviation() -> None:
     row = measured({}, {}, {}, figures=[{"f1": 0.80}, {"f1": 0.82}, {"f1": 0.87}])
-    found = over_seeds(row, "f1")
+    found = spread_over_seeds(row, "f1")
     assert found is not None
     # By hand: the mean is 0.83, the squares 9, 1 and 16 ten-thousandths, divided by 2.
     assert found.mean == pytest.approx(0.83)
@@ -54,15 +54,17 @@ def test_the_spread_over_seeds_is_mean_and_sample_deviation() -> None:
 
 
 def test_one_seed_has_no_deviation_and_no_figure_has_no_spread() -> None:
-    assert over_seeds(measured({}, figures=[{"dice": 0.5}]), "dice") == Spread(0.5, None, 1)
-    assert over_seeds(measured({}, figures=[{"dice": 0.5}]), "aji") is None
-    assert over_seeds(measured({}, {}, figures=[{"dice": 0.5}, {"dice": 0.5, "aji": 0.1}]), "aji") == Spread(
-        0.1, None, 1
-    )
+    assert spread_over_seeds(measured({}, figures=[{"dice": 0.5}]), "dice") == Spread(0.5, None, 1)
+    assert spread_over_seeds(measured({}, figures=[{"dice": 0.5}]), "aji") is None
+    assert spread_over_seeds(
+        measured({}, {}, figures=[{"dice": 0.5}, {"dice": 0.5, "aji": 0.1}]), "aji"
+    ) == Spread(0.1, None, 1)
 
 
 def test_seconds_per_epoch_have_a_spread_too() -> None:
-    assert over_seeds(measured({}, {}), "seconds_per_epoch") == Spread(10.5, pytest.approx(math.sqrt(0.5)), 2)
+    assert spread_over_seeds(measured({}, {}), "seconds_per_epoch") == Spread(
+        10.5, pytest.approx(math.sqrt(0.5)), 2
+    )
 
 
 def test_the_score_of_an_image_is_the_mean_over_seeds_in_the_order_of_names() -> None:
@@ -77,15 +79,15 @@ def test_seeds_on_different_images_are_refused_with_both_files() -> None:
 
 
 def test_one_image_has_no_interval_and_equal_images_have_a_point() -> None:
-    assert over_images(measured({"a": 0.5})) is None
-    found = over_images(measured(many([0.3, 0.3, 0.3])))
+    assert interval_over_images(measured({"a": 0.5})) is None
+    found = interval_over_images(measured(many([0.3, 0.3, 0.3])))
     assert found is not None
     assert (found.low, found.high) == (0.3, 0.3)
 
 
 def test_an_interval_of_many_images_is_that_of_the_normal_approximation() -> None:
     scores = np.random.default_rng(3).normal(0.8, 0.05, 400)
-    found = over_images(measured(many(scores)))
+    found = interval_over_images(measured(many(scores)))
     reach = NormalDist().inv_cdf(0.975) * scores.std(ddof=1) / math.sqrt(400)
     assert found is not None
     assert found.low == pytest.approx(scores.mean() - reach, abs=0.05 * reach)
@@ -102,8 +104,8 @@ def test_an_interval_follows_the_skew_of_the_scores() -> None:
 
 def test_an_interval_is_over_images_and_not_over_seeds() -> None:
     scores = np.linspace(0.2, 0.9, 12)
-    once = over_images(measured(many(scores)))
-    assert over_images(measured(*[many(scores)] * 5)) == once
+    once = interval_over_images(measured(many(scores)))
+    assert interval_over_images(measured(*[many(scores)] * 5)) == once
 
 
 def test_the_same_rows_give_the_same_numbers() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.runs import record_of, rerun, run, saved, untrained
 
 from sac_lightning.checkpoint import load_checkpoint, store_thresholds
-from sac_lightning.configuration import composed
+from sac_lightning.configuration import compose_config
 from sac_lightning.errors import UserError
 from sac_lightning.folder_prediction import predict
 from sac_lightning.model.sac import SAC
@@ -100,13 +100,13 @@ def test_tuning_is_done_before_a_test_image_is_predicted(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    predicted = SegmentationTask.predicted
+    predicted = SegmentationTask.predict_image
 
     def noted(task: SegmentationTask, image: Any, keep_embeddings: bool = False) -> Any:
         seen.append(image.name)
         return predicted(task, image, keep_embeddings)
 
-    monkeypatch.setattr(SegmentationTask, "predicted", noted)
+    monkeypatch.setattr(SegmentationTask, "predict_image", noted)
     record = rerun(tmp_path / "out", checkpoint, "instances=watershed", "tune=true")
     test_names = [image["name"] for image in record["images"]]
     assert sorted(seen[2:]) == test_names
@@ -147,7 +147,9 @@ def images(tmp_path: Path) -> Path:
 
 
 def predict_folder(checkpoint: Path, images: Path, output: Path, *overrides: str) -> None:
-    predict(composed("predict", [f"checkpoint={checkpoint}", f"images={images}", f"output={output}", *overrides]))
+    predict(
+        compose_config("predict", [f"checkpoint={checkpoint}", f"images={images}", f"output={output}", *overrides])
+    )
 
 
 @pytest.mark.parametrize("method", ["components", "watershed", "prompts", None])

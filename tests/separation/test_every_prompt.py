@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.inference import Prediction, segment
 from sac_lightning.model.sac import SAC
@@ -20,11 +20,11 @@ from sac_lightning.separation.every_prompt import (
     candidates,
     owning_windows,
     prompt_sets,
-    refuse_experts,
+    refuse_given_points,
     refuse_model,
     refuse_size,
 )
-from sac_lightning.separation.separate import separated
+from sac_lightning.separation.separate import separate_nuclei
 from sac_lightning.separation.thresholds import EveryPrompt
 from sac_lightning.view import View, Window
 
@@ -34,7 +34,7 @@ NO_POINTS, NO_LABELS = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)
 
 def make_sac(tiny: list[str], *overrides: str) -> SAC:
     torch.manual_seed(0)
-    config = plain(composed("train", [*tiny, "model=sac", *overrides, "output_dir=x"]))
+    config = resolve_config(compose_config("train", [*tiny, "model=sac", *overrides, "output_dir=x"]))
     model = build_model(config["model"])
     assert isinstance(model, SAC)
     return model.eval()
@@ -169,7 +169,7 @@ def test_a_nucleus_is_what_is_connected_to_its_point(sac: SAC, monkeypatch: pyte
         (True, pytest.approx(0.8)),
         (False, pytest.approx(0.8)),
     ]
-    labels = separated(
+    labels = separate_nuclei(
         sac,
         Prediction(torch.zeros(size), generated, NO_POINTS, NO_LABELS, embeddings),
         WINDOWS,
@@ -209,7 +209,7 @@ def test_the_encoder_runs_once_per_window(sac: SAC) -> None:
 def test_an_image_without_centroids_has_no_nuclei(sac: SAC) -> None:
     empty = Prediction(torch.zeros(20, 25), torch.zeros(20, 25), NO_POINTS, NO_LABELS, torch.zeros(1, 256, 4, 4))
     assert candidates(sac, empty, WINDOWS) == []
-    assert not separated(sac, empty, WINDOWS, EveryPrompt(0.5, 0.5, 0)).any()
+    assert not separate_nuclei(sac, empty, WINDOWS, EveryPrompt(0.5, 0.5, 0)).any()
 
 
 def test_without_a_generator_the_models_own_probability_has_the_centroids(
@@ -241,7 +241,7 @@ def test_a_large_image_is_refused_before_it_is_predicted(sac: SAC) -> None:
 
 
 def test_expert_points_are_refused(sac: SAC) -> None:
-    refuse_experts(0)
+    refuse_given_points(0)
     predictor = Predictor(sac, WINDOWS, separation=EveryPrompt(0.5, 0.5, 0))
     with pytest.raises(UserError, match="no expert points"):
         predictor.segment(np.zeros((20, 25, 3), np.uint8), [(3, 4)])

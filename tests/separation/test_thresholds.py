@@ -24,15 +24,15 @@ from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.predictor import load
 from sac_lightning.separation import tuning
 from sac_lightning.separation.labels import Maps, labels_of_maps
-from sac_lightning.separation.suppression import Candidate, painted, suppressed
+from sac_lightning.separation.suppression import Candidate, paint_label_map, suppress_overlaps
 from sac_lightning.separation.thresholds import (
     Components,
     EveryPrompt,
     Watershed,
-    chosen_separation,
-    described_separation,
+    choose_separation,
+    describe_separation,
 )
-from sac_lightning.separation.tuning import best, prompt_qualities, tune_checkpoint, watershed_qualities
+from sac_lightning.separation.tuning import choose_best, prompt_qualities, tune_checkpoint, watershed_qualities
 from sac_lightning.task import SegmentationTask
 from sac_lightning.view import View
 
@@ -85,8 +85,8 @@ def test_every_setting_of_prompts_has_the_pq_of_its_label_map() -> None:
         found_candidates.append(Candidate(left, top, mask, float(rng.random())))
     for separation, quality in prompt_qualities(found_candidates, truth).items():
         assert isinstance(separation, EveryPrompt)
-        kept = suppressed(found_candidates, separation.overlap)
-        labels = painted(kept, (60, 60), separation.score, separation.min_area)
+        kept = suppress_overlaps(found_candidates, separation.overlap)
+        labels = paint_label_map(kept, (60, 60), separation.score, separation.min_area)
         assert quality == pytest.approx(pq(labels, truth), abs=1e-6)
 
 
@@ -99,8 +99,8 @@ def pq(labels: NDArray[np.int32], truth: NDArray[np.int32]) -> float:
 
 def test_the_best_is_that_of_the_highest_mean_and_of_equal_ones_the_first() -> None:
     a, b, c = (Watershed(0.5, marker, 0) for marker in (0.5, 0.6, 0.7))
-    assert best([{a: 0.5, b: 0.2, c: 0.4}, {a: 0.1, b: 0.8, c: 0.6}]) == (b, 0.5)
-    assert best([{a: 0.0, b: 0.0, c: 0.0}])[0] == a
+    assert choose_best([{a: 0.5, b: 0.2, c: 0.4}, {a: 0.1, b: 0.8, c: 0.6}]) == (b, 0.5)
+    assert choose_best([{a: 0.0, b: 0.0, c: 0.0}])[0] == a
 
 
 class Given(nn.Module):
@@ -170,8 +170,8 @@ def test_thresholds_come_back_and_nothing_else_changes(file: Path) -> None:
     store_thresholds(file, Watershed(0.5, 0.5, 0))
     store_thresholds(file, WATERSHED)
     stored = load_checkpoint(file).thresholds
-    assert chosen_separation("watershed", stored, file) == WATERSHED
-    assert chosen_separation("prompts", stored, file) == PROMPTS
+    assert choose_separation("watershed", stored, file) == WATERSHED
+    assert choose_separation("prompts", stored, file) == PROMPTS
     after = torch.load(file, weights_only=True)
     del after["sac_lightning"]["instances"]
     assert after.keys() == before.keys()
@@ -217,10 +217,10 @@ def test_a_checkpoint_keeps_its_permissions(file: Path) -> None:
 def test_the_default_is_the_watershed_where_there_are_thresholds() -> None:
     path = Path("best.ckpt")
     stored = {"watershed": asdict(WATERSHED)}
-    assert chosen_separation(None, {}, path) == Components()
-    assert chosen_separation(None, {"prompts": asdict(PROMPTS)}, path) == Components()
-    assert chosen_separation(None, stored, path) == WATERSHED
-    assert chosen_separation("components", stored, path) == Components()
+    assert choose_separation(None, {}, path) == Components()
+    assert choose_separation(None, {"prompts": asdict(PROMPTS)}, path) == Components()
+    assert choose_separation(None, stored, path) == WATERSHED
+    assert choose_separation("components", stored, path) == Components()
 
 
 def test_a_predictor_takes_the_checkpoints_thresholds(file: Path) -> None:
@@ -264,10 +264,10 @@ def test_a_method_without_thresholds_is_told_with_the_remedy(file: Path) -> None
 )
 def test_thresholds_that_mean_nothing_are_refused(stored: Any) -> None:
     with pytest.raises(UserError, match=r"best\.ckpt holds no thresholds") as refused:
-        chosen_separation(None, stored, Path("best.ckpt"))
+        choose_separation(None, stored, Path("best.ckpt"))
     assert "\n" not in str(refused.value)
 
 
 def test_what_a_record_says() -> None:
-    assert described_separation(Components()) == {"method": "components"}
-    assert described_separation(WATERSHED) == {"method": "watershed", "mask": 0.4, "marker": 0.7, "min_area": 30}
+    assert describe_separation(Components()) == {"method": "components"}
+    assert describe_separation(WATERSHED) == {"method": "watershed", "mask": 0.4, "marker": 0.7, "min_area": 30}

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.measure import label as label_by_skimage
 from skimage.segmentation import watershed as watershed_by_skimage
 
-from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold, numbered, watershed
+from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold, renumber_labels, watershed
 from sac_lightning.separation.thresholds import Components, EveryPrompt, Watershed
 
 Map = NDArray[np.float32]
@@ -136,9 +136,9 @@ def test_agrees_with_scikit_image_on_the_whole_image(
 
 def test_numbers_without_gaps() -> None:
     labels = np.array([[0, 7, 7], [3, 0, 9]], dtype=np.int32)
-    assert numbered(labels).tolist() == [[0, 2, 2], [1, 0, 3]]
-    assert numbered(labels, min_area=2).tolist() == [[0, 1, 1], [0, 0, 0]]
-    assert numbered(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
+    assert renumber_labels(labels).tolist() == [[0, 2, 2], [1, 0, 3]]
+    assert renumber_labels(labels, min_area=2).tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert renumber_labels(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
 
 
 def test_each_method_has_its_mask() -> None:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from sac_lightning.separation.labels import Maps, labels_of_maps
 from sac_lightning.separation.thresholds import Components, Watershed
-from sac_lightning.slides.bands import Band, joined
+from sac_lightning.slides.bands import Band, join_strips
 from sac_lightning.slides.strips import Strip
 
 
@@ -57,7 +57,7 @@ def same_regions(labels: NDArray[np.int32], mask: NDArray[np.bool_]) -> bool:
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.6), st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_regions_are_connected_over_strips(seed: int, share: float, heights: list[int]) -> None:
     mask = np.random.default_rng(seed).random((sum(heights), 12)) < share
-    bands = list(joined(strips(mask, heights), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
+    bands = list(join_strips(strips(mask, heights), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
     labels = put_together(bands, mask.shape)
     assert same_regions(labels, mask)
     new = np.concatenate([np.unique(band.new[band.new > 0]) for band in bands])
@@ -68,7 +68,7 @@ def test_a_nucleus_over_many_strips_comes_whole() -> None:
     mask = np.zeros((50, 20), dtype=bool)
     mask[3:41, 4:9] = True
     mask[10:14, 12:18] = True
-    bands = list(joined(strips(mask, [5] * 10), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
+    bands = list(join_strips(strips(mask, [5] * 10), mask.shape, label_map, band_pixels=1, most_pixels=10**9))
     long = [band for band in bands if (band.new[:, 5] > 0).any()]
     assert len(long) == 1
     rows = np.flatnonzero(long[0].new[:, 5]) + long[0].top
@@ -84,7 +84,7 @@ def test_the_strips_may_be_joined_before_they_are_labelled() -> None:
         seen.append(maps)
         return label_map(maps)
 
-    bands = list(joined(strips(mask, [4] * 10), mask.shape, label, band_pixels=401, most_pixels=10**9))
+    bands = list(join_strips(strips(mask, [4] * 10), mask.shape, label, band_pixels=401, most_pixels=10**9))
     assert len(bands) == len(seen) == 1
     assert np.array_equal(seen[0].mask, mask)
     assert np.array_equal(bands[0].labels, label_map(seen[0]))
@@ -99,7 +99,7 @@ def test_what_is_not_complete_waits() -> None:
         seen.append(maps)
         return label_map(maps)
 
-    list(joined(strips(mask, [10, 10]), mask.shape, label, band_pixels=1, most_pixels=10**9))
+    list(join_strips(strips(mask, [10, 10]), mask.shape, label, band_pixels=1, most_pixels=10**9))
     assert not seen[0].mask.any()
     assert seen[1].mask.sum() == 10
 
@@ -123,7 +123,7 @@ def test_the_watershed_of_parts_is_that_of_the_whole(seed: int, has_generator: b
         return labels_of_maps(maps, separation)
 
     arguments = (shape, label, 1, 10**9, separation.mask)
-    labels = put_together(list(joined(in_strips(probability, generator, heights), *arguments)), shape)
+    labels = put_together(list(join_strips(in_strips(probability, generator, heights), *arguments)), shape)
     whole = label(Maps(probability > 0.45, probability, generator))
     pairs = np.unique(np.stack([labels.ravel(), whole.ravel()]), axis=1)
     assert np.array_equal(labels > 0, whole > 0)
@@ -132,7 +132,7 @@ def test_the_watershed_of_parts_is_that_of_the_whole(seed: int, has_generator: b
 
 def test_only_what_is_longer_than_memory_may_hold_is_cut() -> None:
     mask = np.ones((60, 10), dtype=bool)
-    bands = list(joined(strips(mask, [5] * 12), mask.shape, label_map, band_pixels=1, most_pixels=200))
+    bands = list(join_strips(strips(mask, [5] * 12), mask.shape, label_map, band_pixels=1, most_pixels=200))
     assert max(len(band.raw) for band in bands) == 20
     assert put_together(bands, mask.shape).max() == 3
 
@@ -149,7 +149,7 @@ def test_what_is_given_away_is_not_kept() -> None:
             given.append(weakref.ref(waiting[0]))
             yield waiting.pop(0)
 
-    for band in joined(watched(), mask.shape, label_map, band_pixels=1, most_pixels=10**9):
+    for band in join_strips(watched(), mask.shape, label_map, band_pixels=1, most_pixels=10**9):
         given += [weakref.ref(array) for array in (band.raw, band.rgb, band.probability, band.labels, band.new)]
         del band
     assert len(given) == 6 + 6 * 5
@@ -158,5 +158,5 @@ def test_what_is_given_away_is_not_kept() -> None:
 @pytest.mark.parametrize("height", [1, 7])
 def test_an_empty_mask_has_no_nuclei(height: int) -> None:
     mask = np.zeros((height, 5), dtype=bool)
-    bands = list(joined(strips(mask, [height]), mask.shape, label_map, band_pixels=1, most_pixels=100))
+    bands = list(join_strips(strips(mask, [height]), mask.shape, label_map, band_pixels=1, most_pixels=100))
     assert not put_together(bands, mask.shape).any()

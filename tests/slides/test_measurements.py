@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from sac_lightning.slides.measurements import columns, measured
+from sac_lightning.slides.measurements import columns, measure_nuclei
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def labels() -> np.ndarray:
 
 def test_they_are_scikit_images(labels: np.ndarray) -> None:
     raw = np.random.default_rng(0).integers(0, 60_000, labels.shape, dtype=np.uint16)
-    rows = measured(labels, raw, top=100)
+    rows = measure_nuclei(labels, raw, top=100)
     regions = regionprops(labels, raw)
     assert [row["label"] for row in rows] == [8, 9, 10, 11]
     assert list(rows[0]) == columns(None)
@@ -38,7 +38,7 @@ def test_they_are_scikit_images(labels: np.ndarray) -> None:
 
 
 def test_an_ellipse_is_known_by_hand(labels: np.ndarray) -> None:
-    row = measured(labels, labels.astype(np.uint8))[0]
+    row = measure_nuclei(labels, labels.astype(np.uint8))[0]
     assert (row["centroid_x"], row["centroid_y"]) == (20, 20)
     assert row["area"] == pytest.approx(np.pi * 12 * 7, rel=0.02)
     assert (row["major_axis"], row["minor_axis"]) == pytest.approx((24, 14), rel=0.02)
@@ -46,7 +46,7 @@ def test_an_ellipse_is_known_by_hand(labels: np.ndarray) -> None:
 
 
 def test_micrometres_follow_the_size_of_pixels_along_each_axis(labels: np.ndarray) -> None:
-    rows = measured(labels, labels.astype(np.uint8), top=10, micrometres=(0.5, 0.25))
+    rows = measure_nuclei(labels, labels.astype(np.uint8), top=10, micrometres=(0.5, 0.25))
     row = rows[0]
     assert list(row) == columns((0.5, 0.25))
     assert row["area_um2"] == pytest.approx(row["area"] * 0.125)
@@ -58,8 +58,8 @@ def test_micrometres_follow_the_size_of_pixels_along_each_axis(labels: np.ndarra
 def test_of_colours_the_mean_counts(labels: np.ndarray) -> None:
     raw = np.zeros((*labels.shape, 3), np.uint8)
     raw[labels == 9] = (30, 60, 120)
-    assert measured(labels, raw)[1]["mean_intensity"] == 70
+    assert measure_nuclei(labels, raw)[1]["mean_intensity"] == 70
 
 
 def test_nothing_has_no_rows() -> None:
-    assert measured(np.zeros((4, 5), np.int32), np.zeros((4, 5), np.uint8), micrometres=(1, 1)) == []
+    assert measure_nuclei(np.zeros((4, 5), np.int32), np.zeros((4, 5), np.uint8), micrometres=(1, 1)) == []

@@ -163,7 +163,7 @@ def test_a_palette_with_transparency_has_no_warning(tmp_path: Path) -> None:
 def test_the_range_and_the_stretch_are_the_whole_images(
     deep: NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sac_lightning.view import stretched
+    from sac_lightning.view import stretch_contrast
 
     monkeypatch.setattr(limits, "STRIP_PIXELS", 1000)
     tifffile.imwrite(tmp_path / "a.tif", deep, photometric="minisblack" if deep.ndim == 2 else "rgb")
@@ -171,21 +171,21 @@ def test_the_range_and_the_stretch_are_the_whole_images(
         assert len(list(slide.strips())) > 10
         tone = tone_of(slide, stretch=True)
         rgb = tone.rgb(slide.read(0, 150))
-        prepared = tone.prepared(rgb)
+        prepared = tone.prepare(rgb)
     share = (deep - deep.min()) / float(deep.max() - deep.min())
     assert np.abs(rgb / 255 - (share if deep.ndim == 3 else share[:, :, None])).max() < 0.5001 / 255
-    assert np.array_equal(prepared, stretched(rgb))
+    assert np.array_equal(prepared, stretch_contrast(rgb))
 
 
 @pytest.mark.parametrize("image", [GREY, GREY // 9, np.full((3, 4), 7, np.uint8), np.zeros((1, 1), np.uint8)])
 def test_the_stretch_is_the_views(image: NDArray[np.uint8], tmp_path: Path) -> None:
-    from sac_lightning.view import stretched
+    from sac_lightning.view import stretch_contrast
 
     Image.fromarray(image).save(tmp_path / "a.png")
     with open_slide(tmp_path / "a.png") as slide:
         tone = tone_of(slide, stretch=True)
         rgb = tone.rgb(slide.read(0, slide.height))
-    assert np.array_equal(tone.prepared(rgb), stretched(rgb))
+    assert np.array_equal(tone.prepare(rgb), stretch_contrast(rgb))
 
 
 def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sac_lightning.picture import MASK_COLOUR, POSITIVE_RGB, overlaid
+from sac_lightning.picture import MASK_COLOUR, POSITIVE_RGB, overlay_mask
 from sac_lightning.slides import overlay as module
-from sac_lightning.slides.overlay import Overlay, overlaid_in_parts
+from sac_lightning.slides.overlay import Overlay, overlay_in_parts
 
 NO_POINTS = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
 
@@ -26,15 +26,15 @@ def labels() -> np.ndarray:
 
 def test_in_parts_it_is_the_same(image: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
-    assert np.array_equal(overlaid_in_parts(image, labels), overlaid(image, labels))
+    assert np.array_equal(overlay_in_parts(image, labels), overlay_mask(image, labels))
     overlay = Overlay(90, 47, is_large=False)
     for top in range(0, 90, 13):
         overlay.append(image[top : top + 13], labels[top : top + 13])
-    assert np.array_equal(overlay.drawn(*NO_POINTS), overlaid(image, labels))
+    assert np.array_equal(overlay.draw(*NO_POINTS), overlay_mask(image, labels))
 
 
 def test_nuclei_that_touch_have_an_outline_each(image: np.ndarray, labels: np.ndarray) -> None:
-    picture = overlaid(image, labels)
+    picture = overlay_mask(image, labels)
     assert (picture[30, 19:21] == MASK_COLOUR).all()
     assert (picture[30, 30] != MASK_COLOUR).any()
     assert np.array_equal(picture[labels == 0], image[labels == 0])
@@ -49,7 +49,7 @@ def test_a_large_one_is_reduced_whatever_the_strips(
         overlay = Overlay(90, 47, is_large=True)
         for top in range(0, 90, step):
             overlay.append(image[top : top + step], labels[top : top + step])
-        pictures.append(overlay.drawn(np.array([[31.0, 76.0]], np.float32), np.array([1])))
+        pictures.append(overlay.draw(np.array([[31.0, 76.0]], np.float32), np.array([1])))
     assert pictures[0].shape == (30, 15, 3)
     assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
     assert tuple(pictures[0][25, 10]) == POSITIVE_RGB

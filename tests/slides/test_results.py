@@ -22,7 +22,7 @@ from skimage.measure import regionprops_table
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Predictor
 from sac_lightning.slides import overlay, results, segmentation, tiff_file
-from sac_lightning.slides.bands import Band, joined
+from sac_lightning.slides.bands import Band, join_strips
 from sac_lightning.slides.results import OutputFolder
 from sac_lightning.slides.segmentation import segment_file
 
@@ -244,7 +244,7 @@ def test_one_band_is_in_memory_at_a_time(
 
     def watched(*arguments: Any) -> Iterator[Band]:
         waiting = []
-        for band in joined(*arguments):
+        for band in join_strips(*arguments):
             assert all(reference() is None for reference in given)
             given.append(weakref.ref(band))
             waiting.append(band)
@@ -252,7 +252,7 @@ def test_one_band_is_in_memory_at_a_time(
             yield waiting.pop()
 
     monkeypatch.setattr(segmentation, "BAND_PIXELS", 1)
-    monkeypatch.setattr(segmentation, "joined", watched)
+    monkeypatch.setattr(segmentation, "join_strips", watched)
     Image.fromarray(scene(600, 90)).save(tmp_path / "a.png")
     segment_file(dark(64), tmp_path / "a.png", NO_POINTS, output)
     assert len(given) > 2
@@ -273,7 +273,7 @@ def test_a_label_map_has_32_bits_only_where_it_must(
 ) -> None:
     image = np.full((520, 520, 3), 255, dtype=np.uint8)
     image[::2, ::2] = 0
-    monkeypatch.setattr(results, "measured", lambda *_: [])  # 67,600 nuclei take minutes
+    monkeypatch.setattr(results, "measure_nuclei", lambda *_: [])  # 67,600 nuclei take minutes
     Image.fromarray(image).save(tmp_path / "a.png")
     predictor = dark(None)
     monkeypatch.setattr(predictor, "model", Black())

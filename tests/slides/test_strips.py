@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.inference import segment
 from sac_lightning.predictor import Predictor
 from sac_lightning.slides.slide import whole_slide
-from sac_lightning.slides.strips import Strip, segmented
+from sac_lightning.slides.strips import Strip, segment_slide
 from sac_lightning.slides.tone import tone_of
 from sac_lightning.view import View
 
@@ -25,7 +25,7 @@ NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 def in_strips(predictor: Predictor, image: NDArray[np.uint8], points: NDArray[np.float32] = NO_POINTS) -> Strip:
     slide = whole_slide(image)
-    strips = list(segmented(predictor, slide, tone_of(slide, predictor.view.stretch), points))
+    strips = list(segment_slide(predictor, slide, tone_of(slide, predictor.view.stretch), points))
     assert np.array_equal(np.concatenate([strip.rgb for strip in strips]), image)
     probability = np.concatenate([strip.probability for strip in strips])
     generated = [s.generator_probability for s in strips if s.generator_probability is not None]
@@ -44,7 +44,7 @@ def sac(tiny: list[str]) -> Predictor:
     """SAC with points of its own, drawn at random, with a seed per window."""
     torch.manual_seed(0)
     overrides = [*tiny, "model=sac", "prompts.selection=R", "prompts.points=2", "output_dir=x"]
-    model = build_model(plain(composed("train", overrides))["model"])
+    model = build_model(resolve_config(compose_config("train", overrides))["model"])
     return Predictor(model, View(image_size=64, crop=48, overlap=0.25, stretch=True))
 
 
@@ -56,7 +56,7 @@ def test_the_numbers_are_those_of_the_whole_image(size: tuple[int, int], sac: Pr
     assert np.array_equal(strips.probability, whole.probability)
     assert np.array_equal(strips.points, whole.points)
     assert np.array_equal(strips.labels, whole.labels)
-    pixels = torch.from_numpy(sac.view.prepared(image)).permute(2, 0, 1).float()
+    pixels = torch.from_numpy(sac.view.prepare(image)).permute(2, 0, 1).float()
     generated = segment(sac.model, pixels, sac.view).generator_probability
     assert strips.generator_probability is not None
     assert generated is not None
@@ -107,7 +107,7 @@ def test_the_strips_follow_one_another_and_are_not_the_whole_image(
 
     tone = tone_of(slide, False)
     windows: list[int] = []
-    strips = segmented(
+    strips = segment_slide(
         dark(64), dataclasses.replace(slide, read=noting), tone, NO_POINTS, batch_size=4, progress=windows.append
     )
     assert next(strips).raw.shape[0] < 200
@@ -125,7 +125,7 @@ def test_a_point_outside_is_refused(dark: Callable[..., Predictor]) -> None:
 def test_a_model_of_whole_images_refuses_a_large_one_before_it_reads(dark: Callable[..., Predictor]) -> None:
     slide = whole_slide(np.broadcast_to(np.uint8(0), (20_000, 20_000)))
     with pytest.raises(UserError, match=r"400,000,000 pixels.*view\.crop"):
-        next(segmented(dark(None), slide, tone_of(whole_slide(np.zeros((1, 1), np.uint8)), False), NO_POINTS))
+        next(segment_slide(dark(None), slide, tone_of(whole_slide(np.zeros((1, 1), np.uint8)), False), NO_POINTS))
 
 
 GROWTH = """

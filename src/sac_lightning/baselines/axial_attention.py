@@ -60,8 +60,8 @@ class PatchBatchNorm(nn.BatchNorm2d):
             average.mul_((1 - self.momentum) ** self.patches).add_(moved_by)
 
 
-def normalised(norm: nn.Module, similarities: Tensor) -> Tensor:
-    """Similarities (B, G, R, L, L) after BatchNorm with statistics per group."""
+def normalise_groups(norm: nn.Module, similarities: Tensor) -> Tensor:
+    """Apply BatchNorm with statistics per group to similarities (B, G, R, L, L)."""
     return norm(similarities.flatten(2, 3)).reshape(similarities.shape)  # type: ignore[no-any-return]
 
 
@@ -88,7 +88,7 @@ class AxialAttention(nn.Module):
         """Map (B, C, R, L) to the same shape, each row having attended to itself."""
         queries, keys, values = self.heads(rows)
         content = torch.einsum("bgcri,bgcrj->bgrij", queries, keys)
-        attention = normalised(self.content_norm, content).softmax(dim=-1)
+        attention = normalise_groups(self.content_norm, content).softmax(dim=-1)
         attended = torch.einsum("bgrij,bgcrj->bgcri", attention, values)
         return self.value_norm(attended.flatten(1, 2))  # type: ignore[no-any-return]
 
@@ -138,9 +138,9 @@ class GatedAxialAttention(AxialAttention):
         content = torch.einsum("bgcri,bgcrj->bgrij", queries, keys)
         by_query = torch.einsum("bgcri,cij->bgrij", queries, query_gate * query_positions)
         by_key = torch.einsum("bgcrj,cji->bgrij", keys, key_gate * key_positions)
-        similarities = normalised(self.content_norm, content)
-        similarities += normalised(self.query_norm, by_query)
-        similarities += normalised(self.key_norm, by_key)
+        similarities = normalise_groups(self.content_norm, content)
+        similarities += normalise_groups(self.query_norm, by_query)
+        similarities += normalise_groups(self.key_norm, by_key)
         attention = similarities.softmax(dim=-1)
         attended = torch.einsum("bgrij,bgcrj->bgcri", attention, value_gate * values)
         attended_positions = torch.einsum("bgrij,cij->bgcri", attention, position_gate * value_positions)

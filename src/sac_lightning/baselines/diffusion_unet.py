@@ -56,21 +56,21 @@ class DecoderFeatures(nn.Module):
         channels, skipped = levels[0], [levels[0]]
         for level, wanted in enumerate(levels):
             if level > 0:
-                self.encoder.append(Block(channels, channels, embedding, before=nn.AvgPool2d(2)))
+                self.encoder.append(UNetBlock(channels, channels, embedding, before=nn.AvgPool2d(2)))
                 skipped.append(channels)
             for _ in range(BLOCKS):
-                self.encoder.append(Block(channels, wanted, embedding, attends=level in ATTENDING_LEVELS))
+                self.encoder.append(UNetBlock(channels, wanted, embedding, attends=level in ATTENDING_LEVELS))
                 channels = wanted
                 skipped.append(channels)
         self.middle = nn.ModuleList(
-            [Block(channels, channels, embedding, attends=True), Block(channels, channels, embedding)]
+            [UNetBlock(channels, channels, embedding, attends=True), UNetBlock(channels, channels, embedding)]
         )
         self.decoder = nn.ModuleList()
         for number in range(decoder_blocks):
             level = len(levels) - 1 - number // (BLOCKS + 1)
             last_of_level = number % (BLOCKS + 1) == BLOCKS
             self.decoder.append(
-                Block(
+                UNetBlock(
                     channels + skipped.pop(),
                     levels[level],
                     embedding,
@@ -80,8 +80,8 @@ class DecoderFeatures(nn.Module):
             )
             channels = levels[level]
 
-    def decoded(self, images: Tensor, steps: Tensor) -> list[Tensor]:
-        """The output of each block of the decoder, (B, channels, height, width), from the lowest resolution on.
+    def decode(self, images: Tensor, steps: Tensor) -> list[Tensor]:
+        """Return the output (B, C, height, width) of each block of the decoder, from the lowest resolution on.
 
         Args:
             images: (B, 3, H, W) in -1..1, H and W multiples of 32.
@@ -109,14 +109,14 @@ class DiffusionUNet(DecoderFeatures):
         """Args: width: See DecoderFeatures."""
         super().__init__(width)
         self.norm = normalisation(width)
-        self.head = silent(nn.Conv2d(width, 3, kernel_size=3, padding=1))
+        self.head = zero_module(nn.Conv2d(width, 3, kernel_size=3, padding=1))
 
     def forward(self, images: Tensor, steps: Tensor) -> Tensor:
         """Images (B, 3, H, W), masked, and their steps (B,) to the images as they were; all in -1..1."""
-        return self.head(F.silu(self.norm(self.decoded(images, steps)[-1])))  # type: ignore[no-any-return]
+        return self.head(F.silu(self.norm(self.decode(images, steps)[-1])))  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
+class UNetBlock(nn.Module):
     """A residual block, then attention where there is some, then a change to twice the resolution where wanted."""
 
     def __init__(
@@ -140,7 +140,7 @@ class Block(nn.Module):
         """
         super().__init__()
         self.residual = Residual(channels_in, channels_out, embedding, before)
-        self.attention = Attention(channels_out) if attends else nn.Identity()
+        self.attention = SelfAttention(channels_out) if attends else nn.Identity()
         self.rise = Residual(channels_out, channels_out, embedding, nn.Upsample(scale_factor=2)) if rises else None
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
@@ -155,14 +155,14 @@ class Residual(nn.Module):
     def __init__(
         self, channels_in: int, channels_out: int, embedding: int, resampling: nn.Module | None = None
     ) -> None:
-        """Args: channels_in, channels_out, embedding: See Block; resampling: of the input, if any."""
+        """Args: channels_in, channels_out, embedding: See UNetBlock; resampling: of the input, if any."""
         super().__init__()
         self.norm_in = normalisation(channels_in)
         self.resampling = resampling or nn.Identity()
         self.conv_in = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
         self.scale_and_shift = nn.Linear(embedding, 2 * channels_out)
         self.norm_out = normalisation(channels_out)
-        self.conv_out = silent(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1))
+        self.conv_out = zero_module(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1))
         same = channels_in == channels_out
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, kernel_size=1)
 
@@ -174,7 +174,7 @@ class Residual(nn.Module):
         return self.shortcut(self.resampling(features)) + inner  # type: ignore[no-any-return]
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     """Self-attention of all positions, added to the input."""
 
     def __init__(self, channels: int) -> None:
@@ -183,7 +183,7 @@ class Attention(nn.Module):
         self.heads = max(1, channels // HEAD_CHANNELS)
         self.norm = normalisation(channels)
         self.queries_keys_values = nn.Conv2d(channels, 3 * channels, kernel_size=1)
-        self.out = silent(nn.Conv2d(channels, channels, kernel_size=1))
+        self.out = zero_module(nn.Conv2d(channels, channels, kernel_size=1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, channels, H, W) to the same."""
@@ -207,8 +207,8 @@ def normalisation(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
 
 
-def silent(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution with zeros in it, so that what it is added to, or what it puts out, begins without it."""
+def zero_module(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Fill a convolution with zeros, so that what it is added to, or what it puts out, begins without it."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution

@@ -165,7 +165,7 @@ class DoubleUNet(Network):
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) RGB in 0..255 to the logits (B, 1, H, W) of both U-Nets."""
         # Channels last: see prompt_generator.UNet.
-        prepared = self.prepared(centred(images)).contiguous(memory_format=torch.channels_last)
+        prepared = self.prepare(centre_images(images)).contiguous(memory_format=torch.channels_last)
         *vgg_maps, deepest = self.vgg(prepared)
         first = self.first_head(self.first_decoder(self.first_pyramid(deepest), vgg_maps))
         features = prepared * first.sigmoid()
@@ -197,8 +197,8 @@ class DoubleUNet(Network):
         return f"torchvision {weights}"
 
 
-def centred(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in 0..255 shifted so that the median of all their values is 127; clipped to 0..255.
+def centre_images(images: Tensor) -> Tensor:
+    """Shift images (B, 3, H, W) in 0..255 so that the median of all their values is 127; clip them to 0..255.
 
     That is how the official code reads them. An even number of values has the mean of the middle two for a median.
     """

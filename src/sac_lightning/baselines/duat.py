@@ -116,10 +116,10 @@ class BoundaryAggregation(nn.Module):
         fine, coarse = self.fine_reduction(fine), self.coarse_reduction(coarse)
         fine_gate, coarse_gate = fine.sigmoid(), coarse.sigmoid()
         fine, coarse = self.fine_refinement(fine), self.coarse_refinement(coarse)
-        fine = fine * (1 + fine_gate) + (1 - fine_gate) * _resized(coarse_gate * coarse, fine)
+        fine = fine * (1 + fine_gate) + (1 - fine_gate) * _resize_like(coarse_gate * coarse, fine)
         # The fine features are already the new ones here, as in the official code: the order matters.
-        coarse = coarse * (1 + coarse_gate) + (1 - coarse_gate) * _resized(fine_gate * fine, coarse)
-        return self.head(self.fusion(torch.cat([_resized(coarse, fine), fine], dim=1)))  # type: ignore[no-any-return]
+        coarse = coarse * (1 + coarse_gate) + (1 - coarse_gate) * _resize_like(fine_gate * fine, coarse)
+        return self.head(self.fusion(torch.cat([_resize_like(coarse, fine), fine], dim=1)))  # type: ignore[no-any-return]
 
 
 class DuAT(Network):
@@ -158,14 +158,16 @@ class DuAT(Network):
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) in 0..255 to the logits (B, 1, H, W) of GLSA and of SBA."""
-        normalised = self.prepared(images)
+        normalised = self.prepare(images)
         levels = self.backbone.forward_intermediates(normalised, intermediates_only=True)
         c2, c3, c4 = [aggregate(level) for aggregate, level in zip(self.aggregations, levels[1:], strict=True)]
-        c4 = _resized(c4, c3)
-        region = self.region_head(self.region_fusion(torch.cat([_resized(c4, c2), _resized(c3, c2), c2], dim=1)))
-        coarse = _resized(self.coarse(torch.cat([c4, c3], dim=1)), c2)
+        c4 = _resize_like(c4, c3)
+        region = self.region_head(
+            self.region_fusion(torch.cat([_resize_like(c4, c2), _resize_like(c3, c2), c2], dim=1))
+        )
+        coarse = _resize_like(self.coarse(torch.cat([c4, c3], dim=1)), c2)
         boundary = self.boundary(self.fine(levels[0]), coarse)
-        return _resized(region, normalised), _resized(boundary, normalised)
+        return _resize_like(region, normalised), _resize_like(boundary, normalised)
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
         """The loss of both outputs, at one of the scales.
@@ -180,12 +182,12 @@ class DuAT(Network):
         """
         images, masks = batch["images"], batch["masks"]
         if self.training:
-            images, masks = self._rescaled(images, masks, int(batch["seeds"].sum()))
+            images, masks = self._rescale(images, masks, int(batch["seeds"].sum()))
         region, boundary = self.outputs(images)
         return {"region": mask_loss(region.float(), masks), "boundary": mask_loss(boundary.float(), masks)}
 
-    def _rescaled(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Both at the scale that the seed draws, rounded to sides that the network takes."""
+    def _rescale(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Resize both to the scale that the seed draws, rounded to sides that the network takes."""
         height, width = images.shape[-2:]
         self.refuse_size(height, width)
         scale = self.scales[seed % len(self.scales)]
@@ -206,6 +208,6 @@ class DuAT(Network):
         return str(source)
 
 
-def _resized(features: Tensor, like: Tensor) -> Tensor:
-    """Features (B, C, h, w) at the resolution of others (B, _, h', w')."""
+def _resize_like(features: Tensor, like: Tensor) -> Tensor:
+    """Resize features (B, C, h, w) to the resolution of others (B, _, h', w')."""
     return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -169,10 +169,10 @@ class FANet(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """See Network; the logits of the last pass."""
-        prepared = self.prepared(images)
+        prepared = self.prepare(images)
         masks = otsu_masks(images)
         for _ in range(self.feedback - 1):
-            found = self._found(prepared, masks)
+            found = self._find_masks(prepared, masks)
             if torch.equal(found, masks):
                 break  # The passes left would all give the same.
             masks = found
@@ -180,10 +180,10 @@ class FANet(Network):
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
         """See Network; a single pass, with the mask that the class speaks of."""
-        prepared = self.prepared(batch["images"])
+        prepared = self.prepare(batch["images"])
         masks = otsu_masks(batch["images"])
         if self.epoch > 0:
-            masks = self._found_undisturbed(prepared, masks)
+            masks = self._find_masks_in_eval(prepared, masks)
         return {"mask": mask_loss(self._logits(prepared, masks).float(), batch["masks"])}
 
     def _logits(self, prepared: Tensor, masks: Tensor) -> Tensor:
@@ -199,8 +199,8 @@ class FANet(Network):
             mixed, _ = decoder(torch.cat([upsampling(mixed), skips.pop()], dim=1), masks)
         return self.head(torch.cat([mixed, masks], dim=1))  # type: ignore[no-any-return]
 
-    def _found(self, prepared: Tensor, masks: Tensor) -> Tensor:
-        """The masks (B, 1, H, W) in {0, 1} that one pass gives; no gradient."""
+    def _find_masks(self, prepared: Tensor, masks: Tensor) -> Tensor:
+        """Return the masks (B, 1, H, W) in {0, 1} that one pass gives; no gradient."""
         with torch.no_grad():
             found = (self._logits(prepared, masks) > 0).float()
         # Autocast keeps the weights that it has rounded. In torch up to 2.9 at least, those of this pass know no
@@ -208,8 +208,8 @@ class FANet(Network):
         torch.clear_autocast_cache()
         return found
 
-    def _found_undisturbed(self, prepared: Tensor, masks: Tensor) -> Tensor:
-        """The same with the running statistics of BatchNorm, which this pass leaves as they are.
+    def _find_masks_in_eval(self, prepared: Tensor, masks: Tensor) -> Tensor:
+        """Return the same with the running statistics of BatchNorm, which this pass leaves as they are.
 
         That is how the first pass of a prediction is made; a batch's own statistics would differ from it, and
         would enter the running ones twice per step.
@@ -217,6 +217,6 @@ class FANet(Network):
         training = self.training
         self.eval()
         try:
-            return self._found(prepared, masks)
+            return self._find_masks(prepared, masks)
         finally:
             self.train(training)

@@ -63,7 +63,7 @@ class HistoSeg(Network):
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
         backbone = self.backbone
-        features = backbone.bn1(backbone.conv_stem(self.prepared(images)))
+        features = backbone.bn1(backbone.conv_stem(self.prepare(images)))
         for stage in backbone.blocks[:EARLY_STAGES]:
             features = stage(features)
         early = features = self.early_attention(features)

@@ -79,19 +79,19 @@ class MDM(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
-        return self._classified(images, torch.zeros(len(images), dtype=torch.long))
+        return self._classify(images, torch.zeros(len(images), dtype=torch.long))
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
         """See Network; each window with patches of its own hidden."""
-        logits = self._classified(batch["images"], batch["seeds"])
+        logits = self._classify(batch["images"], batch["seeds"])
         return {"mask": mask_loss(logits.float(), batch["masks"])}
 
-    def _classified(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..255 and seeds (B,) of what is hidden to logits (B, 1, H, W)."""
+    def _classify(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in 0..255 and seeds (B,) of what is hidden to logits (B, 1, H, W)."""
         steps = torch.full((len(images),), FEATURE_STEP, device=images.device)
-        hidden = with_hidden_patches(self.prepared(images), steps, generators(seeds))
+        hidden = hide_patches(self.prepare(images), steps, generators(seeds))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.unet.decoded(hidden, steps)[FEATURE_BLOCKS]
+            features = self.unet.decode(hidden, steps)[FEATURE_BLOCKS]
         of_classes: Tensor = self.classifier(features, images.shape[-2:])
         return of_classes[:, 1:] - of_classes[:, :1]
 
@@ -167,8 +167,8 @@ def generators(seeds: Tensor) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
 
 
-def with_hidden_patches(images: Tensor, steps: Tensor, sources: Sequence[torch.Generator]) -> Tensor:
-    """Images (B, 3, H, W) in -1..1 with patches of 8x8 pixels grey, the share of them that their steps (B,) say.
+def hide_patches(images: Tensor, steps: Tensor, sources: Sequence[torch.Generator]) -> Tensor:
+    """Paint 8x8 patches of images (B, 3, H, W) in -1..1 grey, the share of them that their steps (B,) say.
 
     Args:
         images: Their sides are multiples of 8.

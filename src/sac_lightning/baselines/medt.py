@@ -26,8 +26,8 @@ def convolution(
     )
 
 
-def doubled(features: Tensor) -> Tensor:
-    """Features (B, C, H, W) to (B, C, 2H, 2W), then ReLU."""
+def double_size(features: Tensor) -> Tensor:
+    """Map features (B, C, H, W) to (B, C, 2H, 2W), then apply ReLU."""
     return F.relu(F.interpolate(features, scale_factor=2, mode="bilinear"))
 
 
@@ -132,9 +132,9 @@ class Branch(nn.Module):
         if self.bottom is None:
             skips.pop()
         else:
-            features = doubled(self.bottom(features)) + skips.pop()
+            features = double_size(self.bottom(features)) + skips.pop()
         for decoder in self.decoders:
-            features = doubled(decoder(features))
+            features = double_size(decoder(features))
             if skips:
                 features = features + skips.pop()
         return features
@@ -199,8 +199,8 @@ class MedT(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
-        images = self.prepared(images)
-        local = self.joined(self.local_branch(self.patches(images)))
+        images = self.prepare(images)
+        local = self.join_patches(self.local_branch(self.patches(images)))
         features = F.relu(self.fusion(self.global_branch(images) + local))
         background, nucleus = self.head(features).split(1, dim=1)
         return nucleus - background  # type: ignore[no-any-return]
@@ -211,8 +211,8 @@ class MedT(Network):
         places = images.reshape(batch, channels, self.grid, height // self.grid, self.grid, width // self.grid)
         return places.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
-    def joined(self, patches: Tensor) -> Tensor:
-        """The inverse of patches."""
+    def join_patches(self, patches: Tensor) -> Tensor:
+        """Undo patches."""
         places = patches.view(-1, self.grid, self.grid, *patches.shape[1:])
         return places.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 

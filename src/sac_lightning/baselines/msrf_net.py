@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.dual_scale_fusion import FusionSubNetwork
 from sac_lightning.baselines.network import Network
-from sac_lightning.baselines.shape_stream import BoundaryMap, ShapeStream, canny_edges, enlarged
+from sac_lightning.baselines.shape_stream import BoundaryMap, ShapeStream, canny_edges, enlarge
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.errors import UserError
 
@@ -58,7 +58,7 @@ class MSRFNet(Network):
             convolution_block(below, above) for below, above in zip([3, *widths[:3]], widths, strict=True)
         )
         # The deepest level has no squeeze and excitation.
-        self.excitations = nn.ModuleList(SqueezeExcitation(channels) for channels in widths[:3])
+        self.excitations = nn.ModuleList(ConvSqueezeExcitation(channels) for channels in widths[:3])
         self.pool = nn.Sequential(nn.MaxPool2d(2), nn.Dropout(0.2))
         self.fusion = FusionSubNetwork(width)
         self.shape_stream = ShapeStream(width)
@@ -81,7 +81,7 @@ class MSRFNet(Network):
     def outputs(self, images: Tensor) -> MSRFOutputs:
         """Images (B, 3, H, W) RGB in 0..255 to the four outputs."""
         # Channels last: a third faster on a CPU in float32.
-        features = self.prepared(images).contiguous(memory_format=torch.channels_last)
+        features = self.prepare(images).contiguous(memory_format=torch.channels_last)
         levels = []
         for encoder, excitation in zip(self.encoders[:3], self.excitations, strict=True):
             levels.append(excitation(encoder(features)))
@@ -93,8 +93,8 @@ class MSRFNet(Network):
         half = self.half_decoder(second, quarter)
         return MSRFOutputs(
             mask=self.head(self.full_decoder(first, half, boundary)),
-            half=enlarged_probabilities(self.half_head(half), 2),
-            quarter=enlarged_probabilities(self.quarter_head(quarter), 4),
+            half=enlarge_probabilities(self.half_head(half), 2),
+            quarter=enlarge_probabilities(self.quarter_head(quarter), 4),
             edges=edges,
         )
 
@@ -190,7 +190,7 @@ class DualAttention(nn.Module):
             nn.BatchNorm2d(channels, eps=1e-3),
             nn.ReLU(),
         )
-        self.by_channel = SqueezeExcitation(channels)
+        self.by_channel = ConvSqueezeExcitation(channels)
         self.by_place = nn.Sequential(
             nn.Conv2d(channels, channels // 4, kernel_size=1),
             nn.BatchNorm2d(channels // 4, eps=1e-3),
@@ -205,7 +205,7 @@ class DualAttention(nn.Module):
         return (1 + self.by_place(joined)) * self.by_channel(joined)  # type: ignore[no-any-return]
 
 
-class SqueezeExcitation(nn.Module):
+class ConvSqueezeExcitation(nn.Module):
     """Features times a weight per channel, which their means decide (Hu et al. 2018; reduction 16)."""
 
     def __init__(self, channels: int) -> None:
@@ -236,9 +236,9 @@ def convolution_block(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
-def enlarged_probabilities(logits: Tensor, factor: int) -> Tensor:
-    """Logits (B, 1, H, W) of the enlarged probabilities, as the official code applies the sigmoid first."""
-    return torch.logit(enlarged(logits.float().sigmoid(), factor), eps=EPSILON)
+def enlarge_probabilities(logits: Tensor, factor: int) -> Tensor:
+    """Return logits (B, 1, H, W) of the enlarged probabilities, as the official code applies the sigmoid first."""
+    return torch.logit(enlarge(logits.float().sigmoid(), factor), eps=EPSILON)
 
 
 def draw_as_keras(network: MSRFNet) -> None:

@@ -76,8 +76,8 @@ class Network(nn.Module, ABC):
         """
         return None
 
-    def prepared(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..255 normalised; refused where their size does not suit the network."""
+    def prepare(self, images: Tensor) -> Tensor:
+        """Normalise images (B, 3, H, W) in 0..255; raise UserError if their size does not suit the network."""
         self.refuse_size(*images.shape[-2:])
         return (images / 255 - self.mean) / self.std
 

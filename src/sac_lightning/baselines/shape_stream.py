@@ -31,11 +31,11 @@ class ShapeStream(nn.Module):
 
     def forward(self, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
         """Features at 1/2, 1/4 and 1/8 of the resolution to logits (B, 1, H, W) of boundary."""
-        stream = self.entry_residual(enlarged(self.entry(second), 2))
-        gating = enlarged(self.third(third), 4)
+        stream = self.entry_residual(enlarge(self.entry(second), 2))
+        gating = enlarge(self.third(third), 4)
         stream = self.third_gate(torch.cat([self.third_reduction(stream), gating], dim=1))
         stream = self.third_residual(stream)
-        gating = enlarged(self.fourth(fourth), 8)
+        gating = enlarge(self.fourth(fourth), 8)
         stream = self.fourth_gate(torch.cat([self.fourth_reduction(stream), gating], dim=1))
         return self.exit(self.fourth_residual(stream))  # type: ignore[no-any-return]
 
@@ -85,8 +85,8 @@ def boundary_gate(channels: int, hidden: int) -> nn.Sequential:
     )
 
 
-def enlarged(features: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) to (B, C, factor H, factor W), bilinear."""
+def enlarge(features: Tensor, factor: int) -> Tensor:
+    """Enlarge (B, C, H, W) to (B, C, factor H, factor W), bilinearly."""
     return F.interpolate(features, scale_factor=factor, mode="bilinear", align_corners=False)
 
 

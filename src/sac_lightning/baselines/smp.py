@@ -44,7 +44,7 @@ class SMP(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
-        return self.network(self.prepared(images))  # type: ignore[no-any-return]
+        return self.network(self.prepare(images))  # type: ignore[no-any-return]
 
     def load_imagenet(self) -> str | None:
         """See Network."""

@@ -90,7 +90,7 @@ class SSFormer(Network):
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
         # The encoder reads its features with view(), for which channels-last images would not do.
-        normalised = self.prepared(images).contiguous()
+        normalised = self.prepare(images).contiguous()
         levels = self.encoder(normalised)[2:]  # before them: the images, and a level of no channels
         logits = self.decoder(levels)
         # Corners aligned here, and not within the decoder: so it is in the official code.

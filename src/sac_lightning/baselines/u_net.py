@@ -16,4 +16,4 @@ class UNetNetwork(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
-        return self.network(self.prepared(images))  # type: ignore[no-any-return]
+        return self.network(self.prepare(images))  # type: ignore[no-any-return]

@@ -104,7 +104,7 @@ class LevelBlock(nn.Module):
         return tokens + self.mlp(self.mlp_norm(tokens))  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
+class ChannelBlock(nn.Module):
     """A transformer block over the channels of all levels; keys and values are shared between the levels."""
 
     def __init__(self, channels: Sequence[int], heads: int, expansion: int, dropout: float) -> None:
@@ -162,7 +162,7 @@ class ChannelTransformer(nn.Module):
         self.tokens = nn.ModuleList(
             Tokens(c, side, grid, dropout) for c, side in zip(channels, sides, strict=True)
         )
-        self.blocks = nn.ModuleList(Block(channels, heads, expansion, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(ChannelBlock(channels, heads, expansion, dropout) for _ in range(layers))
         self.features = nn.ModuleList(Features(c, side) for c, side in zip(channels, sides, strict=True))
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
@@ -243,7 +243,7 @@ class UCTransNet(Network):
     def forward(self, images: Tensor) -> Tensor:
         """See Network."""
         # Channels last: a fifth faster on a CPU, and what a GPU's bfloat16 convolutions want.
-        features = self.stem(self.prepared(images).contiguous(memory_format=torch.channels_last))
+        features = self.stem(self.prepare(images).contiguous(memory_format=torch.channels_last))
         skips = []
         for down in self.downs:
             skips.append(features)

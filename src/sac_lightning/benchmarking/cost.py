@@ -35,7 +35,7 @@ class Cost:
 
 def encoder_operations(backbone: Backbone, image_size: int) -> int:
     """Floating-point operations of the image encoder's forward pass over one image."""
-    with _without_numbers(), _counter() as counter, torch.no_grad():
+    with _use_fake_tensors(), _counter() as counter, torch.no_grad():
         ImageEncoder(backbone)(torch.zeros(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
 
@@ -52,7 +52,7 @@ def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: in
         bfloat16: Under autocast, as precision bf16-mixed.
     """
     kept: dict[int, int] = {}
-    with _without_numbers(), _counter() as counter:
+    with _use_fake_tensors(), _counter() as counter:
         model = make_model().train()
         with _account(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = _loss(model, image_size, batch_size)
@@ -98,8 +98,8 @@ def _loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
 
 
 @contextmanager
-def _without_numbers() -> Iterator[None]:
-    """Tensors get shapes but no numbers; attention goes in one piece, as there is no memory to be saved."""
+def _use_fake_tensors() -> Iterator[None]:
+    """Give tensors shapes but no numbers; attention goes in one piece, as there is no memory to be saved."""
     scores = attention.SCORES
     attention.SCORES = sys.maxsize
     try:

@@ -27,8 +27,8 @@ def official_encoder(backbone: Backbone) -> nn.Module:
     )
 
 
-def made_official(encoder: ImageEncoder, backbone: Backbone) -> nn.Module:
-    """The official encoder with an encoder's own parameters, frozen ones and LoRA alike, at the native size."""
+def convert_to_official(encoder: ImageEncoder, backbone: Backbone) -> nn.Module:
+    """Build the official encoder with an encoder's own parameters, frozen and LoRA alike, at the native size."""
     official = official_encoder(backbone)
     state = encoder.state_dict()
     plain = {name.replace(".base.", "."): tensor for name, tensor in state.items()}

@@ -54,7 +54,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Check:
+class PlanCheck:
     """A step that was run, and what had been predicted of it."""
 
     backbone: str
@@ -67,7 +67,7 @@ class Check:
 
 def plans(
     backbones: Sequence[Mapping[str, Any]], image_sizes: Sequence[int], batch_sizes: Sequence[int], bfloat16: bool
-) -> tuple[list[Plan], Check | None]:
+) -> tuple[list[Plan], PlanCheck | None]:
     """The plans, cheapest first for each backbone, and the check: None where only one step is short enough to run.
 
     Args:
@@ -83,7 +83,7 @@ def plans(
     }
     by_operations = sorted(costs, key=lambda key: costs[key].operations)
     at_best = matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
-    short = [key for key in by_operations if _short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
+    short = [key for key in by_operations if _is_short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
     # The rate of a dear step, at which small costs do not count; the dearest one is for the check.
     index, size = short[-2] if len(short) > 1 else by_operations[0]
     rate = costs[index, size].operations / _run(backbones[index], size, bfloat16).median_seconds
@@ -159,15 +159,15 @@ def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> 
     return total * (2 if bfloat16 else 4)
 
 
-def _short(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> bool:
-    """Whether a step is short and small enough to be run here."""
+def _is_short(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> bool:
+    """Return whether a step is short and small enough to be run here."""
     memory = _step_memory(backbone, size, 1, cost, bfloat16)
     return cost.operations / rate < CHECK_SECONDS and memory < CHECK_BYTES
 
 
-def _check(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> Check:
+def _check(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> PlanCheck:
     side = _run(backbone, size, bfloat16)
-    return Check(
+    return PlanCheck(
         backbone=str(backbone["name"]),
         image_size=size,
         predicted_seconds=cost.operations / rate,

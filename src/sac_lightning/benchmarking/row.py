@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Row:
+class BenchmarkRow:
     """What was measured of one piece of work.
 
     Attributes:

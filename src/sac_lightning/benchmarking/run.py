@@ -11,18 +11,18 @@ from tqdm import tqdm
 
 from sac_lightning.benchmarking import works
 from sac_lightning.benchmarking.plan import plans
-from sac_lightning.benchmarking.row import Row
+from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.table import (
     HEADINGS,
     PLAN_HEADINGS,
     cells,
+    describe_check,
     machine,
     plan_cells,
-    said,
     write_plan,
     write_table,
 )
-from sac_lightning.configuration import config_dir, plain
+from sac_lightning.configuration import config_dir, resolve_config
 
 WIDTH = 200  # Of a table that goes into a file.
 WORKS = {
@@ -49,12 +49,12 @@ def benchmark(cfg: DictConfig) -> None:
 
 
 def _measure(cfg: DictConfig) -> None:
-    config = plain(cfg)
+    config = resolve_config(cfg)
     settings = works.Settings(
         _sizes(config["backbone"]), _sizes(config["largest"]), cfg.image_size, cfg.repetitions
     )
     about = machine()
-    rows: list[Row] = []
+    rows: list[BenchmarkRow] = []
     for name in (progress := tqdm(cfg.works, disable=None)):
         progress.set_description(name)
         rows += WORKS[name](settings)
@@ -66,7 +66,13 @@ def _plan(cfg: DictConfig) -> None:
     backbones = [_sizes(OmegaConf.to_container(_backbone(name))) for name in cfg.backbones]
     made, check = plans(backbones, cfg.image_sizes, cfg.batch_sizes, cfg.bfloat16)
     paths = write_plan(Path(cfg.output_dir), made, check, machine())
-    _show("Predicted cost of training SAC", PLAN_HEADINGS, [plan_cells(plan) for plan in made], paths, said(check))
+    _show(
+        "Predicted cost of training SAC",
+        PLAN_HEADINGS,
+        [plan_cells(plan) for plan in made],
+        paths,
+        describe_check(check),
+    )
 
 
 def _backbone(name: str) -> DictConfig:

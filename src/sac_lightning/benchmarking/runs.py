@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from sac_lightning.benchmarking.side import Run
-from sac_lightning.benchmarking.sides import at, random_sac, step_of
+from sac_lightning.benchmarking.sides import random_sac, resize_backbone, step_of
 from sac_lightning.build import build_model
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.data.sample import LoadedSample, WholeImages
 from sac_lightning.data.scene import render_scene
 from sac_lightning.inference import segment
@@ -53,15 +53,15 @@ def batch() -> Run:
 
 def one_test(backbone: Mapping[str, Any], image_size: int) -> Run:
     """Testing SAC on two images with one expert point: segmented and scored."""
-    return _tests(at(backbone, image_size), image_size, experts=(1,))
+    return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(1,))
 
 
 def tests_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
     """Testing SAC on two images with none, one, two and three expert points, the trunk's tokens kept on disk."""
-    return _tests(at(backbone, image_size), image_size, experts=(0, 1, 2, 3))
+    return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(0, 1, 2, 3))
 
 
-def _tests(backbone: Backbone, image_size: int, experts: Sequence[int]) -> Run:
+def _tests(backbone: Backbone, image_size: int, expert_counts: Sequence[int]) -> Run:
     """Every test begins with an empty folder, and with models as a checkpoint would give them."""
     model = random_sac(backbone, image_size).eval().requires_grad_(False)
     view, side = View(image_size), image_size
@@ -73,13 +73,13 @@ def _tests(backbone: Backbone, image_size: int, experts: Sequence[int]) -> Run:
     def run() -> dict[str, Tensor]:
         dice = {}
         with TemporaryDirectory() as folder:
-            for count in experts:
-                model.image_encoder.features = TrunkFeatures(Path(folder)) if len(experts) > 1 else None
+            for count in expert_counts:
+                model.image_encoder.features = TrunkFeatures(Path(folder)) if len(expert_counts) > 1 else None
                 scores = Scores(generator=True, instances=True, prompts=True)
                 images = WholeImages(samples, view, ExpertPoints(count), seed=0)
                 for index in range(len(samples)):
                     image = images[0, index]
-                    scores.update(segment(model, image.image, view, image.experts, image.seed), image)
+                    scores.update(segment(model, image.image, view, image.expert_points, image.seed), image)
                 dice[f"dice with {count}"] = scores.compute()["dice"]
         return dice
 
@@ -87,7 +87,7 @@ def _tests(backbone: Backbone, image_size: int, experts: Sequence[int]) -> Run:
 
 
 def _scale_cpu(*overrides: str) -> dict[str, Any]:
-    return plain(composed("train", ["scale=cpu", "output_dir=.", *overrides]))
+    return resolve_config(compose_config("train", ["scale=cpu", "output_dir=.", *overrides]))
 
 
 def _step_of(config: Mapping[str, Any]) -> Run:

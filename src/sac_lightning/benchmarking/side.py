@@ -97,7 +97,7 @@ def _serve(connection: Connection, prepare: Prepare, arguments: dict[str, Any], 
     torch.set_num_threads(threads)
     run = prepare(**arguments)
     connection.send(None)
-    while _asked(connection):
+    while _wait_for_request(connection):
         start = time.perf_counter()
         outputs = run()
         seconds = time.perf_counter() - start
@@ -105,8 +105,8 @@ def _serve(connection: Connection, prepare: Prepare, arguments: dict[str, Any], 
         connection.send((seconds, peak_memory_bytes(torch.device("cpu")), arrays))
 
 
-def _asked(connection: Connection) -> bool:
-    """Waits to be asked to run; False where nobody is there any more."""
+def _wait_for_request(connection: Connection) -> bool:
+    """Wait for a request to run; return False if nobody is there any more."""
     try:
         connection.recv()
     except EOFError:

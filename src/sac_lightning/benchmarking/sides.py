@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.benchmarking.official import made_official
+from sac_lightning.benchmarking.official import convert_to_official
 from sac_lightning.benchmarking.side import Run
 from sac_lightning.losses import FocalDice, segmentation_losses
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
@@ -26,13 +26,13 @@ RANDOM = "random"  # Weights by this name are not looked for, but what they woul
 
 def encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """Our image encoder on one image, without gradients."""
-    return _forward(_encoder(at(backbone, image_size)), image_size, bfloat16)
+    return _forward(_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
 
 
 def official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """segment-anything's image encoder on the same image, in float32."""
-    sizes = at(backbone, image_size)
-    return _forward(made_official(_encoder(sizes), sizes), image_size, bfloat16=False)
+    sizes = resize_backbone(backbone, image_size)
+    return _forward(convert_to_official(_encoder(sizes), sizes), image_size, bfloat16=False)
 
 
 def step(
@@ -42,27 +42,27 @@ def step(
     checkpointing: bool = False,
 ) -> Run:
     """A training step of SAC, forward and backward, without the optimiser; returns the gradients of LoRA."""
-    model = random_sac(at(backbone, image_size), image_size)
+    model = random_sac(resize_backbone(backbone, image_size), image_size)
     model.image_encoder.checkpointing = checkpointing
     return step_of(model, image_size, 1, bfloat16)
 
 
 def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """The same step with segment-anything's image encoder."""
-    sizes = at(backbone, image_size)
+    sizes = resize_backbone(backbone, image_size)
     model = random_sac(sizes, image_size)
-    model.image_encoder = made_official(model.image_encoder, sizes)  # type: ignore[assignment]
+    model.image_encoder = convert_to_official(model.image_encoder, sizes)  # type: ignore[assignment]
     return step_of(model, image_size, 1, bfloat16)
 
 
 def sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
     """A training step of SAM-FT (frozen trunk), which computes its trunk every time."""
-    return step_of(_sam_ft(at(backbone, image_size), image_size), image_size, 1, bfloat16=False)
+    return step_of(_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False)
 
 
 def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
     """The same, which reads what the trunk gave the first time."""
-    model = _sam_ft(at(backbone, image_size), image_size)
+    model = _sam_ft(resize_backbone(backbone, image_size), image_size)
     folder = TemporaryDirectory()
     model.image_encoder.features = TrunkFeatures(Path(folder.name))
     run = step_of(model, image_size, 1, bfloat16=False)
@@ -75,21 +75,21 @@ def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
 
 def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
     torch.manual_seed(0)
-    return _filled(sam_ft(backbone, Prompts(points=0), image_size)).train()
+    return _fill_weights(sam_ft(backbone, Prompts(points=0), image_size)).train()
 
 
-def at(backbone: Mapping[str, Any], image_size: int) -> Backbone:
-    """The sizes of an encoder, native to this image size, so that neither side interpolates positions."""
+def resize_backbone(backbone: Mapping[str, Any], image_size: int) -> Backbone:
+    """Return the sizes of an encoder, native to this image size, so that neither side interpolates positions."""
     return Backbone(**dict(backbone) | {"native_size": image_size, "weights": RANDOM})
 
 
 def _encoder(backbone: Backbone) -> ImageEncoder:
     torch.manual_seed(0)
-    return _filled(ImageEncoder(backbone))
+    return _fill_weights(ImageEncoder(backbone))
 
 
-def _filled(module: AnyModule) -> AnyModule:
-    """The module with random positions and random LoRA, from a seed."""
+def _fill_weights(module: AnyModule) -> AnyModule:
+    """Fill a module's positions and LoRA with random numbers, from a seed."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -102,7 +102,7 @@ def _filled(module: AnyModule) -> AnyModule:
 def random_sac(backbone: Backbone, image_size: int) -> SAC:
     """SAC with one pair of points, every time with the same random weights, to be trained."""
     torch.manual_seed(0)
-    return _filled(sac(backbone, Prompts(), image_size)).train()
+    return _fill_weights(sac(backbone, Prompts(), image_size)).train()
 
 
 def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:

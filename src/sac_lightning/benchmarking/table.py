@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from sac_lightning.benchmarking.plan import Check, Plan
+from sac_lightning.benchmarking.plan import Plan, PlanCheck
 from sac_lightning.benchmarking.rate import matrix_rate
-from sac_lightning.benchmarking.row import Row
+from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.results import environment
 from sac_lightning.whole_file import whole_file
 
@@ -63,26 +63,26 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def write_table(folder: Path, rows: Sequence[Row], about: dict[str, Any]) -> list[Path]:
+def write_table(folder: Path, rows: Sequence[BenchmarkRow], about: dict[str, Any]) -> list[Path]:
     """Writes benchmark.json and benchmark.md; returns their paths."""
     notes = [f"{row.work}: {row.note}." for row in rows if row.note]
     text = "\n".join([*_head(about), *markdown(HEADINGS, [cells(row) for row in rows]), "", *notes])
-    return _written(folder, "benchmark", {"machine": about, "rows": [asdict(row) for row in rows]}, text)
+    return _write_files(folder, "benchmark", {"machine": about, "rows": [asdict(row) for row in rows]}, text)
 
 
-def write_plan(folder: Path, plans: Sequence[Plan], check: Check | None, about: dict[str, Any]) -> list[Path]:
+def write_plan(folder: Path, plans: Sequence[Plan], check: PlanCheck | None, about: dict[str, Any]) -> list[Path]:
     """Writes plan.json and plan.md; returns their paths."""
     table = markdown(PLAN_HEADINGS, [plan_cells(plan) for plan in plans])
-    text = "\n".join([*_head(about), *table, "", said(check)])
+    text = "\n".join([*_head(about), *table, "", describe_check(check)])
     record = {
         "machine": about,
         "plans": [asdict(plan) for plan in plans],
         "check": None if check is None else asdict(check),
     }
-    return _written(folder, "plan", record, text)
+    return _write_files(folder, "plan", record, text)
 
 
-def _written(folder: Path, name: str, record: dict[str, Any], text: str) -> list[Path]:
+def _write_files(folder: Path, name: str, record: dict[str, Any], text: str) -> list[Path]:
     paths = [folder / f"{name}.json", folder / f"{name}.md"]
     for path, content in zip(paths, (json.dumps(record, indent=2), text), strict=True):
         with whole_file(path) as file:
@@ -121,8 +121,8 @@ def plan_cells(plan: Plan) -> list[str]:
     ]
 
 
-def said(check: Check | None) -> str:
-    """How far off the prediction was, in a sentence."""
+def describe_check(check: PlanCheck | None) -> str:
+    """Describe how far off the prediction was, in a sentence."""
     if check is None:
         return "No second step was short enough to check the prediction."
     return (
@@ -132,7 +132,7 @@ def said(check: Check | None) -> str:
     )
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: BenchmarkRow) -> list[str]:
     """The cells of a row as text."""
     memory = [f"{size / GIB:.1f}" for size in (row.memory, row.reference_memory) if size is not None]
     return [

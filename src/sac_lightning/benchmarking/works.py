@@ -15,7 +15,7 @@ from torch import Tensor
 from sac_lightning.benchmarking import runs, sides
 from sac_lightning.benchmarking.cost import encoder_operations, training_cost
 from sac_lightning.benchmarking.rate import matrix_rate
-from sac_lightning.benchmarking.row import Row
+from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.side import Prepare, Side, measure
 from sac_lightning.configuration import config_dir
 from sac_lightning.model.image_encoder import Backbone
@@ -47,19 +47,19 @@ class Settings:
         return f"{self.backbone['name']}, {self.image_size} px"
 
 
-def forward(settings: Settings) -> list[Row]:
+def forward(settings: Settings) -> list[BenchmarkRow]:
     """The image encoder's forward pass in float32 and bfloat16 against the official one in float32."""
     pair = {"ours": sides.encoder, "official": sides.official_encoder}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     operations = encoder_operations(Backbone(**settings.backbone), settings.image_size)
     rows = []
     for bfloat16, target, tolerance in ((False, 2.0, 1e-4), (True, 4.0, 1e-2)):
-        ours, official = _measured(pair, arguments | {"bfloat16": bfloat16}, settings.repetitions)
+        ours, official = _measure_pair(pair, arguments | {"bfloat16": bfloat16}, settings.repetitions)
         result, expected = ours.outputs["image_embeddings"], official.outputs["image_embeddings"]
-        difference = _relative(result, expected) if bfloat16 else float((result - expected).abs().max())
+        difference = _relative_error(result, expected) if bfloat16 else float((result - expected).abs().max())
         kind = "relative" if bfloat16 else "greatest"
         rows.append(
-            _compared(
+            _compare_sides(
                 f"image encoder, forward, {'bfloat16' if bfloat16 else 'float32'} ({settings.name})",
                 f"{OFFICIAL}, float32",
                 f"{target:g} times as fast, {kind} difference at most {tolerance:g}",
@@ -73,16 +73,16 @@ def forward(settings: Settings) -> list[Row]:
     return rows
 
 
-def step(settings: Settings) -> list[Row]:
+def step(settings: Settings) -> list[BenchmarkRow]:
     """A training step of SAC, LoRA on all blocks, against the same step with the official encoder."""
     pair = {"ours": sides.step, "official": sides.official_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     rows = []
     for bfloat16 in (False, True):
-        ours, official = _measured(pair, arguments | {"bfloat16": bfloat16}, settings.repetitions)
-        difference = _relative(_joined(ours.outputs), _joined(official.outputs))
+        ours, official = _measure_pair(pair, arguments | {"bfloat16": bfloat16}, settings.repetitions)
+        difference = _relative_error(_join_tensors(ours.outputs), _join_tensors(official.outputs))
         saved = official.peak_memory_bytes / ours.peak_memory_bytes
-        row = _compared(
+        row = _compare_sides(
             f"SAC, training step, {'bfloat16' if bfloat16 else 'float32'} ({settings.name}, batch 1)",
             f"the same with {OFFICIAL}'s encoder",
             "half the time, a third of the memory, gradients equal to 1e-3",
@@ -99,12 +99,12 @@ def step(settings: Settings) -> list[Row]:
     return rows
 
 
-def largest_step(settings: Settings) -> list[Row]:
+def largest_step(settings: Settings) -> list[BenchmarkRow]:
     """A training step of the largest encoder with activation checkpointing: does it fit?"""
     arguments = {"backbone": settings.largest, "image_size": settings.image_size, "checkpointing": True}
     side = measure({"ours": sides.step}, arguments | {"bfloat16": True}, 1)["ours"]
     return [
-        Row(
+        BenchmarkRow(
             work=f"SAC, training step ({settings.largest['name']}, {settings.image_size} px, batch 1)",
             against="the memory there is; bfloat16, activation checkpointing",
             target="at most 16 GiB",
@@ -116,12 +116,12 @@ def largest_step(settings: Settings) -> list[Row]:
     ]
 
 
-def selection(settings: Settings) -> list[Row]:
+def selection(settings: Settings) -> list[BenchmarkRow]:
     """A training step at scale=cpu with 256 pairs of points by O against the same by R."""
-    o, r = _measured({"ours": runs.step_o, "r": runs.step_r}, {}, settings.repetitions + 4)
+    o, r = _measure_pair({"ours": runs.step_o, "r": runs.step_r}, {}, settings.repetitions + 4)
     figure = o.median_seconds / r.median_seconds
     return [
-        Row(
+        BenchmarkRow(
             work="SAC, training step, 256 pairs of points by O (scale=cpu)",
             against="the same by R",
             target="at most 1.05 times the time",
@@ -133,15 +133,15 @@ def selection(settings: Settings) -> list[Row]:
     ]
 
 
-def features(settings: Settings) -> list[Row]:
+def features(settings: Settings) -> list[BenchmarkRow]:
     """A training step of SAM-FT from its second epoch on, its trunk's tokens read, against computing them."""
     pair = {"ours": sides.sam_ft_step_from_disk, "computing": sides.sam_ft_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
-    read, computing = _measured(pair, arguments, settings.repetitions)
+    read, computing = _measure_pair(pair, arguments, settings.repetitions)
     figure = computing.median_seconds / read.median_seconds
-    difference = _relative(_joined(read.outputs), _joined(computing.outputs))
+    difference = _relative_error(_join_tensors(read.outputs), _join_tensors(computing.outputs))
     return [
-        Row(
+        BenchmarkRow(
             work=f"SAM-FT, training step, features on disk ({settings.name}, float32, from epoch 2 on)",
             against="the same, computing the trunk",
             target="10 times as fast, the same gradients",
@@ -154,14 +154,14 @@ def features(settings: Settings) -> list[Row]:
     ]
 
 
-def prompt_settings(settings: Settings) -> list[Row]:
+def prompt_settings(settings: Settings) -> list[BenchmarkRow]:
     """Testing under four prompt settings with the trunk's tokens kept on disk, against one test without."""
     pair = {"ours": runs.tests_from_disk, "one": runs.one_test}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
-    four, one = _measured(pair, arguments, settings.repetitions)
+    four, one = _measure_pair(pair, arguments, settings.repetitions)
     figure = four.median_seconds / one.median_seconds
     return [
-        Row(
+        BenchmarkRow(
             work=f"testing SAC under 4 numbers of expert points ({settings.name}, float32)",
             against="one test",
             target="at most 1.2 times one test",
@@ -173,12 +173,12 @@ def prompt_settings(settings: Settings) -> list[Row]:
     ]
 
 
-def loading(settings: Settings) -> list[Row]:
+def loading(settings: Settings) -> list[BenchmarkRow]:
     """A batch of training windows against a training step, both at scale=cpu."""
-    batch, training_step = _measured({"ours": runs.batch, "step": runs.step_r}, {}, settings.repetitions + 4)
+    batch, training_step = _measure_pair({"ours": runs.batch, "step": runs.step_r}, {}, settings.repetitions + 4)
     figure = training_step.median_seconds / batch.median_seconds
     return [
-        Row(
+        BenchmarkRow(
             work="loading a batch (scale=cpu, synthetic), one process",
             against="a training step",
             target="three times the step's rate",
@@ -190,7 +190,7 @@ def loading(settings: Settings) -> list[Row]:
     ]
 
 
-def start_up(settings: Settings) -> list[Row]:
+def start_up(settings: Settings) -> list[BenchmarkRow]:
     """The slowest of all commands to say how it is called, and to refuse a key that there is not."""
     rows = []
     for what, argument in (("--help", "--help"), ("a misspelt key", "nonsense=1")):
@@ -199,7 +199,7 @@ def start_up(settings: Settings) -> list[Row]:
             for name in commands()
         )
         rows.append(
-            Row(
+            BenchmarkRow(
                 work=f"answer to {what} ({slowest[1]}, the slowest of all commands)",
                 against="",
                 target="under 3 s",
@@ -229,13 +229,15 @@ def seconds_to_answer(command: str, argument: str) -> float:
         return time.perf_counter() - start
 
 
-def _measured(pair: Mapping[str, Prepare], arguments: Mapping[str, Any], repetitions: int) -> tuple[Side, Side]:
-    """Ours and the other one."""
+def _measure_pair(
+    pair: Mapping[str, Prepare], arguments: Mapping[str, Any], repetitions: int
+) -> tuple[Side, Side]:
+    """Measure our side and the other one."""
     ours, reference = measure(pair, arguments, repetitions).values()
     return ours, reference
 
 
-def _compared(
+def _compare_sides(
     work: str,
     against: str,
     target: str,
@@ -244,11 +246,11 @@ def _compared(
     difference: float,
     equal: bool,
     least_seconds: float,
-) -> Row:
-    """The row of a comparison with a factor of speed to reach and results that have to agree."""
+) -> BenchmarkRow:
+    """Return the row of a comparison with a factor of speed to reach and results that have to agree."""
     ours, reference = both
     figure = reference.median_seconds / ours.median_seconds
-    return Row(
+    return BenchmarkRow(
         work=work,
         against=against,
         target=target,
@@ -273,10 +275,10 @@ def _rate(bfloat16: bool) -> float:
     return matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
 
 
-def _joined(tensors: Mapping[str, Tensor]) -> Tensor:
+def _join_tensors(tensors: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
 
 
-def _relative(result: Tensor, expected: Tensor) -> float:
-    """The norm of the difference over the norm of what is expected."""
+def _relative_error(result: Tensor, expected: Tensor) -> float:
+    """Return the norm of the difference over the norm of what is expected."""
     return float((result - expected).norm() / expected.norm())

@@ -39,7 +39,7 @@ class NucleiDataModule(LightningDataModule):
     def __init__(
         self,
         view: View,
-        experts: ExpertPoints,
+        expert_points: ExpertPoints,
         seed: int,
         batch_size: int,
         workers: int,
@@ -51,7 +51,7 @@ class NucleiDataModule(LightningDataModule):
 
         Args:
             view: How the model sees images.
-            experts: Expert points of each view.
+            expert_points: Expert points of each view.
             seed: Of crops, augmentation, order and expert points.
             batch_size: Training windows per step and process.
             workers: Loading processes. The numbers do not depend on it.
@@ -62,7 +62,7 @@ class NucleiDataModule(LightningDataModule):
         """
         super().__init__()
         self.view = view
-        self.experts = experts
+        self.expert_points = expert_points
         self.seed = seed
         self.batch_size = batch_size
         self.workers = workers
@@ -122,7 +122,12 @@ class NucleiDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
         """Batches of random windows."""
         windows = TrainingWindows(
-            self._ready_samples("train"), self.view, self.experts, self.crops_per_image, self.seed, self.augment
+            self._ready_samples("train"),
+            self.view,
+            self.expert_points,
+            self.crops_per_image,
+            self.seed,
+            self.augment,
         )
         return DataLoader(
             windows,
@@ -149,7 +154,7 @@ class NucleiDataModule(LightningDataModule):
 
     def whole_images(self, part: str) -> WholeImages:
         """All images of a part, val or test, in every process of a distributed run."""
-        return WholeImages(self._ready_samples(part), self.view, self.experts, self.seed)
+        return WholeImages(self._ready_samples(part), self.view, self.expert_points, self.seed)
 
     def _whole_images(self, part: str) -> DataLoader[WholeImage]:
         images = self.whole_images(part)

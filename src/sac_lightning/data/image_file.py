@@ -21,7 +21,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file cannot be read, or holds numbers that are none.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         if image.mode.startswith("I") or image.mode == "F":
             grey = np.asarray(image, dtype=np.float32)
             if not np.isfinite(grey).all():
@@ -41,7 +41,7 @@ def read_instances(path: Path) -> NDArray[np.int32]:
     Raises:
         UserError: The file cannot be read, has colours, labels that are no whole numbers or beyond 16 bits.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         values = np.array(image)
     if values.ndim != 2:
         raise UserError(f"{path} is in colour: a label map or mask is a grey image, 0 where there is background")
@@ -52,7 +52,7 @@ def read_instances(path: Path) -> NDArray[np.int32]:
     return values.astype(np.int32)
 
 
-def _opened(path: Path) -> Image.Image:
+def _open_image(path: Path) -> Image.Image:
     image = None
     try:
         image = Image.open(path)

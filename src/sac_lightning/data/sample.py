@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sac_lightning.data.image_file import read_image, read_instances
-from sac_lightning.data.transforms import training_transform, transformed
+from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Experts, cut
+from sac_lightning.inference import WindowPoints, cut_window
 from sac_lightning.model.experts import ExpertPoints, draw_expert_points
 from sac_lightning.view import View
 
@@ -85,13 +85,15 @@ class WholeImage:
     name: str
     image: Tensor  # (3, H, W) in 0..255, prepared by the view
     instances: Tensor  # (H, W) label map
-    experts: Experts  # a set of points per window of the view
+    expert_points: WindowPoints  # a set of points per window of the view
     seed: int
 
     def to(self, device: torch.device) -> "WholeImage":
         """The same on another device."""
-        experts = Experts(self.experts.coords.to(device), self.experts.labels.to(device))
-        return replace(self, image=self.image.to(device), instances=self.instances.to(device), experts=experts)
+        expert_points = WindowPoints(self.expert_points.coords.to(device), self.expert_points.labels.to(device))
+        return replace(
+            self, image=self.image.to(device), instances=self.instances.to(device), expert_points=expert_points
+        )
 
 
 class TrainingWindows(Dataset[dict[str, object]]):
@@ -101,7 +103,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
         self,
         samples: Sequence[Sample],
         view: View,
-        experts: ExpertPoints,
+        expert_points: ExpertPoints,
         crops_per_image: int,
         seed: int,
         augment: bool = True,
@@ -111,14 +113,14 @@ class TrainingWindows(Dataset[dict[str, object]]):
         Args:
             samples: The images.
             view: How the model sees them.
-            experts: Expert points of each window.
+            expert_points: Expert points of each window.
             crops_per_image: Windows of each image.
             seed: Of everything random.
             augment: False: no augmentation, and item i is the same in every epoch.
         """
         self.samples = samples
         self.view = view
-        self.experts = experts
+        self.expert_points = expert_points
         self.crops_per_image = crops_per_image
         self.seed = seed
         self.augment = augment
@@ -134,10 +136,10 @@ class TrainingWindows(Dataset[dict[str, object]]):
         generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
         sample = self.samples[index // self.crops_per_image]
         image, instances = sample.load()
-        window, labels = transformed(
-            self.transform, self.view.prepared(image), instances, int(generator.integers(2**31))
+        window, labels = apply_transform(
+            self.transform, self.view.prepare(image), instances, int(generator.integers(2**31))
         )
-        expert_coords, expert_labels = draw_expert_points(labels, self.experts, generator)
+        expert_coords, expert_labels = draw_expert_points(labels, self.expert_points, generator)
         return {
             "images": torch.from_numpy(window).permute(2, 0, 1).float(),
             "masks": torch.from_numpy(labels > 0)[None].float(),
@@ -151,11 +153,11 @@ class TrainingWindows(Dataset[dict[str, object]]):
 class WholeImages(Dataset[WholeImage]):
     """The images of a validation or test set."""
 
-    def __init__(self, samples: Sequence[Sample], view: View, experts: ExpertPoints, seed: int) -> None:
-        """Args: samples: the images; view, experts: as the model gets them; seed: of the expert points."""
+    def __init__(self, samples: Sequence[Sample], view: View, expert_points: ExpertPoints, seed: int) -> None:
+        """Args: samples: the images; view, expert_points: as the model gets them; seed: of the expert points."""
         self.samples = samples
         self.view = view
-        self.experts = experts
+        self.expert_points = expert_points
         self.seed = seed
 
     def __len__(self) -> int:
@@ -171,14 +173,14 @@ class WholeImages(Dataset[WholeImage]):
         label_map = torch.from_numpy(instances)
         generator = np.random.default_rng([self.seed, seed])
         drawn = [
-            draw_expert_points(cut(label_map[None], window)[0].numpy(), self.experts, generator)
+            draw_expert_points(cut_window(label_map[None], window)[0].numpy(), self.expert_points, generator)
             for window in self.view.windows(*instances.shape)
         ]
         return WholeImage(
             name=sample.name,
-            image=torch.from_numpy(self.view.prepared(image)).permute(2, 0, 1).float(),
+            image=torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float(),
             instances=label_map,
-            experts=Experts(
+            expert_points=WindowPoints(
                 torch.from_numpy(np.stack([coords for coords, _ in drawn])),
                 torch.from_numpy(np.stack([labels for _, labels in drawn])),
             ),

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.data.scene_shapes import FloatMap, Nuclei, place_nuclei
+from sac_lightning.data.scene_shapes import FloatMap, SceneNuclei, place_nuclei
 from sac_lightning.errors import UserError
 
 Stain = Literal["fluorescence", "histology"]
@@ -71,27 +71,27 @@ def render_fluorescence(
     return _expose(rng, light), nuclei.instances
 
 
-def _glow(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+def _glow(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
     """Light of the nuclei, about 1 for a typical one: some in focus, some not, and the haze around them."""
     count, radius = len(nuclei.radii), float(np.median(nuclei.radii))
     brightness = np.exp(rng.normal(0.0, rng.uniform(0.2, 0.6), count))
     brightness = np.maximum(brightness, 0.3)
     brightness[rng.random(count) < 0.06] *= 2.0  # condensed chromatin: dividing or dying cells
-    light = nuclei.per_pixel(brightness) * _dome(nuclei) * _chromatin(rng, nuclei)
-    defocus = nuclei.per_pixel(rng.beta(0.6, 1.8, count))
+    light = nuclei.map_to_pixels(brightness) * _dome(nuclei) * _chromatin(rng, nuclei)
+    defocus = nuclei.map_to_pixels(rng.beta(0.6, 1.8, count))
     blurred = blur(light * defocus, radius * rng.uniform(0.15, 0.35))
     light = blur(light * (1.0 - defocus), rng.uniform(0.6, 1.3)) + blurred
     haze = rng.uniform(0.05, 0.25) * blur(light, 1.5 * radius)
     return np.asarray(light + haze, np.float32)
 
 
-def _dome(nuclei: Nuclei) -> FloatMap:
+def _dome(nuclei: SceneNuclei) -> FloatMap:
     """Thickness of the nuclei, 0.5 at the edge to 1 inside: a nucleus is a flattened ball."""
-    depth = edge_distance(nuclei.instances) / np.maximum(nuclei.per_pixel(nuclei.radii), 1.0)
+    depth = edge_distance(nuclei.instances) / np.maximum(nuclei.map_to_pixels(nuclei.radii), 1.0)
     return np.asarray(0.5 + 0.5 * np.sqrt(np.minimum(depth / 0.6, 1.0)), np.float32)
 
 
-def _chromatin(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+def _chromatin(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
     """Texture around 1: fine clumps, and nucleoli that DAPI leaves dark."""
     shape, radius = nuclei.instances.shape, float(np.median(nuclei.radii))
     clumps = grain(rng, shape, max(0.8, radius / 9.0))
@@ -198,18 +198,18 @@ def _cytoplasm_tint(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap
     return np.asarray(level * tissue * patches * granules, np.float32)
 
 
-def _nuclear_stain(rng: np.random.Generator, nuclei: Nuclei) -> FloatMap:
+def _nuclear_stain(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
     """Haematoxylin inside the nuclei: from dark and even to pale with a dark rim, clumps and nucleoli."""
     shape, count = nuclei.instances.shape, len(nuclei.radii)
     darkness = rng.uniform(1.0, 2.2) * np.exp(rng.normal(0.0, 0.25, count))
     openness = np.clip(rng.uniform(0.1, 1.0) + rng.normal(0.0, 0.2, count), 0.0, 1.0)
     openness *= np.clip(2.2 - nuclei.aspects * 0.6, 0.2, 1.0)  # spindle nuclei are dense
-    pale = nuclei.per_pixel(openness)
+    pale = nuclei.map_to_pixels(openness)
     rim = np.clip(2.2 - edge_distance(nuclei.instances), 0.0, 1.0)
     clumps = np.clip(grain(rng, shape, 1.3), -1.0, 2.0)
     nucleoli = np.clip(grain(rng, shape, 2.2) - 1.6, 0.0, 0.8)
     texture = 1.0 - 0.6 * pale + pale * (0.35 * rim + 0.25 * clumps + 0.6 * nucleoli) + 0.1 * clumps
-    return np.asarray(nuclei.per_pixel(darkness) * np.clip(texture, 0.1, None), np.float32)
+    return np.asarray(nuclei.map_to_pixels(darkness) * np.clip(texture, 0.1, None), np.float32)
 
 
 def _transmit(rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap) -> NDArray[np.uint8]:

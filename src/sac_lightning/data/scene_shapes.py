@@ -19,7 +19,7 @@ _SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
-class Nuclei:
+class SceneNuclei:
     """The nuclei of one scene.
 
     Attributes:
@@ -34,8 +34,8 @@ class Nuclei:
     radii: NDArray[np.float64]
     aspects: NDArray[np.float64]
 
-    def per_pixel(self, values: NDArray[np.float64]) -> FloatMap:
-        """The value of each pixel's nucleus: (N,) in, (H, W) float32 out, 0 on the background."""
+    def map_to_pixels(self, values: NDArray[np.float64]) -> FloatMap:
+        """Return the value of each pixel's nucleus: (N,) in, (H, W) float32 out, 0 on the background."""
         table = np.concatenate([[0.0], values]).astype(np.float32)
         return table[self.instances]
 
@@ -47,7 +47,7 @@ def place_nuclei(
     radius: float,
     aspect: FloatMap,
     direction: FloatMap,
-) -> Nuclei:
+) -> SceneNuclei:
     """Places nuclei, each under the earlier ones, until they cover a share of the scene or room runs out.
 
     Args:
@@ -81,7 +81,7 @@ def place_nuclei(
         if covered >= wanted and placed:
             break
     centres = np.stack([columns, rows], 1)[placed].astype(np.float64)
-    return Nuclei(instances, centres, radii[placed], aspects[placed])
+    return SceneNuclei(instances, centres, radii[placed], aspects[placed])
 
 
 def deformed_ellipses(

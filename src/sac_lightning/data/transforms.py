@@ -38,10 +38,10 @@ def training_transform(view: View, augment: bool = True) -> A.Compose:
     return A.Compose(steps)
 
 
-def transformed(
+def apply_transform(
     transform: A.Compose, image: NDArray[np.uint8], instances: NDArray[np.int32], seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """A training sample; the same seed gives the same one, in whichever worker it is made.
+    """Transform a training sample; the same seed gives the same one, in whichever worker it is made.
 
     Args:
         transform: Of training_transform.

@@ -75,12 +75,12 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
         if model.dense:
             prompts["generator_logits"] = torch.zeros(2, 1, model.map_size, model.map_size)
     return [
-        Graph("encoder", Encoder(model), {"images": images}, ("image_embeddings", *generated)),
-        Graph("decoder", Decoder(model), prompts, ("low_res_logits", "iou")),
+        Graph("encoder", EncoderGraph(model), {"images": images}, ("image_embeddings", *generated)),
+        Graph("decoder", DecoderGraph(model), prompts, ("low_res_logits", "iou")),
     ]
 
 
-class Encoder(nn.Module):
+class EncoderGraph(nn.Module):
     """SAC up to the selection of points: image encoder and prompt generator."""
 
     def __init__(self, model: SAC) -> None:
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         return (image_embeddings,) if generator_logits is None else (image_embeddings, generator_logits)
 
 
-class Decoder(nn.Module):
+class DecoderGraph(nn.Module):
     """SAC from the points on: prompt encoder and mask decoder."""
 
     def __init__(self, model: SAC) -> None:
@@ -133,14 +133,14 @@ class Decoder(nn.Module):
         logits, iou = self.mask_decoder(
             image_embeddings,
             encoder.get_dense_pe(),
-            self._embedded(point_coords, point_labels),
+            self._embed_points(point_coords, point_labels),
             dense,
             multimask_output=False,
         )
         return logits, iou[:, 0]
 
-    def _embedded(self, coords: Tensor, labels: Tensor) -> Tensor:
-        """Points as the prompt encoder embeds them, (B, N, 256), without its assignments to masked places."""
+    def _embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
+        """Embed points as the prompt encoder does, (B, N, 256), without its assignments to masked places."""
         encoder = self.prompt_encoder
         labels = labels.unsqueeze(-1)
         embeddings = encoder.pe_layer.forward_with_coords(coords + 0.5, encoder.input_image_size)
@@ -162,7 +162,7 @@ def write_graph(graph: Graph, path: Path, description: Description) -> None:
         UserError: A compared network's code cannot be traced, such as where it hands the image to another library.
     """
     try:
-        program = _traced(graph)
+        program = _trace_graph(graph)
     except Exception as error:  # What torch raises over what it cannot trace is open-ended.
         if graph.name != NETWORK:
             raise
@@ -177,9 +177,9 @@ def write_graph(graph: Graph, path: Path, description: Description) -> None:
     program.save(path)
 
 
-def _traced(graph: Graph) -> torch.onnx.ONNXProgram:
-    """A graph in terms of ONNX."""
-    with traceable(), torch.no_grad(), warnings.catch_warnings():
+def _trace_graph(graph: Graph) -> torch.onnx.ONNXProgram:
+    """Trace a graph in terms of ONNX."""
+    with make_traceable(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of its attempts: whether the outcome is right, the verification says.
         program = torch.onnx.export(
             graph.module.eval(),
@@ -196,12 +196,12 @@ def _traced(graph: Graph) -> torch.onnx.ONNXProgram:
 
 
 @contextmanager
-def traceable() -> Iterator[None]:
-    """The image encoder without what it does for a CPU's cache: loops over chunks, which depend on the batch."""
+def make_traceable() -> Iterator[None]:
+    """Free the image encoder of what it does for a CPU's cache: loops over chunks, which depend on the batch."""
     encoder = "sac_lightning.model.image_encoder"
     with (
         patch(f"{encoder}.attention", plain_attention),
-        patch(f"{encoder}.in_strips", lambda function, tokens, rows=1: function(tokens)),
+        patch(f"{encoder}.run_in_strips", lambda function, tokens, rows=1: function(tokens)),
     ):
         yield
 

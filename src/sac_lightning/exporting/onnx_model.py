@@ -75,7 +75,7 @@ class OnnxSAC(SAC):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See SAC and graphs.Decoder; the point of padding after the points is added here."""
+        """See SAC and graphs.DecoderGraph; the point of padding after the points is added here."""
         if point_coords.shape[1]:
             point_coords, point_labels = (
                 F.pad(point_coords, (0, 0, 0, 1)),
@@ -118,13 +118,13 @@ def load_exported(folder: Path) -> tuple[nn.Module, Description]:
         raise UserError(f"the files in {folder} belong to different exports: export the model again")
     try:
         description = read_description(sessions[0].description)
-        return _assembled(sessions, description), description
+        return _assemble_model(sessions, description), description
     except ValueError as error:
         raise UserError(f"{folder} was not exported by this version of sac_lightning: {REMEDY}") from error
 
 
-def _assembled(sessions: Sequence[Session], description: Description) -> nn.Module:
-    """The model of its files; ValueError where their inputs and outputs are not those of exporting.graphs."""
+def _assemble_model(sessions: Sequence[Session], description: Description) -> nn.Module:
+    """Assemble the model of its files; ValueError if inputs and outputs are not those of exporting.graphs."""
     size = description.image_size
     first = sessions[0]
     if list(first.inputs) != ["images"] or first.inputs["images"][1:] != [3, size, size]:

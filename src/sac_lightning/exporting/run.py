@@ -16,7 +16,7 @@ from sac_lightning.exporting.description import Description
 from sac_lightning.exporting.graphs import graphs, write_graph
 from sac_lightning.exporting.onnx_model import MISSING, OnnxSAC, load_exported
 from sac_lightning.model.sac import SAC, Segmentation
-from sac_lightning.separation.thresholds import chosen_separation
+from sac_lightning.separation.thresholds import choose_separation
 from sac_lightning.view import View
 from sac_lightning.weights import sha256_of
 from sac_lightning.whole_file import whole_folder
@@ -34,7 +34,7 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
-    chosen_separation(None, loaded.thresholds, checkpoint)  # refuses what is none
+    choose_separation(None, loaded.thresholds, checkpoint)  # refuses what is none
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
     description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds)
     try:

@@ -10,7 +10,7 @@ SAM. We keep SAM's: the frozen weights were trained with it, and all methods her
 
 from torch import Tensor, nn
 
-from sac_lightning.model.image_encoder import Block, ImageEncoder, both_halves
+from sac_lightning.model.image_encoder import Block, ImageEncoder, run_halves
 
 MLP_ADAPTER_SCALE = 0.5
 
@@ -44,14 +44,14 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        return both_halves(self.attended, self.through_mlp, tokens, self.base.window)
+        return run_halves(self.add_attention, self.add_mlp, tokens, self.base.window)
 
-    def attended(self, tokens: Tensor) -> Tensor:
-        """The first half of the block."""
+    def add_attention(self, tokens: Tensor) -> Tensor:
+        """Apply the first half of the block."""
         return tokens + self.attention_adapter(self.base.attend(self.base.norm1(tokens)))  # type: ignore[no-any-return]
 
-    def through_mlp(self, tokens: Tensor) -> Tensor:
-        """The second half of the block."""
+    def add_mlp(self, tokens: Tensor) -> Tensor:
+        """Apply the second half of the block."""
         normed = self.base.norm2(tokens)
         return tokens + self.base.mlp(normed) + MLP_ADAPTER_SCALE * self.mlp_adapter(normed)  # type: ignore[no-any-return]
 

@@ -44,7 +44,7 @@ def fused_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     """See attention; by torch's scaled_dot_product_attention, on any device."""
     h, w, channels = len(rel_h), len(rel_w), qkv.shape[-1]
     rows = qkv.reshape(-1, h, *qkv.shape[2:])  # Rows of windows, of all images.
-    q, k, v = _grouped(rows, w)
+    q, k, v = _group_windows(rows, w)
     bias_h = torch.einsum("ghwc,hkc->ghwk", q, rel_h)
     bias_w = torch.einsum("ghwc,wkc->ghwk", q, rel_w)
     one_hot = _rows_and_columns(h, w, k).T.expand(len(k), -1, -1)
@@ -53,7 +53,7 @@ def fused_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     # Values as wide as the queries: else torch leaves its fused kernels, which want four dimensions too.
     v = F.pad(v.flatten(1, 2), (0, h + w))
     out = F.scaled_dot_product_attention(q[None], k[None], v[None], scale=1.0)[..., :channels]
-    return _ungrouped(out.reshape(1, -1, h, w, channels), rows).reshape(*qkv.shape[:3], -1)
+    return _ungroup_windows(out.reshape(1, -1, h, w, channels), rows).reshape(*qkv.shape[:3], -1)
 
 
 class ChunkedAttention(torch.autograd.Function):
@@ -65,14 +65,14 @@ class ChunkedAttention(torch.autograd.Function):
         h, w = len(rel_h), len(rel_w)
         out = qkv.new_empty(*qkv.shape[:3], qkv.shape[4] * qkv.shape[5])
         for rows in _window_rows(qkv, h):
-            q, k, v = _grouped(qkv[:, rows], w)
+            q, k, v = _group_windows(qkv[:, rows], w)
             result = torch.empty_like(q)
             for group, lines in _chunks(len(q), h, w):
                 for y in lines:
                     weights = _weights(q[group, y], k[group], rel_h[y], rel_w)
                     chunk = result[group, y]
                     chunk.copy_((weights @ v[group].flatten(1, 2)).view(chunk.shape))
-            out[:, rows] = _ungrouped(result[None], qkv[:, rows])[..., 0, :, :].flatten(3)
+            out[:, rows] = _ungroup_windows(result[None], qkv[:, rows])[..., 0, :, :].flatten(3)
         ctx.save_for_backward(qkv, rel_h, rel_w, out)
         return out
 
@@ -87,12 +87,12 @@ class ChunkedAttention(torch.autograd.Function):
         grad_w = torch.zeros_like(rel_w) if ctx.needs_input_grad[2] else None
         per_head = (*qkv.shape[:3], 1, *qkv.shape[4:])
         for rows in _window_rows(qkv, len(rel_h)):
-            (grad,) = _grouped(grad_out.view(per_head)[:, rows], w)
-            (result,) = _grouped(out.view(per_head)[:, rows], w)
+            (grad,) = _group_windows(grad_out.view(per_head)[:, rows], w)
+            (result,) = _group_windows(out.view(per_head)[:, rows], w)
             # The part of a score's gradient that comes from the softmax's denominator (FlashAttention, Alg. 4).
             shared = (grad * result).sum(-1, keepdim=True)
-            grads = _gradients(_grouped(qkv[:, rows], w), grad, shared, (rel_h, rel_w), (grad_h, grad_w))
-            grad_qkv[:, rows] = _ungrouped(grads, qkv[:, rows])
+            grads = _gradients(_group_windows(qkv[:, rows], w), grad, shared, (rel_h, rel_w), (grad_h, grad_w))
+            grad_qkv[:, rows] = _ungroup_windows(grads, qkv[:, rows])
         return grad_qkv, grad_h, grad_w
 
 
@@ -123,18 +123,18 @@ def _gradients(
             chunk = q[group, y]
             queries, above = chunk.flatten(1, 2), grad[group, y].flatten(1, 2)
             scores = _weights(chunk, k[group], rel_h[y], rel_w)
-            grad_v = _plus(grad_v, above.mT @ scores)  # Transposed: so the large factor is not copied.
+            grad_v = _add_part(grad_v, above.mT @ scores)  # Transposed: so the large factor is not copied.
             scores = (above @ values.mT).sub_(shared[group, y].flatten(1, 2)).mul_(scores)
-            grad_k = _plus(grad_k, (queries.mT @ scores).mul_(channels**-0.5))
+            grad_k = _add_part(grad_k, (queries.mT @ scores).mul_(channels**-0.5))
             grad_q = (scores @ keys).mul_(channels**-0.5).view(chunk.shape)
-            grads[0, group, y] = _through_biases(grad_q, chunk, scores, y, rel, grad_rel)
+            grads[0, group, y] = _add_bias_gradients(grad_q, chunk, scores, y, rel, grad_rel)
         for i, total in ((1, grad_k), (2, grad_v)):
             assert total is not None
             grads[i, group] = total.mT.reshape(k[group].shape)
     return grads
 
 
-def _through_biases(
+def _add_bias_gradients(
     grad_q: Tensor,
     q: Tensor,
     grad_scores: Tensor,
@@ -142,7 +142,7 @@ def _through_biases(
     rel: tuple[Tensor, Tensor],
     grad_rel: tuple[Tensor | None, Tensor | None],
 ) -> Tensor:
-    """Adds to the gradient of queries (g, y, w, C) what the biases contribute, and to those of the positions."""
+    """Add to the gradient of queries (g, y, w, C) what the biases contribute, and to those of the positions."""
     rel_h, rel_w = rel
     h, w = len(rel_h), len(rel_w)
     if w < NARROW:
@@ -189,15 +189,15 @@ def _window_rows(qkv: Tensor, h: int) -> Iterator[slice]:
     return (slice(top, top + h) for top in range(0, qkv.shape[1], h))
 
 
-def _grouped(rows: Tensor, w: int) -> Tensor:
-    """One row of windows (B, h, W, n, heads, C) as (n, B * windows * heads, h, w, C), contiguous."""
+def _group_windows(rows: Tensor, w: int) -> Tensor:
+    """Regroup a row of windows (B, h, W, n, heads, C) as (n, B * windows * heads, h, w, C), contiguous."""
     batch, h, width, n, heads, channels = rows.shape
     windows = rows.view(batch, h, width // w, w, n, heads, channels)
     return windows.permute(4, 0, 2, 5, 1, 3, 6).reshape(n, -1, h, w, channels).contiguous()
 
 
-def _ungrouped(groups: Tensor, like: Tensor) -> Tensor:
-    """The reverse of _grouped, to (B, h, W, n, heads, C) with the sizes of ``like``."""
+def _ungroup_windows(groups: Tensor, like: Tensor) -> Tensor:
+    """Undo _group_windows: back to (B, h, W, n, heads, C) with the sizes of ``like``."""
     batch, _, width, _, heads, channels = like.shape
     n, _, h, w, _ = groups.shape
     windows = groups.view(n, batch, width // w, heads, h, w, channels)
@@ -216,8 +216,8 @@ def _chunks(groups: int, h: int, w: int) -> Iterator[tuple[slice, list[slice]]]:
     return ((slice(start, start + together), lines) for start in range(0, groups, together))
 
 
-def _plus(total: Tensor | None, part: Tensor) -> Tensor:
-    """A sum over chunks, in float32 as soon as there are two."""
+def _add_part(total: Tensor | None, part: Tensor) -> Tensor:
+    """Add up chunks, in float32 as soon as there are two."""
     return part if total is None else total + part.float()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sac_lightning.model.point_selection import PADDING, random_pixels
-from sac_lightning.prompts import Placement, refuse_experts
+from sac_lightning.prompts import Placement, refuse_expert_points
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class ExpertPoints:
 
     def __post_init__(self) -> None:
         """Refuses, by the names of the settings, what cannot be drawn."""
-        refuse_experts(self.positives, self.negatives, self.placement)
+        refuse_expert_points(self.positives, self.negatives, self.placement)
 
 
 def draw_expert_points(
-    instances: NDArray[np.integer], experts: ExpertPoints, generator: np.random.Generator
+    instances: NDArray[np.integer], expert_points: ExpertPoints, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Draws the expert points of a view: the P positive ones first, the N negative ones after them.
 
@@ -45,23 +45,23 @@ def draw_expert_points(
 
     Args:
         instances: (H, W) label map, 0 = background.
-        experts: How many points and where.
+        expert_points: How many points and where.
         generator: Source of randomness.
 
     Returns:
         coords (P + N, 2) xy in pixels, labels (P + N,): 1 or 0, and -1 for padding at (0, 0) where there are
         fewer nuclei, or background pixels, than points.
     """
-    if experts.placement == "centre":
-        positive = _nucleus_centres(instances, experts.positives, generator)
-        negative = random_pixels(instances == 0, experts.negatives, generator)
+    if expert_points.placement == "centre":
+        positive = _nucleus_centres(instances, expert_points.positives, generator)
+        negative = random_pixels(instances == 0, expert_points.negatives, generator)
     else:
         anywhere = np.ones(instances.shape, dtype=bool)
-        drawn = random_pixels(anywhere, experts.positives + experts.negatives, generator)
-        positive, negative = np.split(drawn, [experts.positives])
-    coords = np.zeros((experts.positives + experts.negatives, 2), dtype=np.float32)
+        drawn = random_pixels(anywhere, expert_points.positives + expert_points.negatives, generator)
+        positive, negative = np.split(drawn, [expert_points.positives])
+    coords = np.zeros((expert_points.positives + expert_points.negatives, 2), dtype=np.float32)
     labels = np.full(len(coords), PADDING, dtype=np.int64)
-    for start, points, label in ((0, positive, 1), (experts.positives, negative, 0)):
+    for start, points, label in ((0, positive, 1), (expert_points.positives, negative, 0)):
         coords[start : start + len(points)] = points
         labels[start : start + len(points)] = label
     return coords, labels

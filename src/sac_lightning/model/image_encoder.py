@@ -70,7 +70,7 @@ class Attention(nn.Module):
         _, height, width, dim = tokens.shape
         qkv = self.qkv(tokens)
         if window and (height % window or width % window):
-            qkv = _padded(qkv, self.qkv(tokens.new_zeros(dim)), -height % window, -width % window)
+            qkv = _pad_grid(qkv, self.qkv(tokens.new_zeros(dim)), -height % window, -width % window)
         qkv = qkv.unflatten(-1, (3, self.heads, -1))
         rel_h = relative_positions(self.rel_pos_h, window or height).to(qkv.dtype)
         rel_w = relative_positions(self.rel_pos_w, window or width).to(qkv.dtype)
@@ -78,8 +78,8 @@ class Attention(nn.Module):
         return self.proj(out[:, :height, :width])  # type: ignore[no-any-return]
 
 
-def _padded(qkv: Tensor, of_nothing: Tensor, rows: int, columns: int) -> Tensor:
-    """A grid (B, H, W, 3 dim) with rows and columns more, of what an empty token (3 dim) projects to.
+def _pad_grid(qkv: Tensor, of_nothing: Tensor, rows: int, columns: int) -> Tensor:
+    """Pad a grid (B, H, W, 3 dim) with rows and columns of what an empty token (3 dim) projects to.
 
     segment-anything pads the tokens and projects them then; so the last windows' padding need not be projected.
     """
@@ -102,14 +102,14 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        return both_halves(self.attended, self.through_mlp, tokens, self.window)
+        return run_halves(self.add_attention, self.add_mlp, tokens, self.window)
 
-    def attended(self, tokens: Tensor) -> Tensor:
-        """The first half of the block."""
+    def add_attention(self, tokens: Tensor) -> Tensor:
+        """Apply the first half of the block."""
         return tokens + self.attend(self.norm1(tokens))
 
-    def through_mlp(self, tokens: Tensor) -> Tensor:
-        """The second half of the block."""
+    def add_mlp(self, tokens: Tensor) -> Tensor:
+        """Apply the second half of the block."""
         return tokens + self.mlp(self.norm2(tokens))  # type: ignore[no-any-return]
 
     def attend(self, tokens: Tensor) -> Tensor:
@@ -117,17 +117,17 @@ class Block(nn.Module):
         return self.attn(tokens, self.window)  # type: ignore[no-any-return]
 
 
-def both_halves(
-    attended: Callable[[Tensor], Tensor], through_mlp: Callable[[Tensor], Tensor], tokens: Tensor, window: int
+def run_halves(
+    add_attention: Callable[[Tensor], Tensor], add_mlp: Callable[[Tensor], Tensor], tokens: Tensor, window: int
 ) -> Tensor:
-    """A block's halves one after the other, in strips as far as attention allows (0: it is global)."""
+    """Run a block's halves one after the other, in strips as far as attention allows (0: it is global)."""
     if window:
-        return in_strips(lambda strip: through_mlp(attended(strip)), tokens, window)
-    return in_strips(through_mlp, attended(tokens))
+        return run_in_strips(lambda strip: add_mlp(add_attention(strip)), tokens, window)
+    return run_in_strips(add_mlp, add_attention(tokens))
 
 
-def in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 1) -> Tensor:
-    """A function of tokens, row by row of the grid, on a few rows at a time where the grid is large.
+def run_in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 1) -> Tensor:
+    """Run a function of tokens, row by row of the grid, on a few rows at a time where the grid is large.
 
     What a CPU computes in pieces stays in its cache; in one piece at 1024 px it goes through memory that the
     system has to clear first.

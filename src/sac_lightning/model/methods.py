@@ -58,14 +58,14 @@ def sam(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
 def sam_ft(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
     """SAM-FT: the encoder's neck and the mask decoder train (Table 6's 12,746,129 with the UNet)."""
     model = sam(backbone, prompts, image_size)
-    return _training(model, backbone, [model.image_encoder.neck])
+    return _unfreeze(model, backbone, [model.image_encoder.neck])
 
 
 def msa(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
     """Medical SAM Adapter: two adapters per block and the mask decoder train."""
     model = sam(backbone, prompts, image_size)
     add_adapters(model.image_encoder)
-    return _training(model, backbone, [m for m in model.image_encoder.modules() if isinstance(m, Adapter)])
+    return _unfreeze(model, backbone, [m for m in model.image_encoder.modules() if isinstance(m, Adapter)])
 
 
 def sac(
@@ -92,17 +92,17 @@ def sac(
     """
     model = sam(backbone, prompts, image_size)
     rank = backbone.dim // 4 if rank is None else rank
-    add_lora(model.image_encoder, rank, alpha, dropout, _chosen(blocks, backbone), projections)
+    add_lora(model.image_encoder, rank, alpha, dropout, _choose_blocks(blocks, backbone), projections)
     layers = list(lora_layers(model.image_encoder))
-    model = _training(model, backbone, layers)
+    model = _unfreeze(model, backbone, layers)
     if backbone.weights is not None:
         for layer in layers:
             layer.base.requires_grad_(False)
     return model
 
 
-def _chosen(blocks: Sequence[int] | str | None, backbone: Backbone) -> Sequence[int] | None:
-    """The indices of blocks that go by a name; None for all of them."""
+def _choose_blocks(blocks: Sequence[int] | str | None, backbone: Backbone) -> Sequence[int] | None:
+    """Return the indices of blocks that go by a name; None for all of them."""
     if not isinstance(blocks, str):
         return blocks
     if blocks not in ("all", "global"):
@@ -110,8 +110,8 @@ def _chosen(blocks: Sequence[int] | str | None, backbone: Backbone) -> Sequence[
     return backbone.global_blocks if blocks == "global" else None
 
 
-def _training(model: SAC, backbone: Backbone, parts: Sequence[nn.Module]) -> SAC:
-    """Lets the mask decoder and the given parts train, and the whole encoder where it has no weights."""
+def _unfreeze(model: SAC, backbone: Backbone, parts: Sequence[nn.Module]) -> SAC:
+    """Let the mask decoder and the given parts train, and the whole encoder if it has no weights."""
     for part in parts:
         part.requires_grad_(True)
     model.mask_decoder.requires_grad_(True)

@@ -137,6 +137,6 @@ def random_pixels(mask: NDArray[np.bool_], count: int, generator: np.random.Gene
     return np.stack([columns, rows], axis=1).astype(np.float32)
 
 
-def scaled(point_coords: Tensor, factor: float) -> Tensor:
-    """Points xy of one grid in the pixels of a grid that is ``factor`` times as fine (pixel centres meet)."""
+def scale_points(point_coords: Tensor, factor: float) -> Tensor:
+    """Scale points xy of one grid to a grid that is ``factor`` times as fine (pixel centres meet)."""
     return (point_coords + 0.5) * factor - 0.5

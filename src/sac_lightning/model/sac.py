@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PADDING, PointSelection, scaled
+from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -113,7 +113,7 @@ class SAC(nn.Module):
         Returns:
             image_embeddings (B, 256, h, w) and generator_logits (B, 1, m, m), None without a generator.
         """
-        images = self.normalised(images)
+        images = self.normalise(images)
         image_embeddings = self.image_encoder(images)
         if self.prompt_generator is None:
             return image_embeddings, None
@@ -150,8 +150,8 @@ class SAC(nn.Module):
         )
         return low_res_logits, iou[:, 0]
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images (B, 3, S, S) in 0..255 with SAM's pixel mean and standard deviation taken out."""
+    def normalise(self, images: Tensor) -> Tensor:
+        """Normalise images (B, 3, S, S) in 0..255 by SAM's pixel mean and standard deviation."""
         return (images - self.pixel_mean) / self.pixel_std
 
     def _choose_points(
@@ -166,7 +166,7 @@ class SAC(nn.Module):
             seeds = torch.zeros(batch, dtype=torch.long)
         coords, labels = self.point_selection(generator_logits, seeds)
         padding = (labels == PADDING).unsqueeze(-1)
-        return scaled(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels
+        return scale_points(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels
 
     def encode_prompts(
         self,

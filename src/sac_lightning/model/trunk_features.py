@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from sac_lightning.code_version import what_runs
+from sac_lightning.code_version import strip_docstrings
 from sac_lightning.errors import UserError
 from sac_lightning.model import attention
 from sac_lightning.whole_file import whole_file
@@ -138,7 +138,7 @@ def trunk_hash(encoder: "ImageEncoder", conditions: tuple[str, ...]) -> str:
         digest.update(repr((name, type(module).__qualname__, settings)).encode())
         sources.add(type(module).__module__)
     for source in sorted(source for source in sources if source.startswith(f"{__package__}.")):
-        digest.update(what_runs(inspect.getsource(sys.modules[source])).encode())
+        digest.update(strip_docstrings(inspect.getsource(sys.modules[source])).encode())
     for name, tensor in _trunk_tensors(encoder):
         digest.update(name.encode())
         _update(digest, tensor)

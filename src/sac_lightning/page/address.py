@@ -5,8 +5,8 @@ import socket
 from sac_lightning.errors import UserError
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address.
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Bind a socket to an address.
 
     Raises:
         UserError: The port is taken, or the address is none of this machine.

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sac_lightning.errors import UserError
-from sac_lightning.page.drawing import Shown, with_nuclei, with_points
+from sac_lightning.page.drawing import Shown, draw_all_points, draw_nuclei
 from sac_lightning.page.files import Downloads, write_downloads
 from sac_lightning.page.picture_file import Picture, read_upload, samples
 from sac_lightning.page.segmenter import Question, Segmenter
@@ -50,13 +50,13 @@ class Desk:
 
     def open_sample(self, name: str, question: Question, progress: Progress) -> Visit:
         """Puts a sample on the page, with the settings of a question but not its clicks."""
-        return self._opened(self.samples[name](), question, progress)
+        return self._open_picture(self.samples[name](), question, progress)
 
     def open_upload(self, path: Path, question: Question, progress: Progress) -> Visit:
         """Puts an uploaded file on the page. Raises UserError where it cannot be used."""
-        return self._opened(read_upload(path), question, progress)
+        return self._open_picture(read_upload(path), question, progress)
 
-    def _opened(self, picture: Picture, question: Question, progress: Progress) -> Visit:
+    def _open_picture(self, picture: Picture, question: Question, progress: Progress) -> Visit:
         self.segmenter.encode(picture, progress)
         return Visit(picture, replace(question, clicks=()))
 
@@ -64,7 +64,7 @@ class Desk:
         """Adds a click at a place (x, y) of the shown picture."""
         if not self.segmenter.takes_points:
             return visit
-        click = (*Shown(*visit.picture.rgb.shape[:2]).in_image(x, y), label)
+        click = (*Shown(*visit.picture.rgb.shape[:2]).to_image(x, y), label)
         return replace(visit, question=replace(visit.question, clicks=(*visit.question.clicks, click)))
 
     def undo(self, visit: Visit) -> Visit:
@@ -80,22 +80,22 @@ class Desk:
         question = replace(visit.question, points=points, selection=selection, threshold=threshold)
         return replace(visit, question=question)
 
-    def drawn(self, visit: Visit, style: str, opacity: float) -> NDArray[np.uint8]:
-        """The picture on the page, (h, w, 3); see drawing.with_nuclei."""
+    def draw(self, visit: Visit, style: str, opacity: float) -> NDArray[np.uint8]:
+        """Draw the picture on the page, (h, w, 3); see drawing.draw_nuclei."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
         shown = Shown(*visit.picture.rgb.shape[:2])
-        picture = with_nuclei(self._resized(visit.picture), shown.labels(nuclei.instances), style, opacity)
+        picture = draw_nuclei(self._resize_image(visit.picture), shown.labels(nuclei.instances), style, opacity)
         clicks = np.array(visit.question.clicks, dtype=np.float32).reshape(-1, 3)
         points, labels = nuclei.points, nuclei.labels
-        is_automatic = ~_among(points, clicks[:, :2])
-        return with_points(
+        is_automatic = ~_find_clicked(points, clicks[:, :2])
+        return draw_all_points(
             picture,
-            (shown.on_screen(points[is_automatic]), labels[is_automatic]),
-            (shown.on_screen(clicks[:, :2]), clicks[:, 2].astype(np.int64)),
+            (shown.to_screen(points[is_automatic]), labels[is_automatic]),
+            (shown.to_screen(clicks[:, :2]), clicks[:, 2].astype(np.int64)),
         )
 
-    def _resized(self, picture: Picture) -> NDArray[np.uint8]:
-        """The image at the size of the page; the last one is kept."""
+    def _resize_image(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return the image at the size of the page; the last one is kept."""
         key, image = self._drawn
         if key != picture.key:
             image = Shown(*picture.rgb.shape[:2]).image(picture.rgb)
@@ -131,8 +131,8 @@ class Desk:
             shutil.rmtree(visit.files, ignore_errors=True)
 
 
-def _among(points: NDArray[np.float32], clicks: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) which of the points (N, 2) a visitor has clicked; they come back from the model's pixels, rounded."""
+def _find_clicked(points: NDArray[np.float32], clicks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Find which of the points (N, 2) a visitor has clicked, (N,); the model's pixels round them."""
     if len(clicks) == 0:
         return np.zeros(len(points), dtype=bool)
     distance = np.abs(points[:, None] - clicks[None]).max(axis=2)
@@ -145,7 +145,7 @@ def _round_step(width: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))
 
 
-def refused(error: UserError) -> str:
-    """What is told to a visitor: a whole sentence."""
+def format_refusal(error: UserError) -> str:
+    """Format what is told to a visitor: a whole sentence."""
     sentence = str(error)
     return sentence[0].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")

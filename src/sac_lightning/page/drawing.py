@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from skimage.segmentation import find_boundaries
 
-from sac_lightning.picture import draw_points, overlaid
+from sac_lightning.picture import draw_points, overlay_mask
 
 SHOWN_SIDE = 1024
 """Of the shown picture in pixels, about: smaller images are enlarged, as browsers do not, larger ones reduced."""
@@ -47,8 +47,8 @@ class Shown:
         """Width and height of the shown picture."""
         return max(1, round(self.width * self.factor)), max(1, round(self.height * self.factor))
 
-    def in_image(self, x: float, y: float) -> tuple[float, float]:
-        """A place of the shown picture in pixels of the image, never outside of it."""
+    def to_image(self, x: float, y: float) -> tuple[float, float]:
+        """Convert a place of the shown picture to pixels of the image, never outside of it."""
         places = (((place + 0.5) / self.factor - 0.5) for place in (x, y))
         across, down = (
             min(max(place, 0.0), length - 1.0)
@@ -56,8 +56,8 @@ class Shown:
         )
         return across, down
 
-    def on_screen(self, points: ArrayLike) -> NDArray[np.float32]:
-        """Points (N, 2) xy of the image in pixels of the shown picture."""
+    def to_screen(self, points: ArrayLike) -> NDArray[np.float32]:
+        """Convert points (N, 2) xy of the image to pixels of the shown picture."""
         coords = np.asarray(points, dtype=np.float32).reshape(-1, 2)
         return np.asarray((coords + 0.5) * self.factor - 0.5, dtype=np.float32)
 
@@ -74,10 +74,10 @@ class Shown:
         return labels[np.ix_(rows, columns)]
 
 
-def with_nuclei(
+def draw_nuclei(
     rgb: NDArray[np.uint8], labels: NDArray[np.int32], style: str, opacity: float
 ) -> NDArray[np.uint8]:
-    """An image (H, W, 3) with nuclei over it.
+    """Draw nuclei over an image (H, W, 3).
 
     Args:
         rgb: Is left as it is.
@@ -88,7 +88,7 @@ def with_nuclei(
     if style == NOTHING:
         return rgb.copy()
     if style == MASK:
-        return overlaid(rgb, labels, opacity)
+        return overlay_mask(rgb, labels, opacity)
     colours = np.array(PALETTE, dtype=np.uint8)[labels % len(PALETTE)]
     inside = labels > 0
     picture = rgb.copy()
@@ -98,12 +98,12 @@ def with_nuclei(
     return picture
 
 
-def with_points(
+def draw_all_points(
     picture: NDArray[np.uint8],
     automatic: tuple[NDArray[np.float32], NDArray[np.int64]],
     clicks: tuple[NDArray[np.float32], NDArray[np.int64]],
 ) -> NDArray[np.uint8]:
-    """Draws points (N, 2) xy with labels (N,) into a shown picture, and gives it back.
+    """Draw points (N, 2) xy with labels (N,) into a shown picture, and return it.
 
     Clicks are larger, with a plus or a minus: not everyone can tell the colours apart.
     """

@@ -52,14 +52,14 @@ class Guard:
             await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
             return
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, send_with_headers)
 
     def _is_refused(self, path: str) -> bool:
         path = unquote(path).lower()

@@ -8,7 +8,7 @@ import gradio as gr
 
 from sac_lightning.errors import UserError
 from sac_lightning.page import words
-from sac_lightning.page.desk import Desk, Visit, refused
+from sac_lightning.page.desk import Desk, Visit, format_refusal
 from sac_lightning.page.parts import Parts, make_parts
 from sac_lightning.page.segmenter import Question, Segmenter
 from sac_lightning.prompts import Selection
@@ -58,15 +58,15 @@ class _Wires:
         """Says what answers to what."""
         parts, settings, look = self.parts, self.settings, self.look
         sample = [parts.sample, *settings, *look]
-        self._answers(page.load, self.open_sample, sample)
-        self._answers(parts.sample.input, self.open_sample, sample)
-        self._answers(parts.upload.upload, self.open_upload, [parts.upload, self.visit, *settings, *look])
-        self._answers(parts.image.select, self.click, [self.visit, parts.sign, *look], quick=True)
-        self._answers(parts.undo.click, self.undo, [self.visit, *look], quick=True)
-        self._answers(parts.clear.click, self.clear, [self.visit, *look], quick=True)
+        self._bind(page.load, self.open_sample, sample)
+        self._bind(parts.sample.input, self.open_sample, sample)
+        self._bind(parts.upload.upload, self.open_upload, [parts.upload, self.visit, *settings, *look])
+        self._bind(parts.image.select, self.click, [self.visit, parts.sign, *look], quick=True)
+        self._bind(parts.undo.click, self.undo, [self.visit, *look], quick=True)
+        self._bind(parts.clear.click, self.clear, [self.visit, *look], quick=True)
         for event in (parts.points.input, parts.selection.input, parts.threshold.input):  # by keys and mouse alike
-            self._answers(event, self.set_points, [self.visit, *settings, *look], mode="always_last")
-        parts.prepare.click(self.prepare, self.visit, [self.visit, *parts.downloads], **_in_turn())
+            self._bind(event, self.set_points, [self.visit, *settings, *look], mode="always_last")
+        parts.prepare.click(self.prepare, self.visit, [self.visit, *parts.downloads], **_queue_settings())
         for event in (parts.style.input, parts.opacity.input):
             event(
                 self.draw,
@@ -74,10 +74,10 @@ class _Wires:
                 parts.image,
                 show_progress="hidden",
                 trigger_mode="always_last",
-                **_in_turn(),
+                **_queue_settings(),
             )
 
-    def _answers(
+    def _bind(
         self,
         event: Any,
         method: Callable[..., Any],
@@ -85,7 +85,7 @@ class _Wires:
         quick: bool = False,
         mode: str = "multiple",
     ) -> None:
-        """Lets a method answer to an event.
+        """Let a method answer to an event.
 
         Quickly: without a curtain before the picture. Mode multiple: one after the other; always_last: of those
         that come while one is answered, the last alone.
@@ -97,7 +97,7 @@ class _Wires:
             show_progress="hidden" if quick else "full",
             show_progress_on=None if quick else self.parts.image,
             trigger_mode=mode,
-            **_in_turn(),
+            **_queue_settings(),
         )
 
     def open_sample(
@@ -112,7 +112,7 @@ class _Wires:
     ) -> list[Any]:
         """Shows a sample image."""
         question = Question((), int(points), selection, threshold)
-        return self._seen(self.desk.open_sample(name, question, _told(progress)), style, opacity)
+        return self._show_visit(self.desk.open_sample(name, question, _report_progress(progress)), style, opacity)
 
     def open_upload(
         self,
@@ -128,57 +128,59 @@ class _Wires:
         """Shows an uploaded image; one that is refused leaves the page as it was."""
         question = Question((), int(points), selection, threshold)
         try:
-            opened = self.desk.open_upload(Path(path), question, _told(progress))
+            opened = self.desk.open_upload(Path(path), question, _report_progress(progress))
         except UserError as error:
-            raise gr.Error(refused(error), title="This image cannot be used", print_exception=False) from error
+            raise gr.Error(
+                format_refusal(error), title="This image cannot be used", print_exception=False
+            ) from error
         finally:
             Path(path).unlink(missing_ok=True)
         self.desk.leave(visit)
-        return self._seen(opened, style, opacity)
+        return self._show_visit(opened, style, opacity)
 
     def click(self, visit: Visit, sign: int, style: str, opacity: float, event: gr.SelectData) -> list[Any]:
         """Adds a click."""
         x, y = event.index
-        return self._seen(self.desk.click(visit, x, y, sign), style, opacity)
+        return self._show_visit(self.desk.click(visit, x, y, sign), style, opacity)
 
     def undo(self, visit: Visit, style: str, opacity: float) -> list[Any]:
         """Takes the last click back."""
-        return self._seen(self.desk.undo(visit), style, opacity)
+        return self._show_visit(self.desk.undo(visit), style, opacity)
 
     def clear(self, visit: Visit, style: str, opacity: float) -> list[Any]:
         """Takes all clicks back."""
-        return self._seen(self.desk.clear(visit), style, opacity)
+        return self._show_visit(self.desk.clear(visit), style, opacity)
 
     def set_points(
         self, visit: Visit, points: int, selection: Selection, threshold: float, style: str, opacity: float
     ) -> list[Any]:
         """Chooses automatic points anew."""
-        return self._seen(self.desk.set_points(visit, int(points), selection, threshold), style, opacity)
+        return self._show_visit(self.desk.set_points(visit, int(points), selection, threshold), style, opacity)
 
     def draw(self, visit: Visit, style: str, opacity: float) -> Any:
         """Draws the same anew."""
-        return self.desk.drawn(visit, style, opacity)
+        return self.desk.draw(visit, style, opacity)
 
     def prepare(self, visit: Visit) -> list[Any]:
         """Makes the files."""
         visit, files = self.desk.downloads(visit)
         return [visit, *(gr.DownloadButton(value=str(path), interactive=True) for path in files)]
 
-    def _seen(self, visit: Visit, style: str, opacity: float) -> list[Any]:
-        """The visit, and what is seen of it at once; the files of before are taken away."""
+    def _show_visit(self, visit: Visit, style: str, opacity: float) -> list[Any]:
+        """Return the visit, and what is seen of it at once; the files of before are taken away."""
         desk = self.desk
         buttons = [gr.DownloadButton(value=None, interactive=False) for _ in self.parts.downloads]
-        picture = desk.drawn(visit, style, opacity)
+        picture = desk.draw(visit, style, opacity)
         areas, step, title = desk.histogram(visit)
         histogram = gr.BarPlot(value=areas, x_bin=step, x_title=title)
-        return [visit, picture, desk.summary(visit), histogram, words.clicks_told(visit.question), *buttons]
+        return [visit, picture, desk.summary(visit), histogram, words.count_clicks(visit.question), *buttons]
 
 
-def _in_turn() -> dict[str, Any]:
-    """One visitor after the other, and nothing for programs to call."""
+def _queue_settings() -> dict[str, Any]:
+    """Return the settings by which one visitor waits for the other, and programs have nothing to call."""
     return {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 
 
-def _told(progress: gr.Progress) -> Callable[[int, int], object]:
-    """Tells a visitor how far the encoder is."""
+def _report_progress(progress: gr.Progress) -> Callable[[int, int], object]:
+    """Return a function that tells a visitor how far the encoder is."""
     return lambda done, total: progress((done, total), desc="Looking at the image", unit="parts")

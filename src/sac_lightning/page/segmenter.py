@@ -79,24 +79,24 @@ class Segmenter:
             picture: The image.
             progress: Is told how many windows have been encoded, of how many.
         """
-        self._encoded(picture, progress)
+        self._encode_picture(picture, progress)
 
     def answer(self, picture: Picture, question: Question) -> Nuclei:
         """The nuclei of a picture."""
         with self._lock:
             key = (picture.key, question)
             if key not in self._answers:
-                self._answers[key] = self._asked(picture, question)
+                self._answers[key] = self._segment_picture(picture, question)
                 while len(self._answers) > MOST_ANSWERS:
                     self._answers.popitem(last=False)
             self._answers.move_to_end(key)
             return self._answers[key]
 
-    def _asked(self, picture: Picture, question: Question) -> Nuclei:
+    def _segment_picture(self, picture: Picture, question: Question) -> Nuclei:
         if self.lacks_points(question):
-            return _nothing(*picture.rgb.shape[:2])
+            return _empty_nuclei(*picture.rgb.shape[:2])
         clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
-        image = self._encoded(picture)
+        image = self._encode_picture(picture)
         ask = image.segment_each if self._needs_point else image.segment
         return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
 
@@ -114,7 +114,7 @@ class Segmenter:
             trained.keep_raw_centroid,
         )
 
-    def _encoded(
+    def _encode_picture(
         self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None
     ) -> EncodedImage:
         with self._lock:
@@ -126,7 +126,7 @@ class Segmenter:
             return self._images[picture.key]
 
 
-def _nothing(height: int, width: int) -> Nuclei:
+def _empty_nuclei(height: int, width: int) -> Nuclei:
     probability = np.zeros((height, width), dtype=np.float32)
     points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
     return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from omegaconf import DictConfig
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from sac_lightning.page.address import bound_socket
+from sac_lightning.page.address import bind_socket
 from sac_lightning.page.guard import Guard
 from sac_lightning.page.layout import CSS, make_page, theme
 from sac_lightning.page.picture_file import MAX_BYTES
@@ -29,7 +29,7 @@ SHIPPED = Path(__file__).parents[1] / "pretrained" / "demo.ckpt"
 def serve(cfg: DictConfig) -> None:
     """Serves the page until it is interrupted."""
     predictor = load(cfg.checkpoint or SHIPPED, weights=cfg.weights, device=cfg.device)
-    bound = bound_socket(str(cfg.host), cfg.port)
+    bound = bind_socket(str(cfg.host), cfg.port)
     with own_folder() as folder:
         app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint is not None)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))

@@ -41,8 +41,8 @@ SELECTION = "In the middle of each region (O), the largest first; or anywhere (R
 THRESHOLD = "The program sets a point only where it is at least so sure. Higher: fewer, safer places."
 
 
-def about(segmenter: Segmenter, is_own: bool) -> str:
-    """What there is to know about the model, in Markdown."""
+def describe_model(segmenter: Segmenter, is_own: bool) -> str:
+    """Describe what there is to know about the model, in Markdown."""
     if not segmenter.takes_points:
         return NO_CLICKS
     if not segmenter.has_generator:
@@ -71,7 +71,7 @@ def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.bincount(labels.ravel())[1:].astype(np.int64)
 
 
-def clicks_told(question: Question) -> str:
-    """How many clicks there are."""
+def count_clicks(question: Question) -> str:
+    """Say how many clicks there are."""
     count = len(question.clicks)
     return f"{count} click{'s' * (count != 1)} so far." if count else "No clicks yet."

@@ -67,11 +67,11 @@ that the model itself rates best. "Best" is the best of the three masks, "single
 The scenes are held out (of another range of numbers than any scene of the training), with up to four objects of at
 least {scenes["smallest"]} pixels each, drawn in proportion to the square root of their area. "Union" is the IoU of
 the union of kinds that 4 to 32 pairs of points stand for.
-{_before(base_card)}"""
+{_demote_headings(base_card)}"""
 
 
-def _before(base_card: str | None) -> str:
-    """The earlier card, a level of headings deeper."""
+def _demote_headings(base_card: str | None) -> str:
+    """Return the earlier card, a level of headings deeper."""
     if base_card is None:
         return ""
     deeper = re.sub("^#", "##", base_card, flags=re.MULTILINE)

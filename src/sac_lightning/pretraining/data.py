@@ -102,10 +102,10 @@ def scene_loader(scenes: Scenes, batch_size: int, workers: int) -> DataLoader[Ex
         sampler=EpochSampler(len(scenes), shuffle=False, seed=0),
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=_limit_threads,
     )
 
 
-def _single_threaded(worker: int) -> None:
-    """OpenCV's threads would take the training's cores; 1 instead of 0 would wait for those that a fork leaves."""
+def _limit_threads(worker: int) -> None:
+    """Set OpenCV to one thread: more would take the training's cores, and 0 waits for those that a fork leaves."""
     cv2.setNumThreads(0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.inference import cut
+from sac_lightning.inference import cut_window
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.example import Example
 from sac_lightning.pretraining.interaction import CLICKS, decode, interact
@@ -49,7 +49,7 @@ class ClickedImage:
 def embed(sam: SAC, images: Tensor) -> Tensor:
     """The image embeddings (B, 256, h, w) of images (B, 3, S, S) in 0..255."""
     with torch.inference_mode():
-        return sam.image_encoder(sam.normalised(images))  # type: ignore[no-any-return]
+        return sam.image_encoder(sam.normalise(images))  # type: ignore[no-any-return]
 
 
 def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[ClickedImage, float]]:
@@ -93,9 +93,11 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     answer, clicks, best, single = np.zeros((height, width), bool), [], [], []
     for window, numbers in by_window.items():
         pixels = F.interpolate(
-            cut(image.image, window)[None], size, mode="bilinear", antialias=True, align_corners=False
+            cut_window(image.image, window)[None], size, mode="bilinear", antialias=True, align_corners=False
         )
-        labels = F.interpolate(cut(image.instances[None], window)[None].float(), size, mode="nearest-exact")[0, 0]
+        labels = F.interpolate(
+            cut_window(image.instances[None], window)[None].float(), size, mode="nearest-exact"
+        )[0, 0]
         embedding = embed(sam, pixels)
         for chunk in torch.split(torch.tensor(numbers), AT_ONCE):
             truths = labels == chunk[:, None, None]
@@ -130,7 +132,7 @@ def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[in
 def _add(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
     """Joins a mask (S, S) of a window to that of the image."""
     resized = F.interpolate(mask[None, None].float(), (window.height, window.width), mode="nearest-exact")[0, 0]
-    in_image, in_window = window.inside(*answer.shape)
+    in_image, in_window = window.clip(*answer.shape)
     answer[in_image] |= resized[in_window].numpy() > 0
 
 

@@ -77,7 +77,7 @@ def make_example(rng: np.random.Generator, scene: Scene, questions: int, smalles
         y, x = np.divmod(pixels, side)
         chosen = rng.integers(len(pixels))
         clicks[i] = x[chosen], y[chosen]
-        boxes[i] = _jittered(rng, np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]), side)
+        boxes[i] = _jitter_box(rng, np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]), side)
     union, coords, labels = _union(rng, scene)
     return {
         "image": torch.from_numpy(scene.image).permute(2, 0, 1),
@@ -92,7 +92,7 @@ def make_example(rng: np.random.Generator, scene: Scene, questions: int, smalles
     }
 
 
-def _jittered(rng: np.random.Generator, box: NDArray[np.int64], side: int) -> NDArray[np.float64]:
+def _jitter_box(rng: np.random.Generator, box: NDArray[np.int64], side: int) -> NDArray[np.float64]:
     size = np.tile(box[2:] - box[:2], 2)
     noise = np.clip(rng.normal(0, BOX_JITTER * size), -BOX_JITTER_LIMIT, BOX_JITTER_LIMIT)
     return np.clip(box + noise, 0, side)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from sac_lightning.checkpoint import read_without_running
 from sac_lightning.history import History
-from sac_lightning.precision import chosen
+from sac_lightning.precision import resolve_precision
 from sac_lightning.wandb_view import make_loggers
 from sac_lightning.whole_checkpoints import WholeCheckpoints
 
@@ -42,7 +42,7 @@ def fit(
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(
         cfg.trainer,
-        precision=chosen(cfg.trainer.precision, cfg.trainer.accelerator),
+        precision=resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         callbacks=[last, history],
         logger=make_loggers(cfg.logger, config),
         plugins=[WholeCheckpoints()],

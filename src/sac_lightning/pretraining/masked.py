@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sac_lightning.baselines.diffusion_unet import DiffusionUNet
-from sac_lightning.baselines.mdm import STEPS, generators, with_hidden_patches
+from sac_lightning.baselines.mdm import STEPS, generators, hide_patches
 from sac_lightning.data.sample import TrainingBatch
 
 SSIM_WINDOW = 5
@@ -41,7 +41,7 @@ class MaskedPretraining(LightningModule):
         images = batch["images"] / 127.5 - 1
         sources = generators(batch["seeds"] + (self.current_epoch << 31))
         steps = torch.cat([torch.randint(STEPS, (1,), generator=source) for source in sources]).to(images.device)
-        restored = self.unet(with_hidden_patches(images, steps, sources), steps)
+        restored = self.unet(hide_patches(images, steps, sources), steps)
         loss = dissimilarity(images, restored)
         self.log("train/dissimilarity", loss.detach(), on_step=False, on_epoch=True, batch_size=len(images))
         self.log("loss", loss.detach(), prog_bar=True, logger=False)

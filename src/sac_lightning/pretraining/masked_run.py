@@ -9,13 +9,13 @@ from rich.console import Console
 
 from sac_lightning.baselines.diffusion_unet import LOWEST_STRIDE, DiffusionUNet
 from sac_lightning.build import build_model
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.errors import UserError
 from sac_lightning.history import History
 from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked import MaskedPretraining
 from sac_lightning.pretraining.pictures import write_training_curve
-from sac_lightning.results import environment, parameter_counts, provenance, write_record
+from sac_lightning.results import environment, parameter_counts, record_provenance, write_record
 from sac_lightning.training import make_data
 from sac_lightning.weights import sha256_of, write_weights
 
@@ -28,7 +28,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
     Raises:
         UserError: The windows do not suit the network, or see NucleiDataModule.
     """
-    config, output_dir = plain(cfg), Path(cfg.output_dir)
+    config, output_dir = resolve_config(cfg), Path(cfg.output_dir)
     side = cfg.view.image_size or cfg.view.crop
     if side is None or side % LOWEST_STRIDE:
         raise UserError(
@@ -62,7 +62,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
         "steps": trainer.global_step,
         "history": history.rows,
         **environment(trainer.strategy.root_device),
-        **provenance(config),
+        **record_provenance(config),
     }
     write_record(written["record"], record)
     if history.rows:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sac_lightning.picture import draw_points, overlaid
+from sac_lightning.picture import draw_points, overlay_mask
 from sac_lightning.pretraining.evaluation import ClickedImage
 from sac_lightning.whole_file import whole_file
 
@@ -61,10 +61,10 @@ def write_clicks(path: Path, images: Sequence[ClickedImage]) -> None:
     """
     figure = Figure(figsize=(9, 3.2 * len(images)), layout="constrained")
     for row, image in zip(figure.subplots(len(images), 3, squeeze=False), images, strict=True):
-        answer = overlaid(image.image, image.answer)
+        answer = overlay_mask(image.image, image.answer)
         draw_points(answer, image.clicks.tolist(), [1] * len(image.clicks))
         titles = (image.name[:32], "clicked on", f"best of three masks, mean IoU {image.best[:, 0].mean():.2f}")
-        panels = (image.image, overlaid(image.image, image.truth), answer)
+        panels = (image.image, overlay_mask(image.image, image.truth), answer)
         for axis, title, panel in zip(row, titles, panels, strict=True):
             axis.imshow(panel)
             axis.set_title(title, fontsize=8, parse_math=False)

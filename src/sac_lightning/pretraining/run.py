@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from sac_lightning.build import initialise_positions, load_base, load_official_state
-from sac_lightning.configuration import plain
+from sac_lightning.configuration import resolve_config
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.history import History
 from sac_lightning.model.image_encoder import Backbone
@@ -33,7 +33,7 @@ from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
-from sac_lightning.results import environment, parameter_counts, provenance, write_record
+from sac_lightning.results import environment, parameter_counts, record_provenance, write_record
 from sac_lightning.training import make_data
 from sac_lightning.weights import locate, read_weights, sha256_of, write_weights
 from sac_lightning.whole_file import whole_file
@@ -51,7 +51,7 @@ def pretrain(cfg: DictConfig) -> None:
 
 def pretrain_sam(cfg: DictConfig) -> None:
     """Trains, writes the weights, tests what has been written, and describes it."""
-    config = plain(cfg)
+    config = resolve_config(cfg)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
     nuclei = nuclei_to_click_on(config)
@@ -71,9 +71,9 @@ def pretrain_sam(cfg: DictConfig) -> None:
     metrics, pictures = {}, {}
     with trainer.precision_plugin.forward_context():
         for name, tested in (("", model), ("_untrained", untrained)):
-            metrics[f"scenes{name}"], pictures[f"scenes{name}"] = tested_on_scenes(cfg, tested)
+            metrics[f"scenes{name}"], pictures[f"scenes{name}"] = evaluate_on_scenes(cfg, tested)
             if nuclei is not None:
-                on_nuclei, clicked = f"{cfg.data.name}{name}", tested_on_nuclei(tested, nuclei)
+                on_nuclei, clicked = f"{cfg.data.name}{name}", evaluate_on_nuclei(tested, nuclei)
                 metrics[on_nuclei], pictures[on_nuclei] = click_metrics(clicked), clicked
     record = {
         "weights": {
@@ -87,7 +87,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
         "epochs": len(history.rows),
         "history": history.rows,
         **environment(torch.device("cpu")),
-        **provenance(config),
+        **record_provenance(config),
     }
     written = {"weights": weights} | write_report(output_dir, record, pictures)
     print_summary(metrics, written)
@@ -124,8 +124,8 @@ def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: His
     return fit(cfg, config, task, SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes), history)
 
 
-def tested_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
-    """Mean IoU on held-out scenes, and some of them to be shown."""
+def evaluate_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
+    """Return the mean IoU on held-out scenes, and some of them to be shown."""
     assert isinstance(model, SAC)
     scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
     batches = scene_loader(scenes, cfg.scenes.batch_size, workers=0)
@@ -133,8 +133,8 @@ def tested_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float
     return metrics, clicked[:PICTURED]
 
 
-def tested_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[ClickedImage]:
-    """The test images of a data set, each nucleus clicked on."""
+def evaluate_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[ClickedImage]:
+    """Click on each nucleus of the test images of a data set."""
     assert isinstance(model, SAC)
     images = data.test_dataloader()
     return [click_on_nuclei(model, i, data.view) for i in tqdm(images, desc="nuclei", leave=False, disable=None)]

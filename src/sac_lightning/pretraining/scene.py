@@ -56,8 +56,8 @@ def draw_scene(rng: np.random.Generator, side: int) -> Scene:
     covered = rng.random() < 0.5
     radii = _radii_of_all_sizes(rng, side) if covered else _radii_of_one_size(rng, side)
     kinds = int(rng.integers(2, 6) if covered else rng.integers(1, 4))
-    layout = _placed(rng, side, radii, kinds, crowded=covered)
-    image = _photographed(rng, _painted(rng, layout, kinds))
+    layout = _place_shapes(rng, side, radii, kinds, crowded=covered)
+    image = _simulate_camera(rng, _paint_shapes(rng, layout, kinds))
     objects = label(layout.shapes, background=0, connectivity=1).astype(np.int32)
     return Scene(image, objects, layout.kind_of[layout.shapes].astype(np.uint8))
 
@@ -78,13 +78,15 @@ def _radii_of_one_size(rng: np.random.Generator, side: int) -> NDArray[np.float3
     return radii.astype(np.float32)
 
 
-def _placed(rng: np.random.Generator, side: int, radii: NDArray[np.float32], kinds: int, crowded: bool) -> Layout:
-    """Shapes one over the other; where it is not crowded, most keep off the middle of the others."""
+def _place_shapes(
+    rng: np.random.Generator, side: int, radii: NDArray[np.float32], kinds: int, crowded: bool
+) -> Layout:
+    """Place shapes one over the other; where it is not crowded, most keep off the middle of the others."""
     number = len(radii)
     shapes = np.zeros((side, side), np.int32)
     centres = rng.uniform(0, side, (number + 1, 2)).astype(np.float32)
     kind_of = np.concatenate([[0], rng.integers(1, kinds + 1, number)])
-    outlines: list[Outline] = [Outline.drawn(rng) for _ in range(kinds + 1)]
+    outlines: list[Outline] = [Outline.draw(rng) for _ in range(kinds + 1)]
     free = rng.random(number) < (1 if crowded else 0.15)
     for i, radius in enumerate(radii, start=1):
         x, y = centres[i].astype(int)
@@ -96,8 +98,8 @@ def _placed(rng: np.random.Generator, side: int, radii: NDArray[np.float32], kin
     return Layout(shapes, kind_of, centres, np.concatenate([[side / 2], radii]).astype(np.float32))
 
 
-def _painted(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArray[np.float32]:
-    """Textures, colours and shading: (S, S, 3), about 0..255.
+def _paint_shapes(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArray[np.float32]:
+    """Paint textures, colours and shading: (S, S, 3), about 0..255.
 
     Every shape takes its own place of its kind's texture, and a light of its own, so that two of a kind that
     touch can be told apart.
@@ -108,7 +110,9 @@ def _painted(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArray[np
     shapes = layout.shapes
     y, x = np.mgrid[:side, :side]
     shift = rng.integers(0, TILE, (2, number))
-    tone = textures[layout.kind_of[shapes], _mirrored(y + shift[0][shapes]), _mirrored(x + shift[1][shapes])]
+    tone = textures[
+        layout.kind_of[shapes], _mirror_indices(y + shift[0][shapes]), _mirror_indices(x + shift[1][shapes])
+    ]
     light, shade = _colours(rng, kinds)
     own = rng.normal(0, rng.uniform(2, 20), (number, 1)) + rng.normal(0, rng.uniform(0, 6), (number, 3))
     low = (light[layout.kind_of] + own).astype(np.float32)
@@ -118,8 +122,8 @@ def _painted(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArray[np
     return image.astype(np.float32)
 
 
-def _mirrored(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places on a tile that goes on in its mirror image, without a seam."""
+def _mirror_indices(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return places on a tile that goes on in its mirror image, without a seam."""
     index = index % (2 * TILE)
     return np.minimum(index, 2 * TILE - 1 - index)
 
@@ -159,8 +163,8 @@ def _relief(rng: np.random.Generator, layout: Layout) -> NDArray[np.float32]:
     return relief  # type: ignore[no-any-return]
 
 
-def _photographed(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Light, colour cast, blur, contrast and noise of a camera: (S, S, 3) uint8."""
+def _simulate_camera(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Add light, colour cast, blur, contrast and noise of a camera: (S, S, 3) uint8."""
     side = image.shape[0]
     if rng.random() < 0.35:
         image = image.mean(2, keepdims=True) * rng.uniform(0.7, 1.2, 3).astype(np.float32)

@@ -24,8 +24,8 @@ class Outline:
     aspect: float
 
     @staticmethod
-    def drawn(rng: np.random.Generator) -> "Outline":
-        """A random one: two in three are smooth."""
+    def draw(rng: np.random.Generator) -> "Outline":
+        """Draw a random outline: two in three are smooth."""
         return Outline(
             corners=0 if rng.random() < 2 / 3 else int(rng.integers(3, 8)),
             roughness=float(rng.uniform(0, 0.35)),

@@ -64,11 +64,11 @@ class PretrainingTask(LightningModule):
     def training_step(self, batch: Example) -> Tensor:
         """The sum of the losses of a batch of scenes."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        images = self.sam.normalised(batch["image"])
+        images = self.sam.normalise(batch["image"])
         embeddings = self.sam.image_encoder(images)
-        losses = self._of_the_embedding(embeddings, images, batch)
-        losses |= self._of_objects(embeddings, batch, generator)
-        losses["union"] = self._of_a_union(embeddings, batch)
+        losses = self._embedding_losses(embeddings, images, batch)
+        losses |= self._object_losses(embeddings, batch, generator)
+        losses["union"] = self._union_loss(embeddings, batch)
         total = torch.stack(list(losses.values())).sum()
         logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
@@ -81,8 +81,8 @@ class PretrainingTask(LightningModule):
         progress = self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
         return min(max((progress - self.begin) / (self.end - self.begin), 0.0), 1.0)
 
-    def _of_the_embedding(self, embeddings: Tensor, images: Tensor, batch: Example) -> dict[str, Tensor]:
-        """Similarity of the pixels of an object and of a kind, and the reconstruction of the image."""
+    def _embedding_losses(self, embeddings: Tensor, images: Tensor, batch: Example) -> dict[str, Tensor]:
+        """Return the losses of pixel similarity, of an object and of a kind, and of the image's reconstruction."""
         side = images.shape[-1]
         objects = self.similarity_of_objects(embeddings, batch["clicks"], side)
         stride = side // objects.shape[-1]
@@ -99,8 +99,8 @@ class PretrainingTask(LightningModule):
             "reconstruction": 0.5 * self.reconstruction(embeddings, images),
         }
 
-    def _of_objects(self, embeddings: Tensor, batch: Example, generator: torch.Generator) -> dict[str, Tensor]:
-        """A first question about each object, by click or box, and a second one after corrections."""
+    def _object_losses(self, embeddings: Tensor, batch: Example, generator: torch.Generator) -> dict[str, Tensor]:
+        """Ask about each object by click or box, and a second time after corrections."""
         side, grid = batch["image"].shape[-1], 4 * embeddings.shape[-1]
         asked = batch["asked"][:, : self.objects, None, None]
         target = coverage(batch["objects"][:, None] == asked, grid).flatten(0, 1)[:, None]
@@ -113,7 +113,7 @@ class PretrainingTask(LightningModule):
             logits, estimate = decode(self.sam, repeated, boxes=boxes)
         else:
             logits, estimate = decode(self.sam, repeated, coords, labels)
-        first = self._of_answers(logits, estimate, target)
+        first = self._answer_loss(logits, estimate, target)
 
         rated_best = estimate[:, 1:].argmax(1) + 1
         answer = logits.detach()[torch.arange(len(logits)), rated_best][:, None]
@@ -123,17 +123,17 @@ class PretrainingTask(LightningModule):
             more_coords, more_labels = torch.cat([coords, more_coords], 1), torch.cat([labels, more_labels], 1)
         shown = answer if torch.rand((), generator=generator) < 0.5 else None
         logits, estimate = decode(self.sam, repeated, more_coords, more_labels, boxes, shown)
-        second = self._of_answers(logits, estimate, target)
+        second = self._answer_loss(logits, estimate, target)
         return {"first_answer": first, "corrected_answer": second}
 
-    def _of_answers(self, logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
-        """The single mask's loss, the lowest of the three's, and the error of the estimated IoU."""
+    def _answer_loss(self, logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
+        """Return the single mask's loss, the lowest of the three's, and the error of the estimated IoU."""
         each = mask_loss(logits, target, self.focus)  # (N, 4)
         error = (estimate - iou(logits.detach(), target)) ** 2
         return (each[:, 0] + each[:, 1:].amin(1)).mean() + error.mean()
 
-    def _of_a_union(self, embeddings: Tensor, batch: Example) -> Tensor:
-        """Many points, one answer, of the single mask: all objects of the kinds that the points stand for."""
+    def _union_loss(self, embeddings: Tensor, batch: Example) -> Tensor:
+        """Ask by many points for all objects of the kinds that they stand for: the loss of the single mask."""
         target = coverage(batch["union"], 4 * embeddings.shape[-1])[:, None]
         logits, estimate = decode(self.sam, embeddings, batch["union_coords"], batch["union_labels"])
         error = (estimate[:, :1] - iou(logits[:, :1].detach(), target)) ** 2
@@ -141,7 +141,7 @@ class PretrainingTask(LightningModule):
 
     def validation_step(self, batch: Example) -> None:
         """Clicks on the objects of held-out scenes, and asks for their unions."""
-        images = self.sam.normalised(batch["image"])
+        images = self.sam.normalise(batch["image"])
         embeddings = self.sam.image_encoder(images)
         truths = batch["objects"][:, None] == batch["asked"][..., None, None]
         repeated = embeddings.repeat_interleave(truths.shape[1], dim=0)

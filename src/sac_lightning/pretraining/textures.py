@@ -24,14 +24,14 @@ def texture_bank() -> NDArray[np.uint8]:
     Families in equal numbers: noise of many scales, gratings, spots, nearly flat tones, photographs.
     """
     rng = np.random.default_rng(_BANK_SEED)
-    photographs = [_grey(name) for name in _PHOTOGRAPHS]
+    photographs = [_load_grey(name) for name in _PHOTOGRAPHS]
     tiles = []
     for _ in range(PER_FAMILY):
-        tiles += [_noise(rng), _grating(rng), _spots(rng), _flat(rng), _photograph(rng, photographs)]
-    return np.stack([_normalised(tile) for tile in tiles])
+        tiles += [_noise(rng), _grating(rng), _spots(rng), _flat_tone(rng), _photograph(rng, photographs)]
+    return np.stack([_normalise_tile(tile) for tile in tiles])
 
 
-def _grey(name: str) -> NDArray[np.uint8]:
+def _load_grey(name: str) -> NDArray[np.uint8]:
     picture = np.asarray(getattr(data, name)())
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture  # type: ignore[return-value]
 
@@ -67,8 +67,8 @@ def _spots(rng: np.random.Generator) -> NDArray[np.float32]:
     return cv2.GaussianBlur(grains, (0, 0), rng.uniform(0.5, 2.0))  # type: ignore[return-value]
 
 
-def _flat(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A tone that drifts slowly."""
+def _flat_tone(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a tone that drifts slowly."""
     return smooth_noise(rng, TILE, int(rng.integers(2, 5)))
 
 
@@ -81,6 +81,6 @@ def _photograph(rng: np.random.Generator, photographs: list[NDArray[np.uint8]]) 
     return np.rot90(tile, int(rng.integers(4))).astype(np.float32)
 
 
-def _normalised(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _normalise_tile(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = np.percentile(tile, (1, 99))
     return np.clip((tile - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]

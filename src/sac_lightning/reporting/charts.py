@@ -41,8 +41,8 @@ mpl.use("Agg")
 
 
 @contextmanager
-def drawn(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> Iterator[Figure]:
-    """A figure to draw on, which is written as PNG and SVG when the block ends well.
+def open_figure(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> Iterator[Figure]:
+    """Open a figure to draw on, which is written as PNG and SVG when the block ends well.
 
     The same drawing gives the same bytes: no date, no program's name and no random ids are in the files.
 
@@ -81,10 +81,10 @@ def files(path: Path) -> Files:
     return path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
 
 
-def convergence(
+def draw_convergence(
     path: Path, rows: Sequence[MeasuredRow], metric: str = "val/dice", *, title: str = ""
 ) -> Files | None:
-    """Draws a metric against the epoch, one line per row (Figure 4).
+    """Draw a metric against the epoch, one line per row (Figure 4).
 
     Several seeds give their mean in a band from the lowest to the highest, as far as all of them were trained.
 
@@ -100,7 +100,7 @@ def convergence(
     curves = [(index, _common_epochs(row.records, metric)) for index, row in enumerate(rows)]
     if not any(curve for _, curve in curves):
         return None
-    with drawn(path, (6.4, 4)) as figure:
+    with open_figure(path, (6.4, 4)) as figure:
         axis = figure.subplots()
         for (index, curve), label in zip(curves, row_labels(rows), strict=True):
             if not curve:
@@ -120,12 +120,12 @@ def convergence(
                 lows, highs = ([100 * end(values) for _, values in curve] for end in (min, max))
                 axis.fill_between(epochs, lows, highs, color=colour, alpha=0.2, linewidth=0)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set(xlabel="epoch", ylabel=f"{_in_words(metric)} (percent)", title=title)
+        axis.set(xlabel="epoch", ylabel=f"{_name_metric(metric)} (percent)", title=title)
         figure.legend(loc="outside lower center", ncols=2)
     return files(path)
 
 
-def dice_against(
+def draw_dice_against(
     path: Path,
     rows: Sequence[MeasuredRow],
     xlabel: str,
@@ -134,7 +134,7 @@ def dice_against(
     *,
     title: str = "",
 ) -> Files | None:
-    """Draws the test Dice of rows against a number that they differ in, such as point pairs (Figure 5).
+    """Draw the test Dice of rows against a number that they differ in, such as point pairs (Figure 5).
 
     The axis of the numbers is logarithmic above 1, so that 1, 3 and 256 points fit on it, and 0 as well.
 
@@ -159,7 +159,7 @@ def dice_against(
         return None
     measured.sort(key=lambda point: point[0])
     numbers = [x for x, _, _ in measured]
-    with drawn(path, (6.4, 4)) as figure:
+    with open_figure(path, (6.4, 4)) as figure:
         axis = figure.subplots()
         axis.plot(numbers, [dice for _, dice, _ in measured], "o-", color=COLOURS[0])
         for x, _, spread in measured:
@@ -173,10 +173,10 @@ def dice_against(
     return files(path)
 
 
-def bars(
+def draw_bars(
     path: Path, rows: Sequence[MeasuredRow], intervals: Sequence[Interval] = (), *, title: str = ""
 ) -> Files | None:
-    """Draws the test Dice of a table's rows as bars, the paper's figure as a hollow marker, from the top down.
+    """Draw the test Dice of a table's rows as bars, the paper's figure as a hollow marker, from the top down.
 
     Args:
         path: Of the files, without ending.
@@ -195,7 +195,7 @@ def bars(
     ]
     if not measured:
         return None
-    with drawn(path, (6.4, 1.2 + 0.3 * len(measured))) as figure:
+    with open_figure(path, (6.4, 1.2 + 0.3 * len(measured))) as figure:
         axis = figure.subplots()
         heights = range(len(measured))
         axis.barh(heights, [dice for _, dice, _, _ in measured], 0.62, color=COLOURS[5], label="measured")
@@ -247,8 +247,8 @@ def _dice_axis(spreads: Sequence[Interval], intervals: Sequence[Interval]) -> st
     return "test Dice (percent)" + (f" and {kind}" if any(spreads) else "")
 
 
-def _in_words(metric: str) -> str:
-    """A metric's name for an axis: "validation Dice" for val/dice."""
+def _name_metric(metric: str) -> str:
+    """Return a metric's name for an axis: "validation Dice" for val/dice."""
     split, _, name = metric.rpartition("/")
     words = {"val": "validation", "dice": "Dice", "iou": "IoU", "f1": "F1"}
     return " ".join(words.get(part, part) for part in (split, name) if part)

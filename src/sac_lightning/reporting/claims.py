@@ -6,15 +6,15 @@ from functools import partial
 from typing import NamedTuple
 
 from sac_lightning.reporting.comparisons import (
-    Finding,
+    Comparison,
     Outcome,
-    about_twice_as_slow,
-    alike,
-    best,
-    better,
-    better_and_slower,
-    fewer_epochs,
-    fewer_parameters,
+    expect_alike,
+    expect_best,
+    expect_better,
+    expect_better_and_slower,
+    expect_fewer_epochs,
+    expect_fewer_parameters,
+    expect_twice_as_slow,
 )
 from sac_lightning.reporting.paper import Claim, Contradiction, PaperKey, claims
 from sac_lightning.reporting.row import MeasuredRow
@@ -52,7 +52,7 @@ class RowName(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Check:
+class ClaimCheck:
     """How a claim is checked.
 
     Attributes:
@@ -62,7 +62,7 @@ class Check:
     """
 
     groups: tuple[tuple[RowName, ...], ...]
-    compare: Callable[[Sequence[MeasuredRow]], list[Finding]]
+    compare: Callable[[Sequence[MeasuredRow]], list[Comparison]]
     pretrained: bool = False
 
     @property
@@ -101,33 +101,39 @@ _figure1 = partial(_rows, "figure1_prompting")
 # The claimed best setting first.
 _ADAPTED = ("3-point 3-expert", "0-point 0-expert", "0-point 1-expert", "1-point 0-expert", "1-point 1-expert")
 
-CHECKS: Mapping[str, Check] = {
-    "C1": Check(
+CHECKS: Mapping[str, ClaimCheck] = {
+    "C1": ClaimCheck(
         (_table3("SAM-FT 0-point 0-expert", "SAM 0-point 0-expert"),),
-        partial(better, margin=20.0),
+        partial(expect_better, margin=20.0),
         pretrained=True,
     ),
-    "C2": Check((_table3("LoRA 0-point 0-expert", "MSA 0-point 0-expert", "SAM-FT 0-point 0-expert"),), better),
-    "C3": Check((_table3("SAM-FT 1-point 0-expert", "SAM-FT 0-point 0-expert"),), better),
-    "C4": Check(
-        tuple(_table3(*(f"{method} {setting}" for setting in _ADAPTED)) for method in ("MSA", "LoRA")), best
+    "C2": ClaimCheck(
+        (_table3("LoRA 0-point 0-expert", "MSA 0-point 0-expert", "SAM-FT 0-point 0-expert"),), expect_better
     ),
-    "C5": Check((_table4(dataset="monuseg"), _table4(dataset="dsb2018")), better),
-    "C6": Check((_table5("O-1-point", "R-1-point"), _table5("O-3-point", "R-3-point")), alike),
-    "C7": Check((_table5("O-256-point", "R-256-point"),), partial(better, margin=2.0)),
-    "C8": Check((_table5("O-256-point", "R-256-point"),), about_twice_as_slow),
+    "C3": ClaimCheck((_table3("SAM-FT 1-point 0-expert", "SAM-FT 0-point 0-expert"),), expect_better),
+    "C4": ClaimCheck(
+        tuple(_table3(*(f"{method} {setting}" for setting in _ADAPTED)) for method in ("MSA", "LoRA")), expect_best
+    ),
+    "C5": ClaimCheck((_table4(dataset="monuseg"), _table4(dataset="dsb2018")), expect_better),
+    "C6": ClaimCheck((_table5("O-1-point", "R-1-point"), _table5("O-3-point", "R-3-point")), expect_alike),
+    "C7": ClaimCheck((_table5("O-256-point", "R-256-point"),), partial(expect_better, margin=2.0)),
+    "C8": ClaimCheck((_table5("O-256-point", "R-256-point"),), expect_twice_as_slow),
     # Counting needs no data: its jobs keep the default data set.
-    "C9": Check((_rows("table6_parameters", "SAC", "MSA", dataset="synthetic"),), fewer_parameters),
-    "C10": Check((_rows("figure4_convergence", "SAC", "MSA 1-expert", "SAM-FT 1-expert"),), fewer_epochs),
-    "C11": Check((_rows("table7_backbone", "ViT-H", "ViT-L", "ViT-B"),), better_and_slower, pretrained=True),
-    "C12": Check((_rows("table8_glas", "SAC", "U-Net", dataset="glas"),), better),
-    "C13": Check((_rows("figure5_pairs", "16-pair", "8-pair", "3-pair", "1-pair"),), better),
-    "C14": Check(
+    "C9": ClaimCheck((_rows("table6_parameters", "SAC", "MSA", dataset="synthetic"),), expect_fewer_parameters),
+    "C10": ClaimCheck(
+        (_rows("figure4_convergence", "SAC", "MSA 1-expert", "SAM-FT 1-expert"),), expect_fewer_epochs
+    ),
+    "C11": ClaimCheck(
+        (_rows("table7_backbone", "ViT-H", "ViT-L", "ViT-B"),), expect_better_and_slower, pretrained=True
+    ),
+    "C12": ClaimCheck((_rows("table8_glas", "SAC", "U-Net", dataset="glas"),), expect_better),
+    "C13": ClaimCheck((_rows("figure5_pairs", "16-pair", "8-pair", "3-pair", "1-pair"),), expect_better),
+    "C14": ClaimCheck(
         (
             _figure1("professional single", "unprofessional single"),
             _figure1("professional with negatives", "professional multiple"),
         ),
-        better,
+        expect_better,
         pretrained=True,
     ),
 }
@@ -150,14 +156,14 @@ def verdict(claim: Claim, find: Find) -> Verdict:
     found = {name: row for name in names if (row := find(*name)) is not None and row.records}
     if len(found) < len(names):
         absent = [name for name in names if name not in found]
-        return Verdict(claim, names, (), "not tested at this scale", f"not run: {_listed(absent)}")
+        return Verdict(claim, names, (), "not tested at this scale", f"not run: {_list_rows(absent)}")
     if check.pretrained and (random := [name for name in names if _starts_at_random(found[name])]):
-        why = f"no pre-trained weights under {_listed(random)}, and the claim is about pre-training"
+        why = f"no pre-trained weights under {_list_rows(random)}, and the claim is about pre-training"
         return Verdict(claim, names, (), "not tested at this scale", why)
     findings = [finding for group in check.groups for finding in check.compare([found[name] for name in group])]
-    outcome = together([finding.outcome for finding in findings])
+    outcome = combine_outcomes([finding.outcome for finding in findings])
     reasons = dict.fromkeys(finding.why for finding in findings if finding.outcome == outcome)
-    return Verdict(claim, names, _measured(findings), outcome, "; ".join(reasons))
+    return Verdict(claim, names, _list_figures(findings), outcome, "; ".join(reasons))
 
 
 def verdicts(find: Find) -> list[Verdict]:
@@ -165,8 +171,8 @@ def verdicts(find: Find) -> list[Verdict]:
     return [verdict(claim, find) for claim in claims()]
 
 
-def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcome of a claim of several comparisons: that of the one that goes worst for it."""
+def combine_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcome of a claim of several comparisons: that of the one that goes worst for it."""
     worst_first: tuple[Outcome, ...] = ("does not hold", "not tested at this scale", "within noise", "holds")
     return min(outcomes, key=worst_first.index)
 
@@ -181,11 +187,18 @@ def claims_page(found: Mapping[str, Sequence[Verdict]], contradictions: Sequence
     Returns:
         The same text for the same records.
     """
-    by_claim = [(claim, _of_claim(claim, found)) for claim in claims()]
-    return "\n".join([INTRODUCTION, *_overview(by_claim, list(found)), *_details(by_claim), *_own(contradictions)])
+    by_claim = [(claim, _select_claim(claim, found)) for claim in claims()]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *_overview(by_claim, list(found)),
+            *_details(by_claim),
+            *_list_contradictions(contradictions),
+        ]
+    )
 
 
-def _measured(findings: Sequence[Finding]) -> tuple[str, ...]:
+def _list_figures(findings: Sequence[Comparison]) -> tuple[str, ...]:
     figures = [finding for finding in findings if finding.measured]
     if len(figures) == 1:
         return (figures[0].measured,)
@@ -196,15 +209,15 @@ def _starts_at_random(row: MeasuredRow) -> bool:
     return any(record.content.get("base_weights") is None for record in row.records)
 
 
-def _listed(names: Sequence[RowName]) -> str:
-    """Row names, with each experiment and dataset said once."""
+def _list_rows(names: Sequence[RowName]) -> str:
+    """List row names, with each experiment and dataset said once."""
     labels: dict[tuple[str, str], list[str]] = {}
     for name in names:
         labels.setdefault((name.experiment, name.dataset), []).append(name.label)
     return "; ".join(f"{experiment} ({dataset}): {', '.join(of)}" for (experiment, dataset), of in labels.items())
 
 
-def _of_claim(claim: Claim, found: Mapping[str, Sequence[Verdict]]) -> dict[str, Verdict]:
+def _select_claim(claim: Claim, found: Mapping[str, Sequence[Verdict]]) -> dict[str, Verdict]:
     return {scale: one for scale, of_scale in found.items() for one in of_scale if one.claim.id == claim.id}
 
 
@@ -227,7 +240,7 @@ def _details(by_claim: Sequence[tuple[Claim, Mapping[str, Verdict]]]) -> list[st
             "",
             f"- where: {claim.where}",
             f"- checked by: {claim.checked_by}",
-            f"- rows: {_listed(CHECKS[claim.id].rows)}",
+            f"- rows: {_list_rows(CHECKS[claim.id].rows)}",
         ]
         for scale, found in verdicts_of.items():
             lines.append(f"- scale={scale}: **{found.verdict}**: {found.why}.")
@@ -236,13 +249,13 @@ def _details(by_claim: Sequence[tuple[Claim, Mapping[str, Verdict]]]) -> list[st
     return lines
 
 
-def _own(contradictions: Sequence[Contradiction]) -> list[str]:
+def _list_contradictions(contradictions: Sequence[Contradiction]) -> list[str]:
     lines = ["## Where the paper contradicts itself", ""]
     for one in contradictions:
-        rows = f" ({'; '.join(_named(key) for key in one.rows)})" if one.rows else ""
+        rows = f" ({'; '.join(_name_key(key) for key in one.rows)})" if one.rows else ""
         lines.append(f"- {one.id}{rows}: {one.text}")
     return [*lines, ""]
 
 
-def _named(key: PaperKey) -> str:
+def _name_key(key: PaperKey) -> str:
     return f"Table {key.table}{f', {key.dataset}' if key.dataset else ''}: {key.row}"

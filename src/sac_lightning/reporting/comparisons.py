@@ -29,7 +29,7 @@ ENOUGH_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Finding:
+class Comparison:
     """What one comparison came to.
 
     Attributes:
@@ -43,56 +43,56 @@ class Finding:
     why: str
 
 
-def better(rows: Sequence[MeasuredRow], margin: float = 0.0) -> list[Finding]:
-    """Each row has more Dice than the next one, by over ``margin`` points."""
-    return [_dice_apart(a, b, margin, inf) for a, b in pairwise(rows)]
+def expect_better(rows: Sequence[MeasuredRow], margin: float = 0.0) -> list[Comparison]:
+    """Expect each row to have more Dice than the next one, by over ``margin`` points."""
+    return [_compare_dice(a, b, margin, inf) for a, b in pairwise(rows)]
 
 
-def best(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """The first row has more Dice than the best of the others."""
-    return [_dice_apart(rows[0], max(rows[1:], key=_mean_dice), 0.0, inf)]
+def expect_best(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect the first row to have more Dice than the best of the others."""
+    return [_compare_dice(rows[0], max(rows[1:], key=_mean_dice), 0.0, inf)]
 
 
-def alike(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """The Dice of two rows is apart by less than 0.2 points either way."""
-    return [_dice_apart(rows[0], rows[1], -ALIKE_POINTS, ALIKE_POINTS)]
+def expect_alike(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect the Dice of two rows to be apart by less than 0.2 points either way."""
+    return [_compare_dice(rows[0], rows[1], -ALIKE_POINTS, ALIKE_POINTS)]
 
 
-def about_twice_as_slow(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """An epoch of the first row takes 1.5 to 2.5 times as long as one of the second."""
-    return [_time_apart(rows[0], rows[1], *ABOUT_TWICE)]
+def expect_twice_as_slow(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect an epoch of the first row to take 1.5 to 2.5 times as long as one of the second."""
+    return [_compare_times(rows[0], rows[1], *ABOUT_TWICE)]
 
 
-def better_and_slower(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """Each row has more Dice than the next one, and its epochs take longer."""
-    return better(rows) + [_time_apart(a, b, 1.0, inf) for a, b in pairwise(rows)]
+def expect_better_and_slower(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect each row to have more Dice than the next one, and its epochs to take longer."""
+    return expect_better(rows) + [_compare_times(a, b, 1.0, inf) for a, b in pairwise(rows)]
 
 
-def fewer_parameters(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """The first row has 102,400 parameters less than the second, in all and with ViT-H: a count without noise."""
+def expect_fewer_parameters(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect 102,400 parameters less in the first row than in the second, in all and with ViT-H, without noise."""
     fewer, more = rows
     for row in rows:
         backbone = row.records[0].content.get("backbone", "vit_h")
         if backbone != "vit_h":
             why = f"{row.row.label} was counted with {backbone}, the claim is about vit_h"
-            return [Finding("", "not tested at this scale", why)]
+            return [Comparison("", "not tested at this scale", why)]
     totals = [int(row.records[0].content["parameters"]["total"]) for row in (more, fewer)]
     found = totals[0] - totals[1]
     measured = f"{more.row.label} {totals[0]:,} minus {fewer.row.label} {totals[1]:,} = {found:,} parameters"
     if found == FEWER_PARAMETERS:
-        return [Finding(measured, "holds", "the count is the claimed one")]
-    return [Finding(measured, "does not hold", f"the claim is {FEWER_PARAMETERS:,}")]
+        return [Comparison(measured, "holds", "the count is the claimed one")]
+    return [Comparison(measured, "does not hold", f"the claim is {FEWER_PARAMETERS:,}")]
 
 
-def fewer_epochs(rows: Sequence[MeasuredRow]) -> list[Finding]:
-    """The first row reaches 99 % of its final validation Dice in fewer epochs than each of the others.
+def expect_fewer_epochs(rows: Sequence[MeasuredRow]) -> list[Comparison]:
+    """Expect the first row to reach 99 % of its final validation Dice in fewer epochs than each of the others.
 
     A run gives one number of epochs, so the runs of the seeds are compared: it holds where every run of the first
     row is faster than every run of the other, does not hold where none is faster than any, and is within noise
     else. Fewer than three seeds a row are never more than within noise: with two, chance alone separates them in
     one case of six; with one there is no spread at all.
     """
-    return [_epochs_apart(rows[0], other) for other in rows[1:]]
+    return [_compare_epochs(rows[0], other) for other in rows[1:]]
 
 
 def epochs_to_level(record: Record) -> int | None:
@@ -104,21 +104,23 @@ def epochs_to_level(record: Record) -> int | None:
     return next(epoch + 1 for epoch, dice in curve if dice >= level)
 
 
-def _epochs_apart(fast: MeasuredRow, slow: MeasuredRow) -> Finding:
+def _compare_epochs(fast: MeasuredRow, slow: MeasuredRow) -> Comparison:
     found: list[list[int]] = []
     for row in (fast, slow):
         epochs = [epochs for record in row.records if (epochs := epochs_to_level(record)) is not None]
         if not epochs:
-            return Finding("", "not tested at this scale", f"no record of {row.row.label} has a validation curve")
+            return Comparison(
+                "", "not tested at this scale", f"no record of {row.row.label} has a validation curve"
+            )
         found.append(epochs)
     measured = f"{_epochs_text(fast, found[0])} against {_epochs_text(slow, found[1])}"
     if min(len(epochs) for epochs in found) < ENOUGH_SEEDS:
-        return Finding(measured, "within noise", f"{ENOUGH_SEEDS} seeds a row are needed to tell")
+        return Comparison(measured, "within noise", f"{ENOUGH_SEEDS} seeds a row are needed to tell")
     if max(found[0]) < min(found[1]):
-        return Finding(measured, "holds", f"every run of {fast.row.label} is faster than every other")
+        return Comparison(measured, "holds", f"every run of {fast.row.label} is faster than every other")
     if min(found[0]) >= max(found[1]):
-        return Finding(measured, "does not hold", f"no run of {fast.row.label} is faster than any other")
-    return Finding(measured, "within noise", "the runs of the seeds overlap")
+        return Comparison(measured, "does not hold", f"no run of {fast.row.label} is faster than any other")
+    return Comparison(measured, "within noise", "the runs of the seeds overlap")
 
 
 def _epochs_text(row: MeasuredRow, epochs: Sequence[int]) -> str:
@@ -127,39 +129,39 @@ def _epochs_text(row: MeasuredRow, epochs: Sequence[int]) -> str:
     return f"{row.row.label} {found.mean:.1f}{deviation} epochs over {_number(found.seeds, 'seed')}"
 
 
-def _dice_apart(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Finding:
-    """The first row's Dice minus the second's lies between two numbers of points."""
+def _compare_dice(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Comparison:
+    """Compare the first row's Dice minus the second's with two numbers of points."""
     found = paired_difference(a, b)
     text = f"{a.row.dataset}: {a.row.label} minus {b.row.label} = {100 * found.mean:+.2f} points of Dice"
     if found.interval is None:
-        return Finding(text, "not tested at this scale", "one test image has no interval")
+        return Comparison(text, "not tested at this scale", "one test image has no interval")
     interval = Interval(100 * found.interval.low, 100 * found.interval.high)
     runs = f"{_number(len(a.records), 'seed')} against {len(b.records)}"
     text += f" ({interval.low:+.2f} to {interval.high:+.2f}, {found.p_text}, {found.images} images, {runs}"
     if "dice" in a.row.paper and "dice" in b.row.paper:
         text += f"; paper {a.row.paper['dice'] - b.row.paper['dice']:+.2f}"
-    return Finding(text + ")", *_decided(interval, low, high, "points"))
+    return Comparison(text + ")", *_decide(interval, low, high, "points"))
 
 
-def _time_apart(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Finding:
-    """The first row's seconds per epoch are between two numbers of times the second's."""
+def _compare_times(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Comparison:
+    """Compare the first row's seconds per epoch over the second's with two factors."""
     devices = sorted({str(record.content.get("device")) for row in (a, b) for record in row.records})
     if len(devices) > 1:
-        return Finding("", "not tested at this scale", f"times of different devices ({'; '.join(devices)})")
+        return Comparison("", "not tested at this scale", f"times of different devices ({'; '.join(devices)})")
     seconds = [_epoch_seconds(row) for row in (a, b)]
     interval = interval_of_ratio(*seconds)
     if interval is None:
-        return Finding("", "not tested at this scale", "fewer than two epochs of a row have a time")
+        return Comparison("", "not tested at this scale", "fewer than two epochs of a row have a time")
     means = [float(np.mean(of_row)) for of_row in seconds]
     text = f"{a.row.label} {means[0]:.3g} s per epoch, {b.row.label} {means[1]:.3g} s"
     text += f" = {means[0] / means[1]:.2f} times ({interval.low:.2f} to {interval.high:.2f}"
     if "seconds_per_epoch" in a.row.paper and "seconds_per_epoch" in b.row.paper:
         text += f"; paper {a.row.paper['seconds_per_epoch'] / b.row.paper['seconds_per_epoch']:.2f}"
-    return Finding(text + ")", *_decided(interval, low, high, "times"))
+    return Comparison(text + ")", *_decide(interval, low, high, "times"))
 
 
-def _decided(interval: Interval, low: float, high: float, unit: str) -> tuple[Outcome, str]:
-    """Whether an interval lies inside the claimed range, outside of it, or neither."""
+def _decide(interval: Interval, low: float, high: float, unit: str) -> tuple[Outcome, str]:
+    """Decide whether an interval lies inside the claimed range, outside of it, or neither."""
     claimed = f"above {low:g} {unit}" if high == inf else f"within {low:g} to {high:g} {unit}"
     if low < interval.low and interval.high < high:
         return "holds", f"the interval lies {claimed}"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sac_lightning.data.sample import Sample
-from sac_lightning.reporting.charts import bars, convergence, dice_against
+from sac_lightning.reporting.charts import draw_bars, draw_convergence, draw_dice_against
 from sac_lightning.reporting.experiment import Experiment
 from sac_lightning.reporting.pictures import compare
 from sac_lightning.reporting.row import MeasuredRow
-from sac_lightning.reporting.statistics import over_images
+from sac_lightning.reporting.statistics import interval_over_images
 
 # Figures that show real images, whose pictures stay outside of the repository: how many the paper shows.
 PICTURED = {"figure1_prompting": 1, "figure3_experts": 2, "figure5_pairs": 14}
@@ -23,14 +23,14 @@ def draw_charts(folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow
     """
     if "dice" not in experiment.columns or not any(row.records for row in rows):
         return []
-    intervals = [_ends(row) for row in rows]
+    intervals = [_interval_ends(row) for row in rows]
     title = f"{experiment.title} (scale={experiment.scale})"
-    drawn = [bars(folder / f"dice_{experiment.scale}", rows, intervals, title=title)]
+    drawn = [draw_bars(folder / f"dice_{experiment.scale}", rows, intervals, title=title)]
     if experiment.name == "figure4_convergence":
-        drawn.append(convergence(folder / f"convergence_{experiment.scale}", rows, title=title))
+        drawn.append(draw_convergence(folder / f"convergence_{experiment.scale}", rows, title=title))
     if experiment.name == "figure5_pairs":
         path = folder / f"pairs_{experiment.scale}"
-        drawn.append(dice_against(path, rows, "pairs of points", pairs_of(rows), intervals, title=title))
+        drawn.append(draw_dice_against(path, rows, "pairs of points", pairs_of(rows), intervals, title=title))
     return [files[0] for files in drawn if files is not None]
 
 
@@ -61,6 +61,6 @@ def pairs_of(rows: Sequence[MeasuredRow]) -> list[float]:
     return [float(override.removeprefix(PAIRS)) for override in swept]
 
 
-def _ends(row: MeasuredRow) -> tuple[float, float] | None:
-    interval = over_images(row) if row.records else None
+def _interval_ends(row: MeasuredRow) -> tuple[float, float] | None:
+    interval = interval_over_images(row) if row.records else None
     return None if interval is None else (interval.low, interval.high)

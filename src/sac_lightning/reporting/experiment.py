@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_lightning.configuration import composed, plain, sweep_jobs
+from sac_lightning.configuration import compose_config, resolve_config, sweep_jobs
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.paper import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
-from sac_lightning.reporting.row import MeasuredRow, Row
+from sac_lightning.reporting.row import MeasuredRow, TableRow
 from sac_lightning.run_identity import row_hash
 
 # In the order of the paper; the last five are ours.
@@ -51,19 +51,19 @@ class Experiment:
     scale: str
     reference: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     hashes: tuple[str, ...]
 
-    def measured(self, records: Mapping[str, Sequence[Record]]) -> list[MeasuredRow]:
-        """Its rows with their records, by the records' ``row_hash``."""
+    def match_records(self, records: Mapping[str, Sequence[Record]]) -> list[MeasuredRow]:
+        """Match its rows with their records, by the records' ``row_hash``."""
         return [
             MeasuredRow(row, tuple(records.get(digest, ())))
             for row, digest in zip(self.rows, self.hashes, strict=True)
         ]
 
 
-def chosen(table: str | int | None) -> tuple[str, ...]:
-    """The experiments that ``table`` names: a number, a name, or the beginning of one.
+def find_experiments(table: str | int | None) -> tuple[str, ...]:
+    """Find the experiments that ``table`` names: a number, a name, or the beginning of one.
 
     Raises:
         UserError: There is no such experiment.
@@ -86,22 +86,22 @@ def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Exp
         overrides: What was typed after ``+experiment=NAME scale=SCALE``, but for seeds.
     """
     jobs = sweep_jobs("train", [f"+experiment={name}", f"scale={scale}", "seed=0", *overrides])
-    configs = [plain(composed("train", job)) for job in jobs]
-    swept = _swept(jobs)
+    configs = [resolve_config(compose_config("train", job)) for job in jobs]
+    swept = _find_swept(jobs)
     about = configs[0]["experiment"]
-    papers = _papers(name)
+    papers = _paper_figures(name)
     rows = []
     for config, own in zip(configs, swept, strict=True):
         label, dataset = config["row"], config["data"]["name"]
         paper, source = papers.get((dataset, label)) or papers.get(("", label)) or ({}, "")
-        rows.append(Row(name, label, dataset, own, paper, source))
+        rows.append(TableRow(name, label, dataset, own, paper, source))
     hashes = tuple(row_hash(config) for config in configs)
     columns = tuple(about["columns"])
     return Experiment(name, about["title"], scale, about["reference"], columns, tuple(rows), hashes)
 
 
-def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records by the row that they are of, one per seed in the seeds' order.
+def group_by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Group records by the row that they are of, one per seed in the seeds' order.
 
     Of two with one seed the later counts, and of a record and its copy the one beside its run's predictions.
     """
@@ -119,14 +119,14 @@ def table_of(name: str) -> int | None:
     return int(name.removeprefix("table").split("_")[0]) if name.startswith("table") else None
 
 
-def _swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The overrides of each job that not all of them share."""
+def _find_swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Find the overrides of each job that not all of them share."""
     shared = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
     return [tuple(override for override in job if override not in shared) for job in jobs]
 
 
-def _papers(name: str) -> dict[tuple[str, str], tuple[Mapping[str, float], str]]:
-    """The paper's figures and their source by data set and label; a figure of the paper has none."""
+def _paper_figures(name: str) -> dict[tuple[str, str], tuple[Mapping[str, float], str]]:
+    """Return the paper's figures and their source by data set and label; a figure of the paper has none."""
     table = table_of(name)
     if table is None:
         return {}

@@ -105,13 +105,13 @@ def index(parts: Sequence[Part], reading: str) -> str:
     for part in parts:
         experiment = part.experiment
         link = f"[{experiment.title}]({experiment.name}/README.md)"
-        rows.append([link, experiment.scale, rows_run(part.rows)])
+        rows.append([link, experiment.scale, count_rows_run(part.rows)])
     table = markdown_table(["", "scale", "rows run"], rows)
     return "\n".join([INDEX, table, *([reading] if reading else [])])
 
 
-def rows_run(rows: Sequence[MeasuredRow]) -> str:
-    """How many rows have been run, of how many."""
+def count_rows_run(rows: Sequence[MeasuredRow]) -> str:
+    """Say how many rows have been run, of how many."""
     return f"{sum(bool(row.records) for row in rows)} of {len(rows)}"
 
 

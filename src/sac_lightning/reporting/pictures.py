@@ -13,8 +13,8 @@ from PIL import Image
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.sample import Sample
 from sac_lightning.errors import UserError
-from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlaid
-from sac_lightning.reporting.charts import Files, drawn, files
+from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.reporting.charts import Files, files, open_figure
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
 
@@ -48,7 +48,7 @@ def compare(path: Path, images: Sequence[Sample], rows: Sequence[MeasuredRow]) -
     columns = 2 + len(rows)
     size = (PANEL * columns, (PANEL + 0.3) * len(images))
     dots_per_inch = (SVG_PIXELS / (columns * len(images))) ** 0.5 / PANEL
-    with drawn(path, size, svg_dpi=min(150, int(dots_per_inch))) as figure:
+    with open_figure(path, size, svg_dpi=min(150, int(dots_per_inch))) as figure:
         grid = figure.subplots(len(images), columns, squeeze=False)
         for axes, image in zip(grid, images, strict=True):
             _draw_line(axes, image, rows)
@@ -59,17 +59,17 @@ def compare(path: Path, images: Sequence[Sample], rows: Sequence[MeasuredRow]) -
 
 def _draw_line(axes: Sequence[Axes], image: Sample, rows: Sequence[MeasuredRow]) -> None:
     pixels, instances = image.load()
-    shown = _shrunk(pixels)
+    shown = _shrink(pixels)
     axes[0].imshow(shown)
     axes[0].set_ylabel(image.name[:32], fontsize=6)
-    axes[1].imshow(overlaid(shown, _shrunk_mask(instances > 0)))
+    axes[1].imshow(overlay_mask(shown, _shrink_mask(instances > 0)))
     for axis, row in zip(axes[2:], rows, strict=True):
         file = _mask_file(row, image)
         if file is None:
             axis.imshow(np.full_like(shown, 128), alpha=0.15)
             axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
         else:
-            axis.imshow(overlaid(shown, _shrunk_mask(_read_mask(file, instances.shape))))
+            axis.imshow(overlay_mask(shown, _shrink_mask(_read_mask(file, instances.shape))))
             _draw_points(axis, _read_points(file.with_suffix(".json")), shown.shape[1] / pixels.shape[1])
             axis.set_title(_dice(row.records[0], image.name), fontsize=7)
     for axis in axes:
@@ -85,17 +85,17 @@ def _draw_points(axis: Axes, points: NDArray[np.float64], scale: float) -> None:
         axis.scatter(x, y, s=area, color=np.array(colour) / 255, edgecolors="white", linewidths=area / 60)
 
 
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of SIDE pixels at most on its longer side."""
+def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink an image (H, W, 3) to SIDE pixels at most on its longer side."""
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(image)
 
 
-def _shrunk_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W) in the same size as ``_shrunk`` gives the image, by the majority of its pixels."""
+def _shrink_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Shrink a mask (H, W) to the size that ``_shrink`` gives the image, by the majority of its pixels."""
     grey = mask.astype(np.uint8)[:, :, None] * np.full(3, 255, np.uint8)
-    return _shrunk(grey)[:, :, 0] >= 128
+    return _shrink(grey)[:, :, 0] >= 128
 
 
 def _mask_file(row: MeasuredRow, image: Sample) -> Path | None:

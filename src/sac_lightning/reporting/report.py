@@ -9,14 +9,20 @@ from omegaconf import DictConfig
 from rich.console import Console
 from tqdm import tqdm
 
-from sac_lightning.configuration import composed, plain
+from sac_lightning.configuration import compose_config, resolve_config
 from sac_lightning.data.sample import Sample
 from sac_lightning.errors import UserError
 from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
-from sac_lightning.reporting.experiment import Experiment, by_row, chosen, read_experiment, table_of
+from sac_lightning.reporting.experiment import (
+    Experiment,
+    find_experiments,
+    group_by_row,
+    read_experiment,
+    table_of,
+)
 from sac_lightning.reporting.html import Section, write_html
-from sac_lightning.reporting.page import READING, Part, index, page, rows_run, smoke_page
+from sac_lightning.reporting.page import READING, Part, count_rows_run, index, page, smoke_page
 from sac_lightning.reporting.paper import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_record
 from sac_lightning.reporting.section import claims_section, section
@@ -32,12 +38,12 @@ SHOWS_SMOKE_TESTS = ("table7_backbone",)
 
 def report(cfg: DictConfig) -> None:
     """Writes the pages that the configuration asks for."""
-    names = chosen(cfg.table)
+    names = find_experiments(cfg.table)
     output = Path(cfg.output or ("outputs/smoke_report" if cfg.smoke else "experiments"))
     found = read_records(Path(cfg.runs), "results.json") + read_records(output / "records", "*.json")
-    records = by_row(found)
+    records = group_by_row(found)
     measured = [
-        [measured_at(name, scale, list(cfg.overrides), records) for scale in scales_of(found, cfg.smoke)]
+        [collect_part(name, scale, list(cfg.overrides), records) for scale in scales_of(found, cfg.smoke)]
         for name in tqdm(names, desc="composing", leave=False, disable=None)
     ]
     if cfg.smoke:
@@ -69,12 +75,12 @@ def read_records(folder: Path, pattern: str) -> list[Record]:
     return [read_record(path) for path in sorted(folder.rglob(pattern))]
 
 
-def measured_at(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:
-    """An experiment at a scale with its records, and those of the smoke tests of rows that have none."""
+def collect_part(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:
+    """Collect an experiment's records at a scale, and those of the smoke tests of rows that have none."""
     experiment = read_experiment(name, scale, overrides)
-    rows = experiment.measured(records)
+    rows = experiment.match_records(records)
     if name in SHOWS_SMOKE_TESTS and scale != SMOKE:
-        tests = read_experiment(name, SMOKE, overrides).measured(records)
+        tests = read_experiment(name, SMOKE, overrides).match_records(records)
         rows = [
             row if row.records else replace(row, smoke_runs=test.records)
             for row, test in zip(rows, tests, strict=True)
@@ -105,7 +111,7 @@ def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> l
         if name in PICTURED and any(has_predictions(record) for row in rows for record in row.records):
             draw_pictures(folder, experiment, rows, test_images(experiment, root))
     reading = read_reading(folder)
-    write(folder / "README.md", page(drawn, reading, about(name), Path("../records")))
+    write(folder / "README.md", page(drawn, reading, find_contradictions(name), Path("../records")))
     return [section(part, reading, output) for part in drawn]
 
 
@@ -120,8 +126,8 @@ def has_predictions(record: Record) -> bool:
     return (record.path.parent / "test").is_dir()
 
 
-def about(name: str) -> list[Contradiction]:
-    """The paper's contradictions that a table is part of."""
+def find_contradictions(name: str) -> list[Contradiction]:
+    """Find the paper's contradictions that a table is part of."""
     table = table_of(name)
     return [found for found in contradictions() if any(key.table == table for key in found.rows)]
 
@@ -129,7 +135,7 @@ def about(name: str) -> list[Contradiction]:
 def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
     """The test images of an experiment's data set; none where they are not on this computer."""
     own = [f"+experiment={experiment.name}", f"scale={experiment.scale}", *experiment.rows[0].overrides]
-    data = make_data(plain(composed("train", [*own, f"data.root={root or 'null'}"])))
+    data = make_data(resolve_config(compose_config("train", [*own, f"data.root={root or 'null'}"])))
     try:
         return data.samples.test
     except UserError:
@@ -145,10 +151,10 @@ def judge(measured: Sequence[Sequence[Part]]) -> dict[str, list[Verdict]]:
         for row in part.rows
     }
 
-    def at(scale: str) -> Find:
+    def find_at(scale: str) -> Find:
         return lambda experiment, label, dataset: rows.get((scale, experiment, label, dataset))
 
-    return {part.experiment.scale: verdicts(at(part.experiment.scale)) for part in measured[0]}
+    return {part.experiment.scale: verdicts(find_at(part.experiment.scale)) for part in measured[0]}
 
 
 def write(path: Path, text: str) -> None:
@@ -162,7 +168,7 @@ def print_summary(measured: Sequence[Sequence[Part]], output: Path, whole: bool)
     """Says how much of each experiment there is, and what was written."""
     console = Console(soft_wrap=True, highlight=False)
     for part in (part for parts in measured for part in parts):
-        console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {rows_run(part.rows)} rows")
+        console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {count_rows_run(part.rows)} rows")
     for parts in measured:
         console.print(f"page       {output / parts[0].experiment.name / 'README.md'}")
     if whole:

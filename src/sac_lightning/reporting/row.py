@@ -7,7 +7,7 @@ from sac_lightning.reporting.record import Record
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One job of an experiment, whatever its seed.
 
     Attributes:
@@ -38,7 +38,7 @@ class MeasuredRow:
         smoke_runs: Of its smoke tests (scale=smoke), where it has no records: they stand for no figures.
     """
 
-    row: Row
+    row: TableRow
     records: tuple[Record, ...]
     smoke_runs: tuple[Record, ...] = ()
 

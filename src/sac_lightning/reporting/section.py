@@ -29,7 +29,7 @@ def section(part: Part, reading: str, root: Path) -> Section:
     return Section(
         name=f"{experiment.name}-{experiment.scale}",
         title=f"{experiment.title} (scale={experiment.scale})",
-        introduction=f"{plain_text(reading)}\n\n{command}",
+        introduction=f"{strip_markdown(reading)}\n\n{command}",
         header=header,
         rows=lines,
         curves=[
@@ -47,8 +47,8 @@ def section(part: Part, reading: str, root: Path) -> Section:
     )
 
 
-def plain_text(markdown: str) -> str:
-    """Markdown without its marks: links by their words, no emphasis, no code."""
+def strip_markdown(markdown: str) -> str:
+    """Strip Markdown of its marks: links by their words, no emphasis, no code."""
     return re.sub(r"\*\*|`", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown))
 
 

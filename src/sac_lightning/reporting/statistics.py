@@ -69,8 +69,8 @@ class Difference:
         return "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
 
 
-def over_seeds(row: MeasuredRow, figure: str) -> Spread | None:
-    """Mean and sample standard deviation of a figure of the whole test split over the seeds.
+def spread_over_seeds(row: MeasuredRow, figure: str) -> Spread | None:
+    """Return mean and sample standard deviation of a figure of the whole test split over the seeds.
 
     Args:
         row: Measured.
@@ -109,8 +109,8 @@ def image_scores(row: MeasuredRow, metric: str = "dice") -> dict[str, float]:
     return {name: float(np.mean([run[name] for run in runs])) for name in sorted(runs[0])}
 
 
-def over_images(row: MeasuredRow, metric: str = "dice") -> Interval | None:
-    """The 95 % bootstrap interval of the mean over test images of a metric; see `interval_of_mean`."""
+def interval_over_images(row: MeasuredRow, metric: str = "dice") -> Interval | None:
+    """Return the 95 % bootstrap interval of the mean over test images of a metric; see `interval_of_mean`."""
     return interval_of_mean(list(image_scores(row, metric).values()))
 
 

@@ -7,7 +7,13 @@ from functools import partial
 
 from sac_lightning.reporting.experiment import Experiment
 from sac_lightning.reporting.row import MeasuredRow, row_labels
-from sac_lightning.reporting.statistics import Difference, Interval, over_images, over_seeds, paired_difference
+from sac_lightning.reporting.statistics import (
+    Difference,
+    Interval,
+    interval_over_images,
+    paired_difference,
+    spread_over_seeds,
+)
 
 NAMES = {
     "f1": "F1",
@@ -35,13 +41,13 @@ def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[lis
     for column in experiment.columns:
         in_paper = any(column in row.row.paper for row in rows)
         if in_paper:
-            columns[f"{NAMES[column]} paper"] = partial(_paper, column=column)
-        columns[f"{NAMES[column]} ours" if in_paper else NAMES[column]] = partial(_ours, column=column)
+            columns[f"{NAMES[column]} paper"] = partial(_format_paper, column=column)
+        columns[f"{NAMES[column]} ours" if in_paper else NAMES[column]] = partial(_format_ours, column=column)
     if "dice" in experiment.columns:
-        columns["Dice 95 %"] = _interval
+        columns["Dice 95 %"] = _format_interval
         if any("dice" in row.row.paper for row in rows):
-            columns["ours - paper"] = _from_paper
-        columns[f"less {experiment.reference}"] = partial(_from_reference, reference=reference)
+            columns["ours - paper"] = _format_paper_difference
+        columns[f"less {experiment.reference}"] = partial(_format_reference_difference, reference=reference)
         columns["seeds"] = _seeds
     lines = [
         [label, *(show(row) for show in columns.values())]
@@ -53,18 +59,18 @@ def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[lis
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, numbers to the right."""
     marks = ["---"] + ["---:"] * (len(header) - 1)
-    lines = [header, marks, *([_escaped(cell) for cell in row] for row in rows)]
+    lines = [header, marks, *([_escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def latex_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in LaTeX, for the package booktabs."""
-    lines = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (header, *rows)]
+    lines = [" & ".join(_escape_latex(cell) for cell in line) + r" \\" for line in (header, *rows)]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_latex(title)}}}",
+            rf"\caption{{{_escape_latex(title)}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
             r"\toprule",
             lines[0],
@@ -92,11 +98,11 @@ def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
         line: list[object] = [experiment.scale, row.row.dataset, row.row.label, len(row.records), images]
         for column in experiment.columns:
             paper = row.row.paper.get(column)
-            spread = over_seeds(row, column)
+            spread = spread_over_seeds(row, column)
             line += [None if paper is None else paper / 100 if column in PERCENT else paper]
             line += [None, None] if spread is None else [spread.mean, spread.deviation]
         if scored:
-            interval = over_images(row) if row.records else None
+            interval = interval_over_images(row) if row.records else None
             difference = _difference(row, reference)
             line += [None, None] if interval is None else [interval.low, interval.high]
             line += [None] * 4 if difference is None else _numbers(difference)
@@ -116,17 +122,17 @@ def reference_of(experiment: Experiment, rows: Sequence[MeasuredRow]) -> dict[st
     return {row.row.dataset: row for row in rows if row.row.label == experiment.reference and row.records}
 
 
-def _paper(row: MeasuredRow, column: str) -> str:
+def _format_paper(row: MeasuredRow, column: str) -> str:
     value = row.row.paper.get(column)
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if column in COUNTS else f"{value:.2f}" if column in PERCENT else f"{value:.0f}"
 
 
-def _ours(row: MeasuredRow, column: str) -> str:
+def _format_ours(row: MeasuredRow, column: str) -> str:
     if not row.records:
         return SMOKE_RUN if row.smoke_runs else NOT_RUN
-    spread = over_seeds(row, column)
+    spread = spread_over_seeds(row, column)
     if spread is None:
         return NOTHING
     if column in COUNTS:
@@ -136,16 +142,16 @@ def _ours(row: MeasuredRow, column: str) -> str:
     return mean if spread.deviation is None else f"{mean} ± {factor * spread.deviation:.{digits}f}"
 
 
-def _interval(row: MeasuredRow) -> str:
-    return _ends(over_images(row)) if row.records else NOTHING
+def _format_interval(row: MeasuredRow) -> str:
+    return _format_ends(interval_over_images(row)) if row.records else NOTHING
 
 
-def _ends(interval: Interval | None) -> str:
+def _format_ends(interval: Interval | None) -> str:
     return NOTHING if interval is None else f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
 
 
-def _from_paper(row: MeasuredRow) -> str:
-    spread, paper = over_seeds(row, "dice"), row.row.paper.get("dice")
+def _format_paper_difference(row: MeasuredRow) -> str:
+    spread, paper = spread_over_seeds(row, "dice"), row.row.paper.get("dice")
     return NOTHING if spread is None or paper is None else f"{100 * spread.mean - paper:+.2f}"
 
 
@@ -156,7 +162,7 @@ def _difference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> Differen
     return paired_difference(row, other)
 
 
-def _from_reference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> str:
+def _format_reference_difference(row: MeasuredRow, reference: dict[str, MeasuredRow]) -> str:
     if row.records and reference.get(row.row.dataset) is row:
         return "reference"
     difference = _difference(row, reference)
@@ -178,10 +184,10 @@ def _seeds(row: MeasuredRow) -> str:
     return ", ".join(str(record.seed) for record in row.records) or NOTHING
 
 
-def _escaped(cell: str) -> str:
+def _escape_markdown(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-def _latex(cell: str) -> str:
+def _escape_latex(cell: str) -> str:
     special = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "±": r"$\pm$", "<": "$<$"}
     return "".join(special.get(character, character) for character in cell)

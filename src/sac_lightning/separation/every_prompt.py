@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Prediction, in_input_pixels, input_scale
+from sac_lightning.inference import Prediction, input_scale, to_input_pixels
 from sac_lightning.model.point_selection import PADDING, region_centroids
 from sac_lightning.model.sac import SAC
 from sac_lightning.separation.suppression import Candidate
@@ -40,8 +40,8 @@ def refuse_model(model: nn.Module) -> None:
         )
 
 
-def refuse_experts(count: int) -> None:
-    """Raises UserError where there are expert points, of which this method would make nothing."""
+def refuse_given_points(count: int) -> None:
+    """Raise UserError if there are expert points, of which this method would make nothing."""
     if count:
         raise UserError(
             "instances=prompts decodes the model's own points and takes no expert points: leave them out, or "
@@ -90,7 +90,7 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     for start in range(0, len(centres), BATCH):
         part = slice(start, start + BATCH)
         signs = torch.from_numpy(labels[part]).to(probability.device)
-        points = in_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, scale)
+        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, scale)
         embeddings = prediction.image_embeddings[torch.from_numpy(owners[part]).to(probability.device)]
         logits, iou = model.decode(embeddings, points, signs)
         for i, score in enumerate(iou.float().tolist(), start=start):
@@ -143,7 +143,7 @@ def _candidate(
     """What is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
     wanted = (window.height, window.width)
     sized = F.interpolate(logits.float()[None], wanted, mode="bilinear", align_corners=False)[0, 0]
-    (rows, columns), in_window = window.inside(*size)
+    (rows, columns), in_window = window.clip(*size)
     mask = (sized[in_window] > 0).cpu().numpy()
     _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     x, y = round(float(centre[0])) - columns.start, round(float(centre[1])) - rows.start

@@ -79,11 +79,11 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
                 -maps.probability[box], np.where(inside, markers[box], 0), connectivity=2, mask=inside
             )
             labels[box][inside] = basins[inside] + first_free
-    return numbered(labels, min_area)
+    return renumber_labels(labels, min_area)
 
 
-def numbered(labels: NDArray[np.int32], min_area: int = 0) -> NDArray[np.int32]:
-    """A label map (H, W) without the nuclei of fewer pixels, the others numbered 1 to n without gaps."""
+def renumber_labels(labels: NDArray[np.int32], min_area: int = 0) -> NDArray[np.int32]:
+    """Drop the nuclei of fewer pixels from a label map (H, W) and number the others 1 to n without gaps."""
     areas = np.bincount(labels.ravel())
     kept = areas >= max(min_area, 1)
     kept[:1] = False

@@ -7,13 +7,15 @@ from torch import nn
 from sac_lightning.inference import Prediction
 from sac_lightning.separation.every_prompt import candidates
 from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
-from sac_lightning.separation.suppression import painted, suppressed
+from sac_lightning.separation.suppression import paint_label_map, suppress_overlaps
 from sac_lightning.separation.thresholds import EveryPrompt, Separation
 from sac_lightning.view import View
 
 
-def separated(model: nn.Module, prediction: Prediction, view: View, separation: Separation) -> NDArray[np.int32]:
-    """The nuclei of an image.
+def separate_nuclei(
+    model: nn.Module, prediction: Prediction, view: View, separation: Separation
+) -> NDArray[np.int32]:
+    """Separate the nuclei of an image.
 
     Args:
         model: That predicted.
@@ -25,9 +27,9 @@ def separated(model: nn.Module, prediction: Prediction, view: View, separation: 
         (H, W) int32, 0 = background, the nuclei numbered 1 to n without gaps.
     """
     if isinstance(separation, EveryPrompt):
-        kept = suppressed(candidates(model, prediction, view), separation.overlap)
+        kept = suppress_overlaps(candidates(model, prediction, view), separation.overlap)
         height, width = prediction.probability.shape
-        return painted(kept, (height, width), separation.score, separation.min_area)
+        return paint_label_map(kept, (height, width), separation.score, separation.min_area)
     return labels_of_maps(maps_of(prediction, mask_threshold(separation)), separation)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.separation.labels import numbered
+from sac_lightning.separation.labels import renumber_labels
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Candidate:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def suppressed(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
-    """Greedy non-maximum suppression by the IoU of masks.
+def suppress_overlaps(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
+    """Suppress overlaps greedily by the IoU of masks.
 
     Which candidates above a score are kept does not depend on those below it.
 
@@ -74,10 +74,10 @@ def _shared_pixels(one: Candidate, other: Candidate) -> int:
     return int((cuts[0] & cuts[1]).sum())
 
 
-def painted(
+def paint_label_map(
     kept: Iterable[Candidate], size: tuple[int, int], score: float = 0.0, min_area: int = 0
 ) -> NDArray[np.int32]:
-    """The label map of what suppression has kept.
+    """Paint the label map of what suppression has kept.
 
     Args:
         kept: The best first; a pixel belongs to the first that has it.
@@ -93,4 +93,4 @@ def painted(
         if candidate.score > score:
             part = labels[candidate.box]
             part[candidate.mask & (part == 0)] = number
-    return numbered(labels, min_area)
+    return renumber_labels(labels, min_area)

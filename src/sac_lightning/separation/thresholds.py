@@ -76,13 +76,13 @@ def method_of(separation: Separation) -> str:
     return next((name for name, kind in TUNED.items() if isinstance(separation, kind)), "components")
 
 
-def described_separation(separation: Separation) -> dict[str, Any]:
-    """A method and its thresholds as a plain dict, for a record."""
+def describe_separation(separation: Separation) -> dict[str, Any]:
+    """Return a method and its thresholds as a plain dict, for a record."""
     return {"method": method_of(separation), **asdict(separation)}
 
 
-def chosen_separation(method: str | None, stored: Stored, source: Path) -> Separation:
-    """A method with the thresholds of a checkpoint.
+def choose_separation(method: str | None, stored: Stored, source: Path) -> Separation:
+    """Return a method with the thresholds of a checkpoint.
 
     Args:
         method: One of METHODS. None: watershed where the checkpoint has its thresholds, else components.

@@ -22,7 +22,7 @@ from sac_lightning.instance_metrics import find_overlaps, panoptic_factors
 from sac_lightning.separation.every_prompt import candidates
 from sac_lightning.separation.labels import watershed
 from sac_lightning.separation.separate import maps_of
-from sac_lightning.separation.suppression import Candidate, painted, suppressed
+from sac_lightning.separation.suppression import Candidate, paint_label_map, suppress_overlaps
 from sac_lightning.separation.thresholds import EveryPrompt, Tuned, Watershed
 from sac_lightning.task import SegmentationTask
 
@@ -56,15 +56,17 @@ def tune_checkpoint(
     images = data.whole_images("val")
     progress = tqdm(range(len(images)), desc=f"tuning {method}", unit="image", leave=False, disable=None)
     with torch.no_grad(), trainer.precision_plugin.forward_context():
-        tuned, quality = best(qualities(method, task, images[0, index].to(task.device)) for index in progress)
+        tuned, quality = choose_best(
+            qualities(method, task, images[0, index].to(task.device)) for index in progress
+        )
     if trainer.is_global_zero:
         store_thresholds(path, tuned)
         print(f"instances  {tuned}, PQ {quality:.3f} on {len(images)} validation images, kept in {path}")
     return tuned
 
 
-def best(images: Iterable[Qualities]) -> tuple[Tuned, float]:
-    """The thresholds of the highest mean PQ over images, of equal ones the first, and that mean."""
+def choose_best(images: Iterable[Qualities]) -> tuple[Tuned, float]:
+    """Return the thresholds of the highest mean PQ over images, of equal ones the first, and that mean."""
     sums: dict[Tuned, float] = defaultdict(float)
     count = 0
     for image in images:
@@ -78,7 +80,7 @@ def best(images: Iterable[Qualities]) -> tuple[Tuned, float]:
 def qualities(method: str, task: SegmentationTask, image: WholeImage) -> Qualities:
     """One image predicted once and scored by every setting of a method's grid."""
     truth = image.instances.cpu().numpy()
-    prediction = task.predicted(image, keep_embeddings=method == "prompts")
+    prediction = task.predict_image(image, keep_embeddings=method == "prompts")
     if method == "prompts":
         return prompt_qualities(candidates(task.model, prediction, task.view), truth)
     return watershed_qualities(prediction, truth)
@@ -89,7 +91,7 @@ def watershed_qualities(prediction: Prediction, truth: NDArray[np.int32]) -> Qua
     found: Qualities = {}
     for mask, marker in product(MASKS, MARKERS):
         labels = watershed(maps_of(prediction, mask), marker)
-        for min_area, quality in by_area(labels, truth).items():
+        for min_area, quality in score_by_area(labels, truth).items():
             found[Watershed(mask, marker, min_area)] = quality
     return found
 
@@ -99,15 +101,15 @@ def prompt_qualities(found_candidates: list[Candidate], truth: NDArray[np.int32]
     found: Qualities = {}
     height, width = truth.shape
     for overlap in OVERLAPS:
-        kept = suppressed(found_candidates, overlap)
+        kept = suppress_overlaps(found_candidates, overlap)
         for score in SCORES:
-            labels = painted(kept, (height, width), score)
-            for min_area, quality in by_area(labels, truth).items():
+            labels = paint_label_map(kept, (height, width), score)
+            for min_area, quality in score_by_area(labels, truth).items():
                 found[EveryPrompt(score, overlap, min_area)] = quality
     return found
 
 
-def by_area(labels: NDArray[np.int32], truth: NDArray[np.int32]) -> dict[int, float]:
-    """PQ of a label map after its nuclei of fewer pixels than each of AREAS have been dropped."""
+def score_by_area(labels: NDArray[np.int32], truth: NDArray[np.int32]) -> dict[int, float]:
+    """Return the PQ of a label map after its nuclei of fewer pixels than each of AREAS have been dropped."""
     overlaps = find_overlaps(labels, truth)
-    return {area: float(np.prod(panoptic_factors(overlaps.without_small(area)))) for area in AREAS}
+    return {area: float(np.prod(panoptic_factors(overlaps.drop_small(area)))) for area in AREAS}

@@ -45,7 +45,7 @@ class Band:
     new: NDArray[np.int32]
 
 
-def joined(
+def join_strips(
     strips: Iterable[Strip],
     size: tuple[int, int],
     label: Callable[[Maps], NDArray[np.int32]],
@@ -53,7 +53,7 @@ def joined(
     most_pixels: int,
     threshold: float = THRESHOLD,
 ) -> Iterator[Band]:
-    """Labels the nuclei of an image that comes in strips.
+    """Join the strips of an image and label its nuclei.
 
     Args:
         strips: From top to bottom, all the width.
@@ -97,24 +97,24 @@ class _Waiting:
     def band(self, label: Callable[[Maps], NDArray[np.int32]], most_pixels: int) -> Band:
         """Labels what is complete, and keeps copies of the rows that are not final."""
         may_wait = not self.is_last and self.pixels < most_pixels
-        self.strips = [_stacked(self.strips)]
+        self.strips = [_stack_strips(self.strips)]
         whole = self.strips[0]
         labels = np.zeros((len(whole.raw), self.width), dtype=np.int32)
         labels[: len(self.labels)] = self.labels
         mask = (whole.probability > self.threshold) & (labels == 0)
-        final = _without_open_regions(mask) if may_wait else len(mask)
+        final = _clear_open_regions(mask) if may_wait else len(mask)
         new = label(Maps(mask, whole.probability, whole.generator_probability))
         np.add(new, self.count, out=new, where=new > 0)
         self.count = max(self.count, int(new.max(initial=0)))
         labels += new
         band = Band(self.top, final, whole.raw, whole.rgb, whole.probability, labels, new)
-        self.strips, self.labels = [_below(whole, final)], labels[final:].copy()
+        self.strips, self.labels = [_copy_rows_below(whole, final)], labels[final:].copy()
         self.top += final
         return band
 
 
-def _stacked(strips: list[Strip]) -> Strip:
-    """Strips as one, without the points."""
+def _stack_strips(strips: list[Strip]) -> Strip:
+    """Stack strips into one, without the points."""
     raw, rgb, probability = (
         np.concatenate([getattr(strip, name) for strip in strips]) for name in ("raw", "rgb", "probability")
     )
@@ -123,8 +123,8 @@ def _stacked(strips: list[Strip]) -> Strip:
     return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0])
 
 
-def _below(strip: Strip, top: int) -> Strip:
-    """The rows of a strip from ``top`` on, as copies: a view would keep the others in memory."""
+def _copy_rows_below(strip: Strip, top: int) -> Strip:
+    """Copy the rows of a strip from ``top`` on: a view would keep the others in memory."""
     generator = None if strip.generator_probability is None else strip.generator_probability[top:].copy()
     return Strip(
         strip.raw[top:].copy(),
@@ -136,8 +136,8 @@ def _below(strip: Strip, top: int) -> Strip:
     )
 
 
-def _without_open_regions(mask: NDArray[np.bool_]) -> int:
-    """Clears the connected regions that reach the last row; gives the number of rows above them."""
+def _clear_open_regions(mask: NDArray[np.bool_]) -> int:
+    """Clear the connected regions that reach the last row; return the number of rows above them."""
     _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     open_regions = np.unique(regions[-1])
     open_regions = open_regions[open_regions > 0]

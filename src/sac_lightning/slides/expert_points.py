@@ -41,12 +41,12 @@ def read_points(path: Path, images: list[Path]) -> Points:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in GEOJSON_ENDINGS)
         if not files:
             raise UserError(f"{path} holds no GeoJSON: give a folder with a file NAME.geojson per image")
-        return _of_geojson(files, images)
+        return _read_geojson(files, images)
     if path.suffix.lower() in GEOJSON_ENDINGS:
         if len(images) == 1:
             return {images[0].name: _geojson_points(path)}
-        return _of_geojson([path], images)
-    return _of_csv(path, images)
+        return _read_geojson([path], images)
+    return _read_csv(path, images)
 
 
 def _names(images: list[Path]) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _names(images: list[Path]) -> dict[str, str]:
     return {image.name: image.name for image in images} | {image.stem: image.name for image in images}
 
 
-def _of_csv(path: Path, images: list[Path]) -> Points:
+def _read_csv(path: Path, images: list[Path]) -> Points:
     names = _names(images)
     points: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     try:
@@ -83,7 +83,7 @@ def _array(points: Sequence[tuple[float, float, float]]) -> NDArray[np.float32]:
         return np.array(points, dtype=np.float32)
 
 
-def _of_geojson(files: list[Path], images: list[Path]) -> Points:
+def _read_geojson(files: list[Path], images: list[Path]) -> Points:
     names = _names(images)
     points: Points = {}
     for file in files:

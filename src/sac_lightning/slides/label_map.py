@@ -12,13 +12,13 @@ from sac_lightning.separation.every_prompt import refuse_size
 from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
 from sac_lightning.separation.thresholds import EveryPrompt
 from sac_lightning.slides.slide import Slide
-from sac_lightning.slides.strips import Strip, segmented
+from sac_lightning.slides.strips import Strip, segment_slide
 from sac_lightning.slides.tone import Tone
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """What bands.joined needs to label the nuclei of an image.
+    """What bands.join_strips needs to label the nuclei of an image.
 
     Attributes:
         strips: The image, from top to bottom.
@@ -31,14 +31,14 @@ class Labelling:
     threshold: float
 
 
-def labelled(
+def label_slide(
     predictor: Predictor,
     slide: Slide,
     tone: Tone,
     points: NDArray[np.float32],
     progress: Callable[[int], object] = lambda windows: None,
 ) -> Labelling:
-    """The nuclei of an image by the predictor's method.
+    """Label the nuclei of an image by the predictor's method.
 
     Components and watershed look at one connected region of the mask at a time, so a large image comes in parts.
     Prompts that are decoded by themselves need the embeddings of the whole image: it is one part, and not large.
@@ -55,7 +55,7 @@ def labelled(
     """
     separation = predictor.separation
     if not isinstance(separation, EveryPrompt):
-        strips = segmented(predictor, slide, tone, points, progress=progress)
+        strips = segment_slide(predictor, slide, tone, points, progress=progress)
         return Labelling(strips, partial(labels_of_maps, separation=separation), mask_threshold(separation))
     refuse_size(slide.height, slide.width)
     raw = slide.read(0, slide.height)

@@ -26,7 +26,7 @@ LENGTHS = {
     "axis_major_length": "major_axis_um",
     "axis_minor_length": "minor_axis_um",
 }
-Row = dict[str, float]
+Measurements = dict[str, float]
 
 
 def columns(micrometres: tuple[float, float] | None) -> list[str]:
@@ -34,10 +34,10 @@ def columns(micrometres: tuple[float, float] | None) -> list[str]:
     return [*SHAPE.values(), *(LENGTHS.values() if micrometres else ())]
 
 
-def measured(
+def measure_nuclei(
     labels: NDArray[np.int32], raw: Pixels, top: int = 0, micrometres: tuple[float, float] | None = None
-) -> list[Row]:
-    """Measures every nucleus of some rows of an image.
+) -> list[Measurements]:
+    """Measure every nucleus of some rows of an image.
 
     Args:
         labels: (n, W), 0 = background.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sac_lightning.picture import draw_points, overlaid
+from sac_lightning.picture import draw_points, overlay_mask
 
 # How many pixels a reduced picture has at most.
 REDUCED_PIXELS = 2**24
@@ -41,32 +41,32 @@ class Overlay:
         self.rgb.append(rgb.copy())
         self.labels.append(labels.copy())
 
-    def drawn(self, points: NDArray[np.float32], signs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The picture (h, w, 3).
+    def draw(self, points: NDArray[np.float32], signs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Draw the picture (h, w, 3).
 
         Args:
             points: (N, 2) xy in image pixels.
             signs: (N,) 1 nucleus, 0 background.
         """
-        picture = overlaid_in_parts(np.concatenate(self.rgb), np.concatenate(self.labels))
+        picture = overlay_in_parts(np.concatenate(self.rgb), np.concatenate(self.labels))
         draw_points(picture, (points + 0.5) / self.factor - 0.5, signs)
         return picture
 
     def write(self, path: Path, points: NDArray[np.float32], signs: NDArray[np.int64]) -> None:
         """Writes the picture: PNG, or JPEG where it is reduced."""
-        image = Image.fromarray(self.drawn(points, signs))
+        image = Image.fromarray(self.draw(points, signs))
         if self.factor > 1:
             image.save(path, format="JPEG", quality=90)
         else:
             image.save(path, format="PNG")
 
 
-def overlaid_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """picture.overlaid, some rows at a time: it makes floats of what it gets."""
+def overlay_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Call picture.overlay_mask on some rows at a time: it makes floats of what it gets."""
     picture = np.empty_like(rgb)
     for top in range(0, len(rgb), ROWS_AT_ONCE):
         bottom = min(top + ROWS_AT_ONCE, len(rgb))
         above, below = max(top - 1, 0), bottom + 1  # an outline needs to know its neighbours
-        part = overlaid(rgb[above:below], labels[above:below])
+        part = overlay_mask(rgb[above:below], labels[above:below])
         picture[top:bottom] = part[top - above : bottom - above]
     return picture

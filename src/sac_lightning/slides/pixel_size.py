@@ -32,13 +32,13 @@ Size = tuple[float, float]
 
 def micrometres_of(file: TiffFile) -> Size | None:
     """Width and height of a pixel in micrometres: from OME-XML, Aperio's MPP, ImageJ, or the resolution tags."""
-    for told in (_of_ome(file), _of_aperio(file), _of_imagej(file), _of_tags(file)):
+    for told in (_size_of_ome(file), _size_of_aperio(file), _size_of_imagej(file), _size_of_tags(file)):
         if told is not None and all(0 < length < float("inf") for length in told):
             return told
     return None
 
 
-def _of_ome(file: TiffFile) -> Size | None:
+def _size_of_ome(file: TiffFile) -> Size | None:
     if not file.ome_metadata:
         return None
     try:
@@ -57,12 +57,12 @@ def _of_ome(file: TiffFile) -> Size | None:
         return None
 
 
-def _of_aperio(file: TiffFile) -> Size | None:
+def _size_of_aperio(file: TiffFile) -> Size | None:
     mpp = re.search(r"\|\s*MPP\s*=\s*(\d*\.?\d+)", file.pages.first.description)
     return None if mpp is None else (float(mpp[1]), float(mpp[1]))
 
 
-def _of_imagej(file: TiffFile) -> Size | None:
+def _size_of_imagej(file: TiffFile) -> Size | None:
     if not file.is_imagej:
         return None
     unit = MICROMETRES.get(str((file.imagej_metadata or {}).get("unit", "")).lower())
@@ -70,7 +70,7 @@ def _of_imagej(file: TiffFile) -> Size | None:
     return None if unit is None or per_unit is None else (unit / per_unit[0], unit / per_unit[1])
 
 
-def _of_tags(file: TiffFile) -> Size | None:
+def _size_of_tags(file: TiffFile) -> Size | None:
     tag = file.pages.first.tags.get("ResolutionUnit")
     # A file without the unit means inches.
     unit = {INCH: 25_400.0, CENTIMETRE: 1e4}.get(int(tag.value) if tag is not None else INCH)

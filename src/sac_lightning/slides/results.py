@@ -16,7 +16,7 @@ from scipy import ndimage
 from sac_lightning.errors import UserError
 from sac_lightning.scores import THRESHOLD
 from sac_lightning.slides.bands import Band
-from sac_lightning.slides.measurements import Row, columns, measured
+from sac_lightning.slides.measurements import Measurements, columns, measure_nuclei
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.slides.overlay import Overlay
 from sac_lightning.slides.row_store import RowStore
@@ -60,7 +60,7 @@ class OutputFolder:
 
     def is_done(self, stem: str) -> bool:
         """Whether all results of an image are there."""
-        return all(self._there(kind, stem) for kind in self.kinds)
+        return all(self._has_result(kind, stem) for kind in self.kinds)
 
     def files(self, stem: str, is_large: bool) -> dict[str, Path]:
         """The result of each kind."""
@@ -74,7 +74,7 @@ class OutputFolder:
         }
         return {kind: self.path / kind / f"{stem}.{endings[kind]}" for kind in self.kinds}
 
-    def _there(self, kind: str, stem: str) -> bool:
+    def _has_result(self, kind: str, stem: str) -> bool:
         return any(self.files(stem, is_large)[kind].exists() for is_large in (False, True))
 
 
@@ -115,7 +115,7 @@ class Results:
 
     def add(self, band: Band) -> None:
         """Adds the nuclei that are new in a band, and the rows that are final."""
-        rows = measured(band.new, band.raw, band.top, self.slide.micrometres)
+        rows = measure_nuclei(band.new, band.raw, band.top, self.slide.micrometres)
         self.table.writerows(rows)
         self._add_outlines(band, rows)
         final = slice(band.final)
@@ -146,7 +146,7 @@ class Results:
             self.probabilities.write_tiff(self.partial["probabilities"], np.float32, micrometres)
         self.overlay.write(self.partial["overlays"], points, signs)
 
-    def _add_outlines(self, band: Band, rows: list[Row]) -> None:
+    def _add_outlines(self, band: Band, rows: list[Measurements]) -> None:
         boxes = ndimage.find_objects(band.new)
         for row in rows:
             label = int(row["label"])

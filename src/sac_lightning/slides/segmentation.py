@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from sac_lightning.errors import UserError
 from sac_lightning.predictor import Predictor
-from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, joined
-from sac_lightning.slides.label_map import labelled
+from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
+from sac_lightning.slides.label_map import label_slide
 from sac_lightning.slides.open_slide import open_slide
 from sac_lightning.slides.results import OutputFolder, Results
 from sac_lightning.slides.slide import Slide
@@ -52,7 +52,7 @@ def _segment(
     coords: list[NDArray[np.float32]] = []
     signs: list[NDArray[np.int64]] = []
 
-    def noted(strips: Iterator[Strip]) -> Iterator[Strip]:
+    def note_points(strips: Iterator[Strip]) -> Iterator[Strip]:
         for strip in strips:
             coords.append(strip.points)
             signs.append(strip.labels)
@@ -64,9 +64,9 @@ def _segment(
         tqdm(total=windows, desc=stem, unit="window", leave=False, disable=windows < MANY_WINDOWS) as bar,
     ):
         tone = tone_of(slide, predictor.view.stretch)
-        labelling = labelled(predictor, slide, tone, points, progress=bar.update)
-        bands = joined(
-            noted(labelling.strips),
+        labelling = label_slide(predictor, slide, tone, points, progress=bar.update)
+        bands = join_strips(
+            note_points(labelling.strips),
             (slide.height, slide.width),
             labelling.label,
             BAND_PIXELS,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.errors import UserError
-from sac_lightning.inference import Blend, experts_part, in_image_pixels, segment_windows
-from sac_lightning.predictor import Predictor, experts_in_windows
+from sac_lightning.inference import Blend, segment_windows, slice_points, to_image_pixels
+from sac_lightning.predictor import Predictor, place_points
 from sac_lightning.slides.slide import Pixels, Slide
 from sac_lightning.slides.tone import Tone
 from sac_lightning.view import Window
@@ -46,7 +46,7 @@ class Strip:
 
 
 @torch.no_grad()
-def segmented(
+def segment_slide(
     predictor: Predictor,
     slide: Slide,
     tone: Tone,
@@ -55,7 +55,7 @@ def segmented(
     batch_size: int = 8,
     progress: Callable[[int], object] = lambda windows: None,
 ) -> Iterator[Strip]:
-    """Segments a slide of any size.
+    """Segment a slide of any size.
 
     Args:
         predictor: The model, its view and its device.
@@ -71,7 +71,7 @@ def segmented(
     """
     windows = predictor.view.windows(slide.height, slide.width)
     _refuse_large_window(windows[0].width * windows[0].height)
-    experts = experts_in_windows(
+    expert_points = place_points(
         points[:, :2], points[:, 2], (slide.width, slide.height), windows, predictor.device
     )
     rows = _Rows(slide, tone, predictor.device)
@@ -80,18 +80,18 @@ def segmented(
         batch = windows[start : start + batch_size]
         # The windows go from top to bottom: what lies above this one is final.
         if batch[0].top > rows.top:
-            yield rows.taken(batch[0].top, found)
+            yield rows.take(batch[0].top, found)
             found = []
         rows.reach(max(window.top + window.height for window in batch))
         moved = [replace(window, top=window.top - rows.top) for window in batch]
-        part = experts_part(experts, start, batch_size)
+        part = slice_points(expert_points, start, batch_size)
         output, scale = segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
         generated = output.generator_logits
         for i, (window, in_rows) in enumerate(zip(batch, moved, strict=True)):
             rows.add(output.logits[i], None if generated is None else generated[i], in_rows)
-            found.append(in_image_pixels(output.point_coords[i], output.point_labels[i], scale, window))
+            found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], scale, window))
         progress(len(batch))
-    yield rows.taken(slide.height, found)
+    yield rows.take(slide.height, found)
 
 
 class _Rows:
@@ -113,7 +113,7 @@ class _Rows:
         bottom = self.slide.whole_pieces(bottom)
         raw = self.slide.read(self.bottom, bottom)
         rgb = self.tone.rgb(raw)
-        pixels = torch.from_numpy(self.tone.prepared(rgb)).permute(2, 0, 1).to(self.pixels.device)
+        pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
         empty = self.pixels.new_zeros(len(raw), self.slide.width)
@@ -132,8 +132,8 @@ class _Rows:
     def _blends(self) -> list[Blend]:
         return [self.blend] if self.generator_blend is None else [self.blend, self.generator_blend]
 
-    def taken(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
-        """Gives away the rows above ``bottom``, with the points that have been found."""
+    def take(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
+        """Give away the rows above ``bottom``, with the points that have been found."""
         count = bottom - self.top
         strip = Strip(
             raw=self.raw[:count],

@@ -50,13 +50,13 @@ def open_tiff(path: Path, page: int = 1) -> Iterator[Slide]:
     """
     with ExitStack() as stack:
         try:
-            slide = _opened(stack, path, page)
+            slide = _open_page(stack, path, page)
         except BROKEN as error:
             raise _refusal(path, error) from error
         yield slide
 
 
-def _opened(stack: ExitStack, path: Path, page: int) -> Slide:
+def _open_page(stack: ExitStack, path: Path, page: int) -> Slide:
     file = stack.enter_context(TiffFile(path))
     pages = file.series[0].levels[0].pages
     refuse_page(page, len(pages), path)

@@ -32,8 +32,8 @@ class Tone:
             rows = np.round((raw.astype(np.float32) - self.low) / self.span * 255).astype(np.uint8)
         return rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
 
-    def prepared(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model shall see of 8-bit RGB: the numbers of View.prepared on the whole image."""
+    def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what the model sees of 8-bit RGB: the numbers of View.prepare on the whole image."""
         return rgb if self.stretch is None else self.stretch[rgb]
 
 
@@ -44,7 +44,7 @@ def tone_of(slide: Slide, stretch: bool) -> Tone:
         UserError: It holds numbers that are none.
     """
     first = slide.read(0, 1)
-    tone = Tone(0.0, None) if first.dtype == np.uint8 else _ranged(slide)
+    tone = Tone(0.0, None) if first.dtype == np.uint8 else _find_range(slide)
     if not stretch:
         return tone
     counts = np.zeros(256, dtype=np.int64)
@@ -54,7 +54,7 @@ def tone_of(slide: Slide, stretch: bool) -> Tone:
     return Tone(tone.low, tone.span, stretch_table(counts))
 
 
-def _ranged(slide: Slide) -> Tone:
+def _find_range(slide: Slide) -> Tone:
     low, high = math.inf, -math.inf
     for raw in slide.strips():
         ends = [float(end) for end in (raw.min(), raw.max())]
@@ -65,7 +65,7 @@ def _ranged(slide: Slide) -> Tone:
 
 
 def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """(256,) what view.stretched does to each value of an image with this histogram (256,)."""
+    """(256,) what view.stretch_contrast does to each value of an image with this histogram (256,)."""
     cumulated, last = np.cumsum(counts), int(counts.sum()) - 1
     limits = []
     for percent in STRETCH_PERCENTILES:

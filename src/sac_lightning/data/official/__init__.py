@@ -88,7 +88,7 @@ class Source:
                 refuse_name(file)
             names = [file.relative_to(path).as_posix() for file in found]
         elif path.exists():
-            self._archive = _opened(path)
+            self._archive = _open_archive(path)
             names = [entry.filename for entry in self._archive.infolist() if not entry.is_dir()]
         else:
             raise UserError(f"source {path} does not exist: name the folder or the .zip of the data set.")
@@ -110,7 +110,7 @@ class Source:
                 return self._archive.read(self._names[file])
             return (self.path / file).read_bytes()
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise self.unreadable(file) from error
+            raise self.read_error(file) from error
 
     def picture(self, file: PurePosixPath) -> Image.Image:
         """A decoded picture of whatever mode.
@@ -123,7 +123,7 @@ class Source:
             picture = Image.open(io.BytesIO(data))
             picture.load()
         except Exception as error:  # A damaged picture makes its decoder raise nearly anything.
-            raise self.unreadable(file) from error
+            raise self.read_error(file) from error
         return picture
 
     def rgb(self, file: PurePosixPath) -> npt.NDArray[np.uint8]:
@@ -137,8 +137,8 @@ class Source:
             raise UserError(f"{self.path / file} is no 8-bit image ({picture.mode}): get the file as published.")
         return np.asarray(picture.convert("RGB"))
 
-    def unreadable(self, file: PurePosixPath) -> UserError:
-        """The error for a file that is damaged or not what its ending says."""
+    def read_error(self, file: PurePosixPath) -> UserError:
+        """Return the error for a file that is damaged or not what its ending says."""
         return UserError(f"{self.path / file} cannot be read: get the file again from the owner.")
 
 
@@ -174,8 +174,8 @@ def check_same_size(
         )
 
 
-def consecutive(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """The same instances numbered 1 to n without a gap, in the order of their old numbers; 0 stays 0.
+def renumber_instances(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Renumber instances 1 to n without a gap, in the order of their old numbers; 0 stays 0.
 
     Args:
         labels: (H, W), not negative.
@@ -185,7 +185,7 @@ def consecutive(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
     return inverse[:-1].reshape(labels.shape).astype(np.int32)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:

@@ -25,7 +25,7 @@ from sac_lightning.data.official import (
     Reading,
     Source,
     check_same_size,
-    consecutive,
+    renumber_instances,
     unique_names,
 )
 from sac_lightning.errors import UserError
@@ -44,7 +44,7 @@ def read(source: Path) -> Reading:
     """
     files = Source(source)
     pairs = _pairs(files)
-    return Reading(len(pairs), (_converted(files, image, masks) for image, masks in pairs))
+    return Reading(len(pairs), (_convert_image(files, image, masks) for image, masks in pairs))
 
 
 def obtain(downloads: Path) -> Path:
@@ -108,14 +108,14 @@ def _pairs(source: Source) -> list[tuple[PurePosixPath, list[PurePosixPath]]]:
     return [(file, masks[file.parent.parent]) for file in found]
 
 
-def _converted(source: Source, file: PurePosixPath, masks: list[PurePosixPath]) -> OfficialImage:
+def _convert_image(source: Source, file: PurePosixPath, masks: list[PurePosixPath]) -> OfficialImage:
     image = source.rgb(file)
     instances = np.zeros(image.shape[:2], np.int32)
     for number, mask_file in enumerate(masks, start=1):
         nucleus = np.asarray(source.picture(mask_file).convert("L")) > 0
         check_same_size(image, nucleus, source.path / file, source.path / mask_file)
         instances[nucleus & (instances == 0)] = number
-    return OfficialImage(file.stem, "unsplit", modality(image), image, consecutive(instances), "")
+    return OfficialImage(file.stem, "unsplit", modality(image), image, renumber_instances(instances), "")
 
 
 def _download(file: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from sac_lightning.data.official import (
     Reading,
     Source,
     check_same_size,
-    consecutive,
+    renumber_instances,
     unique_names,
 )
 from sac_lightning.errors import UserError
@@ -41,7 +41,7 @@ def read(source: Path) -> Reading:
         if _label_map(file) not in present:
             raise UserError(f"image {files.path / file} has no mask: put {_label_map(file).name} beside it.")
     grades = _grades(files)
-    return Reading(len(images), (_converted(files, file, grades) for file in images.values()))
+    return Reading(len(images), (_convert_image(files, file, grades) for file in images.values()))
 
 
 def obtain(downloads: Path) -> Path:
@@ -75,18 +75,20 @@ def _grades(source: Source) -> dict[str, str]:
         try:
             rows = list(csv.reader(source.read(file).decode("utf-8-sig").splitlines()))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise source.unreadable(file) from error
+            raise source.read_error(file) from error
         for name, *cells in filter(None, rows):
             found = [cell.strip() for cell in cells if cell.strip() in ("benign", "malignant")]
             grades[name.strip()] = found[0] if found else ""
     return grades
 
 
-def _converted(source: Source, file: PurePosixPath, grades: dict[str, str]) -> OfficialImage:
+def _convert_image(source: Source, file: PurePosixPath, grades: dict[str, str]) -> OfficialImage:
     image = source.rgb(file)
     labels = np.asarray(source.picture(_label_map(file)))
     if labels.ndim != 2:
-        raise source.unreadable(_label_map(file))
+        raise source.read_error(_label_map(file))
     check_same_size(image, labels, source.path / file, source.path / _label_map(file))
     split = SPLITS[str(_part(file))]
-    return OfficialImage(file.stem, split, "histology", image, consecutive(labels), grades.get(file.stem, ""))
+    return OfficialImage(
+        file.stem, split, "histology", image, renumber_instances(labels), grades.get(file.stem, "")
+    )

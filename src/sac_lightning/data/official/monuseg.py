@@ -18,7 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from skimage.draw import polygon
 
-from sac_lightning.data.official import OfficialImage, Reading, Source, consecutive, unique_names
+from sac_lightning.data.official import OfficialImage, Reading, Source, renumber_instances, unique_names
 from sac_lightning.errors import UserError
 
 URL = "https://monuseg.grand-challenge.org/Data/"
@@ -35,7 +35,7 @@ def read(source: Path) -> Reading:
     """
     files = Source(source)
     pairs = _pairs(files)
-    return Reading(len(pairs), (_converted(files, image, outlines) for image, outlines in pairs))
+    return Reading(len(pairs), (_convert_image(files, image, outlines) for image, outlines in pairs))
 
 
 def obtain(downloads: Path) -> Path:
@@ -65,19 +65,19 @@ def _pairs(source: Source) -> list[tuple[PurePosixPath, PurePosixPath]]:
     return pairs
 
 
-def _converted(source: Source, file: PurePosixPath, outlines: PurePosixPath) -> OfficialImage:
+def _convert_image(source: Source, file: PurePosixPath, outlines: PurePosixPath) -> OfficialImage:
     image = source.rgb(file)
     data = source.read(outlines)
     try:
         polygons = _polygons(fromstring(data))
     except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
-        raise source.unreadable(outlines) from error
+        raise source.read_error(outlines) from error
     instances = np.zeros(image.shape[:2], np.int32)
     for number, corners in enumerate(polygons, start=1):
         rows, columns = polygon(corners[:, 1], corners[:, 0], instances.shape)
         instances[rows, columns] = number
     split = "train" if outlines.parent.name == "Annotations" else "test"
-    return OfficialImage(file.stem, split, "histology", image, consecutive(instances), "xml")
+    return OfficialImage(file.stem, split, "histology", image, renumber_instances(instances), "xml")
 
 
 def _polygons(annotations: Element) -> list[npt.NDArray[np.float64]]:
