@@ -106,8 +106,8 @@ def tiny() -> list[str]:
 @pytest.fixture
 def tiny_weights(tmp_path: Path) -> Path:
     """Base weights for the tiny SAM, in segment-anything's format."""
-    from sac_lightning.build import build_model
-    from sac_lightning.configuration import compose_config, resolve_config
+    from sac_lightning.core.configuration import compose_config, resolve_config
+    from sac_lightning.model.build import build_model
 
     torch.manual_seed(0)
     model = build_model(

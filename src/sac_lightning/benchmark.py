@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command
-from sac_lightning.configuration import config_dir
-from sac_lightning.errors import UserError
+from sac_lightning.core.command import command
+from sac_lightning.core.configuration import config_dir
+from sac_lightning.core.errors import UserError
 
 WORKS = (
     "forward",

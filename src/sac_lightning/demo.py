@@ -4,8 +4,8 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, require_paths
-from sac_lightning.errors import UserError
+from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.errors import UserError
 from sac_lightning.page.address import bind_socket
 
 MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"

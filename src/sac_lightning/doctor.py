@@ -1,8 +1,8 @@
 """``python -m sac_lightning.doctor``: what of a training would fail later, said now."""
 
-from sac_lightning.command import command
+from sac_lightning.core.command import command
 
-main = command("doctor", "sac_lightning.examination:examine")
+main = command("doctor", "sac_lightning.training.doctor:examine")
 
 if __name__ == "__main__":
     main()

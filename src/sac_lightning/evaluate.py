@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, require_paths
-from sac_lightning.errors import UserError
-from sac_lightning.separation.thresholds import refuse_method
+from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.thresholds import refuse_method
 
 
 def check(cfg: DictConfig) -> None:
@@ -15,7 +15,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
 
 
-main = command("evaluate", "sac_lightning.evaluation:evaluate", check)
+main = command("evaluate", "sac_lightning.training.evaluation:evaluate", check)
 
 if __name__ == "__main__":
     main()

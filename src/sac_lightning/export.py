@@ -4,8 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, require_paths
-from sac_lightning.errors import UserError
+from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.errors import UserError
 
 
 def check(cfg: DictConfig) -> None:
@@ -17,7 +17,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"tolerance is {cfg.tolerance}: choose a number above 0")
 
 
-main = command("export", "sac_lightning.exporting.run:export", check)
+main = command("export", "sac_lightning.inference.onnx.export:export", check)
 
 if __name__ == "__main__":
     main()

@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command
-from sac_lightning.configuration import compose_config
-from sac_lightning.errors import UserError
+from sac_lightning.core.command import command
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.core.errors import UserError
 
 FORMATS = ("table", "json")
 
@@ -24,7 +24,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"there is no {kind} {name}: choose among {', '.join(every[key])}")
 
 
-main = command("parameters", "sac_lightning.parameter_table:parameters", check)
+main = command("parameters", "sac_lightning.model.parameter_table:parameters", check)
 
 if __name__ == "__main__":
     main()

@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from sac_lightning.command import command, require_paths
-from sac_lightning.errors import UserError
-from sac_lightning.separation.thresholds import refuse_method
+from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.slides.find_images import find_images
 
 
@@ -18,7 +18,7 @@ def check(cfg: DictConfig) -> None:
     find_images(str(cfg.images))
 
 
-main = command("predict", "sac_lightning.folder_prediction:predict", check)
+main = command("predict", "sac_lightning.slides.run:predict", check)
 
 if __name__ == "__main__":
     main()

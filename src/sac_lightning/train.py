@@ -5,11 +5,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sac_lightning.arguments import refuse_arguments
-from sac_lightning.command import command, require_paths
-from sac_lightning.configuration import config_dir, resolve_config
-from sac_lightning.errors import UserError
-from sac_lightning.unfinished import is_first_process, unfinished_run
+from sac_lightning.core.arguments import refuse_arguments
+from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.configuration import config_dir, resolve_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.runs.unfinished import is_first_process, unfinished_run
 
 
 def check(cfg: DictConfig) -> None:
@@ -40,7 +40,7 @@ def go_on(cfg: DictConfig) -> None:
         sys.argv.append(f"hydra.run.dir='{run}'")
 
 
-main = command("train", "sac_lightning.training:train", check, job="sac_lightning.sweep:run_job")
+main = command("train", "sac_lightning.training.run:train", check, job="sac_lightning.runs.sweep:run_job")
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,7 @@ from sac_lightning.baselines.diffusion_unet import (
     SelfAttention,
     sinusoids,
 )
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 Fill = Callable[..., nn.Module]
 Images = Callable[[int], Tensor]

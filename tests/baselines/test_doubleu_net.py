@@ -11,8 +11,8 @@ from torchvision.models import vgg
 
 from sac_lightning.baselines.doubleu_net import VGG19, DoubleUNet, centre_images
 from sac_lightning.baselines.losses import Dice
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 Fill = Callable[..., DoubleUNet]
 Images = Callable[[int], Tensor]

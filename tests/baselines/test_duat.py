@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.duat import BoundaryAggregation, DuAT
 from sac_lightning.baselines.structure_loss import StructureLoss
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 OFFICIAL = 24_968_265
 NEVER_CALLED = (2_112 + 5_184 + 8_256) + 3 * (512 + 98)

@@ -11,18 +11,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.runs import rerun, run
+from tests.commands import rerun, run
 from torch import Tensor
 
 from sac_lightning.baselines.network import Network
-from sac_lightning.build import build_model
-from sac_lightning.configuration import compose_config, config_dir, resolve_config
-from sac_lightning.counting import count_network
-from sac_lightning.predictor import load
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
+from sac_lightning.inference.predictor import load
+from sac_lightning.model.build import build_model
+from sac_lightning.model.counting import count_network
+from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.run import pretrain
-from sac_lightning.task import SegmentationTask
-from sac_lightning.training import make_task
-from sac_lightning.weights import read_weights
+from sac_lightning.training.run import make_task
+from sac_lightning.training.task import SegmentationTask
 
 SIDE = 64
 # What makes each of them tiny; the count of its parameters at its own width; options of the same network.
@@ -161,8 +161,8 @@ def killed_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
         "import torch\n"
         "torch.set_num_threads(1)\n"
         "from lightning.pytorch.callbacks import ModelCheckpoint\n"
-        "from sac_lightning.configuration import composed\n"
-        "from sac_lightning.training import train\n"
+        "from sac_lightning.core.configuration import composed\n"
+        "from sac_lightning.training.run import train\n"
         "def die(self, trainer, *_):\n"
         "    if trainer.current_epoch == 1:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"

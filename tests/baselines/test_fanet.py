@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.fanet import FANet, RandomSelection, otsu_masks
 from sac_lightning.baselines.losses import DiceCrossEntropy
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 Fill = Callable[..., FANet]
 Images = Callable[[int], Tensor]

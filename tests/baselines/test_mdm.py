@@ -16,9 +16,9 @@ from sac_lightning.baselines.mdm import (
     hide_patches,
     squared_norm_at,
 )
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
-from sac_lightning.weights import write_weights
+from sac_lightning.model.weights import write_weights
 
 Fill = Callable[..., nn.Module]
 Images = Callable[[int], Tensor]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.axial_attention import GatedAxialAttention
 from sac_lightning.baselines.medt import MedT
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 # Parameters of the official code that never get a gradient, and that ours does not have.
 UNUSED = 35_570

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.baselines.msrf_net import MSRFNet
 from sac_lightning.baselines.shape_stream import canny_edges
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 # What the authors' model gave for the same weights and image under TensorFlow 2.15: probabilities at these places.
 PLACES = ((0, 0), (0, 63), (63, 0), (63, 63), (5, 40), (31, 31), (32, 17), (50, 9))

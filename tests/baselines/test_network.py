@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 class Brightness(Network):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.metrics import DiceScore
+from sac_lightning.training.metrics.pixels import DiceScore
 
 SIZE = 64
 

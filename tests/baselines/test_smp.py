@@ -6,7 +6,7 @@ import torch
 
 from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD
 from sac_lightning.baselines.smp import SMP
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.baselines.ssformer import SSFormer
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 NEVER_CALLED = 262_656
 

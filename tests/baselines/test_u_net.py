@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.baselines.u_net import UNetNetwork
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 PLACES = ((0, 0), (3, 60), (5, 40), (17, 23), (31, 31), (32, 2), (40, 55), (48, 9), (60, 30), (63, 63))
 OFFICIAL = (0.767709, 0.779137, 0.948279, 0.930558, 0.983932, 0.925451, 0.957528, 0.973234, 0.808727, 0.672207)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.uctransnet import UCTransNet
 from sac_lightning.baselines.uctransnet_loss import DiceBalancedBCE, balanced_bce, squared_dice_loss
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 SIDE = 32
 

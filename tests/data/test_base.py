@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
 from sac_lightning.data.base import EpochSampler, NucleiDataModule, Splits
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingBatch, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.scene import render_scene
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 CROP, SIZE = 40, 32
 WINDOWS = View(SIZE, CROP, overlap=0.25, stretch=True)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
 from sac_lightning.data import fixed_split
 from sac_lightning.data.canonical import data_root as root_of
 from sac_lightning.data.dsb2018 import DSB2018
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.fixed_split import FixedSplit
 from sac_lightning.data.glas import GlaS
 from sac_lightning.data.monuseg import MoNuSeg
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 SPLIT = {"a": "train", "b": "train", "c": "val", "d": "test"}
 GLANDS = {"a": "train", "c": "val", "x": "test_a", "y": "test_a", "z": "test_b"}

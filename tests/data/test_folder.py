@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.folder import Folder
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 SIZE = (12, 10)
 RECTANGLES = ((1, 1), (1, 6), (7, 3))  # (row, column) of three 3x3 nuclei

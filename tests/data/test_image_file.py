@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import IMAGE_ENDINGS, read_image, read_instances, write_image
-from sac_lightning.errors import UserError
 
 HEIGHT, WIDTH = 9, 14
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import OfficialImage, Source, dsb2018, glas, monuseg, renumber_instances
-from sac_lightning.errors import UserError
 
 RGB = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 READERS = {"dsb2018": dsb2018.read, "monuseg": monuseg.read, "glas": glas.read}

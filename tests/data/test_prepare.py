@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import sac_lightning
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import dsb2018, glas, monuseg
-from sac_lightning.errors import UserError
-from sac_lightning.preparation import prepare, summary
+from sac_lightning.data.preparation import prepare, summary
 
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 COLUMNS = "name,split,modality,height,width,instances,foreground,pixels_sha256,note"

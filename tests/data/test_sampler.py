@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
 from sac_lightning.data.base import EpochSampler
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import FileSample, LoadedSample, TrainingWindows, WholeImages
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 
 def order(sampler: EpochSampler, epoch: int = 0) -> list[int]:

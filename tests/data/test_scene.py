@@ -7,8 +7,8 @@ import pytest
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.errors import UserError
 
 Scene = tuple[np.ndarray, np.ndarray]
 STAINS: tuple[Stain, ...] = get_args(Stain)

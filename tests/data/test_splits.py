@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from sklearn.model_selection import train_test_split
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.split import load_split, split_hash
-from sac_lightning.errors import UserError
 
 MONUSEG_VALIDATION = ("18-5592", "AY-A8YK", "E2-A14V", "E2-A1B5", "G9-6363", "HE-7129")
 GLAS_VALIDATION = (7, 45, 54, 60, 62, 63, 66, 71, 76, 82)

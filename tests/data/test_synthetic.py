@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import Sample
 from sac_lightning.data.synthetic import Synthetic
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 SIDE = 40
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sac_lightning.core.view import View
 from sac_lightning.data.transforms import apply_transform, training_transform
-from sac_lightning.view import View
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]

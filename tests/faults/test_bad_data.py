@@ -14,19 +14,19 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.runs import run
+from tests.commands import run
 
-from sac_lightning.configuration import compose_config
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.folder import Folder
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.official import Source
-from sac_lightning.errors import UserError
-from sac_lightning.folder_prediction import predict
-from sac_lightning.model.experts import ExpertPoints
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.slides.run import predict
 from sac_lightning.slides.tone import tone_of
-from sac_lightning.view import View
 
 CHANCE = np.random.default_rng(0)
 RGB = CHANCE.integers(0, 256, (40, 50, 3), dtype=np.uint8)

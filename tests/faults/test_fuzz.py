@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import monuseg
-from sac_lightning.errors import UserError
-from sac_lightning.slides.expert_points import read_points
 from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.slides.point_files import read_points
 
 quick = settings(deadline=None, max_examples=150, derandomize=True)
 RGB = np.zeros((8, 9, 3), np.uint8)

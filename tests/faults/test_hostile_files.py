@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import torch
 
-from sac_lightning.configuration import compose_config, resolve_config, sweep_jobs
-from sac_lightning.errors import UserError
-from sac_lightning.evaluation import evaluate
-from sac_lightning.folder_prediction import predict
+from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.errors import UserError
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.reporting.report import report
-from sac_lightning.run_identity import config_hash
-from sac_lightning.sweep import read_run
-from sac_lightning.training import train
-from sac_lightning.unfinished import identity_of
+from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.sweep import read_run
+from sac_lightning.runs.unfinished import identity_of
+from sac_lightning.slides.run import predict
+from sac_lightning.training.evaluation import evaluate
+from sac_lightning.training.run import train
 
 
 def torch_file(path: Path, harm: object) -> None:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sac_lightning import preparation
+from sac_lightning.data import preparation
 from sac_lightning.data.official import glas
 
 # Windows and images that two processes cannot share evenly.

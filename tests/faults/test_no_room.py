@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.runs import run
+from tests.commands import run
 
-from sac_lightning import command
-from sac_lightning.checkpoint import read_checkpoint
-from sac_lightning.configuration import compose_config
-from sac_lightning.evaluation import evaluate
-from sac_lightning.folder_prediction import predict
-from sac_lightning.training import train
+from sac_lightning.core import command
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.model.checkpoint import read_checkpoint
+from sac_lightning.slides.run import predict
+from sac_lightning.training.evaluation import evaluate
+from sac_lightning.training.run import train
 
 FULL, READ_ONLY, FORBIDDEN = errno.ENOSPC, errno.EROFS, errno.EACCES
 FAULTS = {"full": FULL, "read-only": READ_ONLY, "forbidden": FORBIDDEN}
@@ -176,7 +176,7 @@ def test_a_command_that_writes_nothing_may_run_where_nothing_can_be_written(
 
 
 def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:
-    from sac_lightning.unfinished import identity_of, is_unfinished
+    from sac_lightning.runs.unfinished import identity_of, is_unfinished
 
     identity = identity_of({"a": 1})
     (tmp_path / "checkpoints").mkdir()

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runs import run
+from tests.commands import run
 from torch import Tensor
 
-from sac_lightning.checkpoint import read_checkpoint
-from sac_lightning.errors import UserError
-from sac_lightning.scores import COLLAPSED, find_collapse
-from sac_lightning.task import SegmentationTask
+from sac_lightning.core.errors import UserError
+from sac_lightning.model.checkpoint import read_checkpoint
+from sac_lightning.training.metrics.scores import COLLAPSED, find_collapse
+from sac_lightning.training.task import SegmentationTask
 
 MIXED = "lightning.pytorch.plugins.precision.MixedPrecision"
 

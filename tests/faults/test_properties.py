@@ -13,13 +13,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from shapely.geometry import shape
 
+from sac_lightning.core.view import View
 from sac_lightning.data.image_file import read_image, read_instances, write_image
 from sac_lightning.data.official import renumber_instances
-from sac_lightning.inference import cut_window
-from sac_lightning.metrics import F1, DiceScore, IoU
+from sac_lightning.data.windows import cut_window
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.slides.outlines import feature, outline
-from sac_lightning.view import View
+from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU
 
 quick = settings(deadline=None, max_examples=80, derandomize=True)
 sides = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)

@@ -13,20 +13,20 @@ from functools import wraps
 from pkgutil import resolve_name
 from typing import Any
 
-import sac_lightning.training  # noqa: F401  (what takes the seconds)
+import sac_lightning.training.run  # noqa: F401  (what takes the seconds)
 from sac_lightning.train import main
 
 # What is about to happen when the process dies.
 EVENTS = {
-    "training batch": "sac_lightning.task:SegmentationTask.training_step",
-    "validation image": "sac_lightning.task:SegmentationTask.validation_step",
-    "test image": "sac_lightning.task:SegmentationTask.test_step",
-    "end of epoch": "sac_lightning.history:History.on_train_epoch_end",
-    "half a checkpoint": "sac_lightning.whole_checkpoints:torch.save",
-    "a checkpoint's renaming": "sac_lightning.whole_file:os.replace",
-    "tuning": "sac_lightning.separation.tuning:qualities",
-    "thresholds": "sac_lightning.separation.tuning:store_thresholds",
-    "record": "sac_lightning.testing:write_record",
+    "training batch": "sac_lightning.training.task:SegmentationTask.training_step",
+    "validation image": "sac_lightning.training.task:SegmentationTask.validation_step",
+    "test image": "sac_lightning.training.task:SegmentationTask.test_step",
+    "end of epoch": "sac_lightning.training.history:History.on_train_epoch_end",
+    "half a checkpoint": "sac_lightning.training.checkpoints:torch.save",
+    "a checkpoint's renaming": "sac_lightning.core.files:os.replace",
+    "tuning": "sac_lightning.training.tuning:qualities",
+    "thresholds": "sac_lightning.training.tuning:store_thresholds",
+    "record": "sac_lightning.training.testing:write_record",
 }
 
 

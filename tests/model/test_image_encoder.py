@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.benchmarking.official import official_encoder as official_encoder_of
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model import image_encoder
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
 

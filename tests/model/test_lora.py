@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
 from sac_lightning.model.lora import LoRA, add_lora, lora_layers
 

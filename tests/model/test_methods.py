@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
-from sac_lightning.losses import FocalDice, segmentation_losses
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.methods import Generator, Prompts, msa, sac, sam, sam_ft
 from sac_lightning.model.sac import SAC
+from sac_lightning.training.losses import FocalDice, segmentation_losses
 
 SIZE = 64
 BATCH = 2

@@ -14,7 +14,7 @@ from skimage.draw import disk
 from skimage.measure import label, regionprops
 from torch import Tensor
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.point_selection import (
     PointSelection,
     Selection,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.prompt_generator import UNet
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model import trunk_features
 from sac_lightning.model.adapter import add_adapters
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.runs import saved, untrained
+from tests.commands import saved, untrained
 from torch import nn
 
-from sac_lightning.build import build_model
-from sac_lightning.configuration import compose_config, resolve_config
+from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.core.view import View
+from sac_lightning.inference.predictor import Predictor
+from sac_lightning.model.build import build_model
 from sac_lightning.page.address import bind_socket
-from sac_lightning.predictor import Predictor
-from sac_lightning.view import View
 
 
 def _predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sac_lightning.inference.predictor import Predictor
 from sac_lightning.page import words
 from sac_lightning.page.desk import Desk, Visit
 from sac_lightning.page.drawing import MASK, NOTHING, NUCLEI, Shown
 from sac_lightning.page.picture_file import Picture
 from sac_lightning.page.segmenter import Segmenter
-from sac_lightning.predictor import Predictor
 
 Maker = Callable[..., Predictor]
 

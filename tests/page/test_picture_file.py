@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.page import picture_file
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, read_upload, samples
 

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from sac_lightning import demo
-from sac_lightning.configuration import compose_config
-from sac_lightning.errors import UserError
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.core.errors import UserError
 from sac_lightning.page.address import bind_socket
 from sac_lightning.page.picture_file import MAX_BYTES
 

@@ -9,7 +9,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from sac_lightning.build import load_official_state
+from sac_lightning.model.build import load_official_state
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from sac_lightning.losses import dice_loss
 from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
 from sac_lightning.pretraining.losses import balanced_bce, coverage, dice, focal, iou, mask_loss
+from sac_lightning.training.losses import dice_loss
 
 
 @pytest.fixture

@@ -10,18 +10,18 @@ import torch
 from hydra.errors import InstantiationException
 from lightning import LightningModule, Trainer
 from PIL import Image
-from tests.runs import record_of
+from tests.commands import record_of
 
 from sac_lightning.baselines.diffusion_unet import DiffusionUNet
 from sac_lightning.baselines.mdm import MDM
-from sac_lightning.configuration import compose_config
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.data.synthetic import SceneSample
-from sac_lightning.errors import UserError
-from sac_lightning.history import History
+from sac_lightning.model.weights import read_weights, sha256_of
 from sac_lightning.pretraining.masked import MaskedPretraining, dissimilarity
 from sac_lightning.pretraining.run import pretrain
-from sac_lightning.weights import read_weights, sha256_of
+from sac_lightning.training.history import History
 
 TINY = [
     "method=mdm",

@@ -15,7 +15,7 @@ from sac_lightning.reporting.claims import (
     verdict,
     verdicts,
 )
-from sac_lightning.reporting.paper import Contradiction, PaperKey, claims, contradictions
+from sac_lightning.reporting.paper.tables import Contradiction, PaperKey, claims, contradictions
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow
 

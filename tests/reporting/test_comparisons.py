@@ -8,7 +8,7 @@ import pytest
 
 from sac_lightning.reporting.claims import CHECKS, RowName, Verdict, verdict
 from sac_lightning.reporting.comparisons import epochs_to_level
-from sac_lightning.reporting.paper import claims
+from sac_lightning.reporting.paper.tables import claims
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow
 

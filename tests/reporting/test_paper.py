@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from sac_lightning.reporting.claims import CHECKS
-from sac_lightning.reporting.paper import (
+from sac_lightning.reporting.paper.tables import (
     PaperKey,
     PaperRow,
     claims,

@@ -12,9 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import LoadedSample
-from sac_lightning.errors import UserError
-from sac_lightning.picture import MASK_COLOUR, NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import MASK_COLOUR, NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
 from sac_lightning.reporting.pictures import compare
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow
 from sac_lightning.reporting.statistics import (

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sac_lightning.predictor import Predictor
-from sac_lightning.view import View
+from sac_lightning.core.view import View
+from sac_lightning.inference.predictor import Predictor
 
 
 class Dark(nn.Module):

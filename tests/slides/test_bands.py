@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sac_lightning.separation.labels import Maps, labels_of_maps
-from sac_lightning.separation.thresholds import Components, Watershed
+from sac_lightning.inference.thresholds import Components, Watershed
+from sac_lightning.inference.watershed import Maps, labels_of_maps
 from sac_lightning.slides.bands import Band, join_strips
 from sac_lightning.slides.strips import Strip
 

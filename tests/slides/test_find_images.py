@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.slides.find_images import find_images
 
 

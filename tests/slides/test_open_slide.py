@@ -10,8 +10,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_image
-from sac_lightning.errors import UserError
 from sac_lightning.slides import slide as limits
 from sac_lightning.slides import tiff_file
 from sac_lightning.slides.open_slide import open_slide
@@ -163,7 +163,7 @@ def test_a_palette_with_transparency_has_no_warning(tmp_path: Path) -> None:
 def test_the_range_and_the_stretch_are_the_whole_images(
     deep: NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sac_lightning.view import stretch_contrast
+    from sac_lightning.core.view import stretch_contrast
 
     monkeypatch.setattr(limits, "STRIP_PIXELS", 1000)
     tifffile.imwrite(tmp_path / "a.tif", deep, photometric="minisblack" if deep.ndim == 2 else "rgb")
@@ -179,7 +179,7 @@ def test_the_range_and_the_stretch_are_the_whole_images(
 
 @pytest.mark.parametrize("image", [GREY, GREY // 9, np.full((3, 4), 7, np.uint8), np.zeros((1, 1), np.uint8)])
 def test_the_stretch_is_the_views(image: NDArray[np.uint8], tmp_path: Path) -> None:
-    from sac_lightning.view import stretch_contrast
+    from sac_lightning.core.view import stretch_contrast
 
     Image.fromarray(image).save(tmp_path / "a.png")
     with open_slide(tmp_path / "a.png") as slide:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sac_lightning.picture import MASK_COLOUR, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import MASK_COLOUR, POSITIVE_RGB, overlay_mask
 from sac_lightning.slides import overlay as module
 from sac_lightning.slides.overlay import Overlay, overlay_in_parts
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sac_lightning.build import build_model
-from sac_lightning.configuration import compose_config, resolve_config
-from sac_lightning.errors import UserError
-from sac_lightning.inference import segment
-from sac_lightning.predictor import Predictor
+from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.inference.predictor import Predictor
+from sac_lightning.inference.windows import segment
+from sac_lightning.model.build import build_model
 from sac_lightning.slides.slide import whole_slide
 from sac_lightning.slides.strips import Strip, segment_slide
 from sac_lightning.slides.tone import tone_of
-from sac_lightning.view import View
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
@@ -131,9 +131,9 @@ def test_a_model_of_whole_images_refuses_a_large_one_before_it_reads(dark: Calla
 GROWTH = """
 import resource, sys, pathlib
 import numpy as np, tifffile, torch
-from sac_lightning.predictor import Predictor
+from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides import overlay, results, segmentation, slide, tiff_file
-from sac_lightning.view import View
+from sac_lightning.core.view import View
 
 torch.set_num_threads(1)
 # As if images were large from half a megapixel on.

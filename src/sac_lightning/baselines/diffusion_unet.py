@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 MULTIPLIERS = (1, 1, 2, 2, 4, 4)
 """Channels of each level, in widths."""

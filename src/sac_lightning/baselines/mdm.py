@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.diffusion_unet import LOWEST_STRIDE, DecoderFeatures
 from sac_lightning.baselines.network import Network
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
-from sac_lightning.weights import read_weights
+from sac_lightning.model.weights import read_weights
 
 STEPS = 1000
 PATCH = 8

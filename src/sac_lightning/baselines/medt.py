@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.axial_attention import AxialAttention, GatedAxialAttention, PatchBatchNorm
 from sac_lightning.baselines.network import Network
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 def convolution(

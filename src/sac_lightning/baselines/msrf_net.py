@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from sac_lightning.baselines.dual_scale_fusion import FusionSubNetwork
 from sac_lightning.baselines.network import Network
 from sac_lightning.baselines.shape_stream import BoundaryMap, ShapeStream, canny_edges, enlarge
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
-from sac_lightning.errors import UserError
 
 MASK_WEIGHT = 2.0
 # The smallest probability that Keras's cross-entropy takes; it bounds the logits of upsampled probabilities.

@@ -4,7 +4,7 @@ import segmentation_models_pytorch
 from torch import Tensor
 
 from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 ARCHITECTURES = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING
 

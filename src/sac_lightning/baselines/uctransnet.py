@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.baselines.network import Network
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 LEVELS = 4
 EPS = 1e-6  # Of the LayerNorms.

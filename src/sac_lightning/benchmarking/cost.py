@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from sac_lightning.losses import FocalDice
 from sac_lightning.model import attention
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.sac import SAC
+from sac_lightning.training.losses import FocalDice
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sac_lightning.benchmarking.table import (
     write_plan,
     write_table,
 )
-from sac_lightning.configuration import config_dir, resolve_config
+from sac_lightning.core.configuration import config_dir, resolve_config
 
 WIDTH = 200  # Of a table that goes into a file.
 WORKS = {

@@ -15,18 +15,18 @@ from torch import Tensor
 
 from sac_lightning.benchmarking.side import Run
 from sac_lightning.benchmarking.sides import random_sac, resize_backbone, step_of
-from sac_lightning.build import build_model
-from sac_lightning.configuration import compose_config, resolve_config
+from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.core.view import View
+from sac_lightning.data.build import make_data
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, WholeImages
 from sac_lightning.data.scene import render_scene
-from sac_lightning.inference import segment
-from sac_lightning.model.experts import ExpertPoints
+from sac_lightning.inference.windows import segment
+from sac_lightning.model.build import build_model
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.sac import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures
-from sac_lightning.scores import Scores
-from sac_lightning.training import make_data
-from sac_lightning.view import View
+from sac_lightning.training.metrics.scores import Scores
 
 
 def step_o() -> Run:

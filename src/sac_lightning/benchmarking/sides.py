@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from sac_lightning.benchmarking.official import convert_to_official
 from sac_lightning.benchmarking.side import Run
-from sac_lightning.losses import FocalDice, segmentation_losses
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
 from sac_lightning.model.methods import Prompts, sac, sam_ft
 from sac_lightning.model.sac import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures
+from sac_lightning.training.losses import FocalDice, segmentation_losses
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 RANDOM = "random"  # Weights by this name are not looked for, but what they would freeze is frozen.

@@ -13,8 +13,8 @@ import torch
 from sac_lightning.benchmarking.plan import Plan, PlanCheck
 from sac_lightning.benchmarking.rate import matrix_rate
 from sac_lightning.benchmarking.row import BenchmarkRow
-from sac_lightning.results import environment
-from sac_lightning.whole_file import whole_file
+from sac_lightning.core.files import whole_file
+from sac_lightning.runs.record import environment
 
 HEADINGS = (
     "work",

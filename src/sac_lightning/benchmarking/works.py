@@ -17,7 +17,7 @@ from sac_lightning.benchmarking.cost import encoder_operations, training_cost
 from sac_lightning.benchmarking.rate import matrix_rate
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.side import Prepare, Side, measure
-from sac_lightning.configuration import config_dir
+from sac_lightning.core.configuration import config_dir
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sac
 

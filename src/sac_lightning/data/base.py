@@ -11,11 +11,11 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler, default_collate
 from tqdm import tqdm
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.split import split_hash
-from sac_lightning.errors import UserError
-from sac_lightning.model.experts import ExpertPoints
-from sac_lightning.view import View
 
 PARTS = ("train", "val", "test")
 

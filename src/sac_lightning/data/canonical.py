@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import IMAGE_ENDINGS
 from sac_lightning.data.sample import FileSample
-from sac_lightning.errors import UserError
 
 
 def data_root(root: str | None) -> Path:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.base import NucleiDataModule, Splits
 from sac_lightning.data.canonical import canonical_names, canonical_samples, data_root
 from sac_lightning.data.split import load_split
-from sac_lightning.errors import UserError
 
 
 class FixedSplit(NucleiDataModule):

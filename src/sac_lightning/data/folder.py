@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.base import PARTS, NucleiDataModule, Splits
+from sac_lightning.data.components import connected_components
 from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
 from sac_lightning.data.sample import FileSample, Sample
-from sac_lightning.errors import UserError
-from sac_lightning.instances import connected_components
 
 
 class MaskSample(FileSample):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from sac_lightning.errors import UserError
-from sac_lightning.whole_file import whole_file
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import whole_file
 
 IMAGE_ENDINGS = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 

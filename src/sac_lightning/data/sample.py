@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.experts import ExpertPoints, draw_expert_points
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.transforms import apply_transform, training_transform
-from sac_lightning.errors import UserError
-from sac_lightning.inference import WindowPoints, cut_window
-from sac_lightning.model.experts import ExpertPoints, draw_expert_points
-from sac_lightning.view import View
+from sac_lightning.data.windows import WindowPoints, cut_window
 
 
 class Sample(Protocol):

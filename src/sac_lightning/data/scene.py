@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.scene_shapes import FloatMap, SceneNuclei, place_nuclei
-from sac_lightning.errors import UserError
 
 Stain = Literal["fluorescence", "histology"]
 

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 def load_split(dataset: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Its import would other
 
 import albumentations as A
 
-from sac_lightning.view import View
+from sac_lightning.core.view import View
 
 
 def training_transform(view: View, augment: bool = True) -> A.Compose:

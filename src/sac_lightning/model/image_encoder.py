@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.attention import attention, relative_positions
 from sac_lightning.model.trunk_features import TrunkFeatures
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
-from sac_lightning.limits import refuse_rank
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.limits import refuse_rank
 from sac_lightning.model.image_encoder import Block, ImageEncoder
 
 QKV = ("q", "k", "v")

@@ -1,7 +1,7 @@
 """The methods that the paper ran itself, over the same parts: SAM, SAM-FT, MSA, LoRA and SAC.
 
 They differ in what is added to SAM's image encoder and in what trains; any of them takes automatic points and
-expert points. Weights are loaded afterwards (``sac_lightning.build``).
+expert points. Weights are loaded afterwards (``sac_lightning.model.build``).
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from segment_anything.modeling import PromptEncoder
 from torch import nn
 
-from sac_lightning.errors import UserError
-from sac_lightning.limits import refuse_image_size
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.limits import refuse_image_size
+from sac_lightning.core.prompts import Generator, Prompts
 from sac_lightning.model.adapter import Adapter, add_adapters
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.lora import add_lora, lora_layers
@@ -18,7 +19,6 @@ from sac_lightning.model.mask_decoder import MaskDecoder
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.prompt_generator import UNet
 from sac_lightning.model.sac import SAC
-from sac_lightning.prompts import Generator, Prompts
 
 __all__ = ["Generator", "Prompts", "msa", "sac", "sam", "sam_ft"]  # The first two are where checkpoints know them.
 

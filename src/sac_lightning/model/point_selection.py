@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sac_lightning.prompts import Selection, refuse_selection
+from sac_lightning.core.prompts import Selection, refuse_selection
 
 PADDING = -1
 

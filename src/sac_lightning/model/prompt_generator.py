@@ -8,7 +8,7 @@ convolutions without bias, BatchNorm and ReLU, transposed convolutions upwards, 
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 class DoubleConvolution(nn.Sequential):

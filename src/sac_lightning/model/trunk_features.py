@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from sac_lightning.code_version import strip_docstrings
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import whole_file
+from sac_lightning.core.source import strip_docstrings
 from sac_lightning.model import attention
-from sac_lightning.whole_file import whole_file
 
 if TYPE_CHECKING:
     from sac_lightning.model.image_encoder import ImageEncoder

@@ -2,7 +2,7 @@
 
 import socket
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 def bind_socket(host: str, port: int) -> socket.socket:

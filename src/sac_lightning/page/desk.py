@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.prompts import Selection
 from sac_lightning.page.drawing import Shown, draw_all_points, draw_nuclei
 from sac_lightning.page.files import Downloads, write_downloads
 from sac_lightning.page.picture_file import Picture, read_upload, samples
 from sac_lightning.page.segmenter import Question, Segmenter
 from sac_lightning.page.words import areas_of, summary
-from sac_lightning.prompts import Selection
 
 BINS = 12
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from skimage.segmentation import find_boundaries
 
-from sac_lightning.picture import draw_points, overlay_mask
+from sac_lightning.inference.drawing import draw_points, overlay_mask
 
 SHOWN_SIDE = 1024
 """Of the shown picture in pixels, about: smaller images are enlarged, as browsers do not, larger ones reduced."""

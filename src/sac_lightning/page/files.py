@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page.picture_file import Picture
-from sac_lightning.predictor import Nuclei
 from sac_lightning.slides.bands import Band
-from sac_lightning.slides.results import OutputFolder, Results
+from sac_lightning.slides.output import OutputFolder, Results
 from sac_lightning.slides.slide import whole_slide
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.prompts import Selection
 from sac_lightning.page import words
 from sac_lightning.page.desk import Desk, Visit, format_refusal
 from sac_lightning.page.parts import Parts, make_parts
 from sac_lightning.page.segmenter import Question, Segmenter
-from sac_lightning.prompts import Selection
 
 PROGRESS = gr.Progress()
 # Files of visitors are looked at every ten minutes and removed after an hour; so is what is known of a visitor.

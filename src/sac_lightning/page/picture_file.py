@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import IMAGE_ENDINGS
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.errors import UserError
 from sac_lightning.slides.open_slide import TIFF_SIGNATURES, open_slide
 from sac_lightning.slides.slide import Pixels
 from sac_lightning.slides.tone import tone_of

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sac_lightning.encoded_image import EncodedImage
-from sac_lightning.exporting.onnx_model import OnnxSAC
+from sac_lightning.core.prompts import Selection
+from sac_lightning.inference.encoded_image import EncodedImage
+from sac_lightning.inference.onnx.model import OnnxSAC
+from sac_lightning.inference.predictor import Nuclei, Predictor
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.sac import SAC
 from sac_lightning.page.picture_file import Picture
-from sac_lightning.predictor import Nuclei, Predictor
-from sac_lightning.prompts import Selection
 
 CACHE_BYTES = 2 * 2**30
 """What encoded images may take; the one in use is kept whatever it takes."""

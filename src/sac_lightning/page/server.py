@@ -14,12 +14,12 @@ from fastapi import FastAPI
 from omegaconf import DictConfig
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from sac_lightning.inference.predictor import Predictor, load
 from sac_lightning.page.address import bind_socket
 from sac_lightning.page.guard import Guard
 from sac_lightning.page.layout import CSS, make_page, theme
 from sac_lightning.page.picture_file import MAX_BYTES
 from sac_lightning.page.segmenter import Segmenter
-from sac_lightning.predictor import Predictor, load
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SHIPPED = Path(__file__).parents[1] / "pretrained" / "demo.ckpt"

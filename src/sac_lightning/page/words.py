@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, Picture
 from sac_lightning.page.segmenter import Question, Segmenter
-from sac_lightning.predictor import Nuclei
 
 TITLE = "Find the nuclei in an image"
 INTRODUCTION = (

@@ -11,13 +11,13 @@ from skimage.measure import regionprops
 from torch import Tensor
 from tqdm import tqdm
 
+from sac_lightning.core.view import View, Window
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.inference import cut_window
+from sac_lightning.data.windows import cut_window
 from sac_lightning.model.sac import SAC
 from sac_lightning.pretraining.example import Example
 from sac_lightning.pretraining.interaction import CLICKS, decode, interact
 from sac_lightning.pretraining.losses import mask_iou
-from sac_lightning.view import View, Window
 
 AT_ONCE = 64
 """Objects that go through the decoder together; memory, not the answers, depends on it."""

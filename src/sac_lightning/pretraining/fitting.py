@@ -11,11 +11,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from sac_lightning.checkpoint import read_without_running
-from sac_lightning.history import History
-from sac_lightning.precision import resolve_precision
-from sac_lightning.wandb_view import make_loggers
-from sac_lightning.whole_checkpoints import WholeCheckpoints
+from sac_lightning.model.checkpoint import read_without_running
+from sac_lightning.training.checkpoints import WholeCheckpoints
+from sac_lightning.training.history import History
+from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.wandb_view import make_loggers
 
 
 def fit(

@@ -8,16 +8,17 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from sac_lightning.baselines.diffusion_unet import LOWEST_STRIDE, DiffusionUNet
-from sac_lightning.build import build_model
-from sac_lightning.configuration import resolve_config
-from sac_lightning.errors import UserError
-from sac_lightning.history import History
+from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.data.build import make_data
+from sac_lightning.model.build import build_model
+from sac_lightning.model.counting import parameter_counts
+from sac_lightning.model.weights import sha256_of, write_weights
 from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked import MaskedPretraining
 from sac_lightning.pretraining.pictures import write_training_curve
-from sac_lightning.results import environment, parameter_counts, record_provenance, write_record
-from sac_lightning.training import make_data
-from sac_lightning.weights import sha256_of, write_weights
+from sac_lightning.runs.record import environment, record_provenance, write_record
+from sac_lightning.training.history import History
 
 
 def pretrain_masked(cfg: DictConfig) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sac_lightning.picture import draw_points, overlay_mask
+from sac_lightning.core.files import whole_file
+from sac_lightning.inference.drawing import draw_points, overlay_mask
 from sac_lightning.pretraining.evaluation import ClickedImage
-from sac_lightning.whole_file import whole_file
 
 
 def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

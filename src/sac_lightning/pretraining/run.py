@@ -13,13 +13,16 @@ from rich.console import Console
 from torch import nn
 from tqdm import tqdm
 
-from sac_lightning.build import initialise_positions, load_base, load_official_state
-from sac_lightning.configuration import resolve_config
+from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.files import whole_file
 from sac_lightning.data.base import NucleiDataModule
-from sac_lightning.history import History
+from sac_lightning.data.build import make_data
+from sac_lightning.model.build import initialise_positions, load_base, load_official_state
+from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.sac import SAC
+from sac_lightning.model.weights import locate, read_weights, sha256_of, write_weights
 from sac_lightning.pretraining.card import model_card
 from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import (
@@ -33,10 +36,8 @@ from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
-from sac_lightning.results import environment, parameter_counts, record_provenance, write_record
-from sac_lightning.training import make_data
-from sac_lightning.weights import locate, read_weights, sha256_of, write_weights
-from sac_lightning.whole_file import whole_file
+from sac_lightning.runs.record import environment, record_provenance, write_record
+from sac_lightning.training.history import History
 
 PICTURED = 6
 

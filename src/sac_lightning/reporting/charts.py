@@ -10,9 +10,9 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sac_lightning.core.files import whole_file
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
-from sac_lightning.whole_file import whole_file
 
 # Okabe and Ito's colours, which colour-blind people tell apart, without yellow (too pale on white) and with grey
 # for black (too dark on the dark page).

@@ -16,7 +16,7 @@ from sac_lightning.reporting.comparisons import (
     expect_fewer_parameters,
     expect_twice_as_slow,
 )
-from sac_lightning.reporting.paper import Claim, Contradiction, PaperKey, claims
+from sac_lightning.reporting.paper.tables import Claim, Contradiction, PaperKey, claims
 from sac_lightning.reporting.row import MeasuredRow
 
 INTRODUCTION = """\

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_lightning.configuration import compose_config, resolve_config, sweep_jobs
-from sac_lightning.errors import UserError
-from sac_lightning.reporting.paper import paper_parameters, paper_rows
+from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.errors import UserError
+from sac_lightning.reporting.paper.tables import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow
-from sac_lightning.run_identity import row_hash
+from sac_lightning.runs.identity import row_hash
 
 # In the order of the paper; the last five are ours.
 EXPERIMENTS = (

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from sac_lightning.core.files import whole_file
 from sac_lightning.reporting.charts import COLOURS
-from sac_lightning.whole_file import whole_file
 
 LIBRARY = "plotly.min.js"
 # Plotly's names for the dashes that the charts have.

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sac_lightning.reporting.experiment import Experiment
-from sac_lightning.reporting.paper import Contradiction
+from sac_lightning.reporting.paper.tables import Contradiction
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
 from sac_lightning.reporting.table import NOT_RUN, NOTHING, markdown_table, text_table

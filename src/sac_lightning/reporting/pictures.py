@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.sample import Sample
-from sac_lightning.errors import UserError
-from sac_lightning.picture import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
 from sac_lightning.reporting.charts import Files, files, open_figure
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels

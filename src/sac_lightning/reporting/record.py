@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 
 @dataclass(frozen=True)

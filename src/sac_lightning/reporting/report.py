@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 from tqdm import tqdm
 
-from sac_lightning.configuration import compose_config, resolve_config
+from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import whole_file
+from sac_lightning.data.build import make_data
 from sac_lightning.data.sample import Sample
-from sac_lightning.errors import UserError
 from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
 from sac_lightning.reporting.experiment import (
@@ -23,12 +25,10 @@ from sac_lightning.reporting.experiment import (
 )
 from sac_lightning.reporting.html import Section, write_html
 from sac_lightning.reporting.page import READING, Part, count_rows_run, index, page, smoke_page
-from sac_lightning.reporting.paper import Contradiction, contradictions
+from sac_lightning.reporting.paper.tables import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_record
 from sac_lightning.reporting.section import claims_section, section
 from sac_lightning.reporting.table import csv_table, latex_table
-from sac_lightning.training import make_data
-from sac_lightning.whole_file import whole_file
 
 SMOKE = "smoke"
 SCALES = ("paper", "cpu")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.row import MeasuredRow
 
 CONFIDENCE = 0.95

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.scores import THRESHOLD
-from sac_lightning.separation.labels import Maps
+from sac_lightning.inference.thresholds import THRESHOLD
+from sac_lightning.inference.watershed import Maps
 from sac_lightning.slides.slide import Pixels
 from sac_lightning.slides.strips import Strip
 

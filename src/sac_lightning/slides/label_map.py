@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.predictor import Predictor
-from sac_lightning.separation.every_prompt import refuse_size
-from sac_lightning.separation.labels import Maps, labels_of_maps, mask_threshold
-from sac_lightning.separation.thresholds import EveryPrompt
+from sac_lightning.inference.every_prompt import refuse_size
+from sac_lightning.inference.predictor import Predictor
+from sac_lightning.inference.thresholds import EveryPrompt
+from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
 from sac_lightning.slides.slide import Slide
 from sac_lightning.slides.strips import Strip, segment_slide
 from sac_lightning.slides.tone import Tone

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.slides.pillow_file import read_with_pillow
 from sac_lightning.slides.slide import Slide, whole_slide
 from sac_lightning.slides.tiff_file import open_tiff

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sac_lightning.picture import draw_points, overlay_mask
+from sac_lightning.inference.drawing import draw_points, overlay_mask
 
 # How many pixels a reduced picture has at most.
 REDUCED_PIXELS = 2**24

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.slides.slide import Pixels, refuse_one_piece, refuse_page
 
 

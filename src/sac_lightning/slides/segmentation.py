@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sac_lightning.errors import UserError
-from sac_lightning.predictor import Predictor
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
 from sac_lightning.slides.label_map import label_slide
 from sac_lightning.slides.open_slide import open_slide
-from sac_lightning.slides.results import OutputFolder, Results
+from sac_lightning.slides.output import OutputFolder, Results
 from sac_lightning.slides.slide import Slide
 from sac_lightning.slides.strips import Strip
 from sac_lightning.slides.tone import tone_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 
 # Of any number type: (rows, W) grey or (rows, W, 3) RGB.
 Pixels = NDArray[Any]

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sac_lightning.errors import UserError
-from sac_lightning.inference import Blend, segment_windows, slice_points, to_image_pixels
-from sac_lightning.predictor import Predictor, place_points
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import Window
+from sac_lightning.inference.predictor import Predictor, place_points
+from sac_lightning.inference.windows import Blend, segment_windows, slice_points, to_image_pixels
 from sac_lightning.slides.slide import Pixels, Slide
 from sac_lightning.slides.tone import Tone
-from sac_lightning.view import Window
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
 MAX_WINDOW_PIXELS = 2**26

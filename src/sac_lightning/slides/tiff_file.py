@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
 from sac_lightning.slides.pillow_file import read_with_pillow
 from sac_lightning.slides.pixel_size import micrometres_of
 from sac_lightning.slides.slide import Pixels, Slide, refuse_one_piece, refuse_page, whole_slide

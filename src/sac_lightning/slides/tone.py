@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.errors import UserError
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import STRETCH_PERCENTILES
 from sac_lightning.slides.slide import Pixels, Slide
-from sac_lightning.view import STRETCH_PERCENTILES
 
 
 @dataclass(frozen=True)

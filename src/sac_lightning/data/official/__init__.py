@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import refuse_name
-from sac_lightning.errors import UserError
 
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 

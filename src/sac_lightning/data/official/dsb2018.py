@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import (
     OfficialImage,
     Reading,
@@ -28,7 +29,6 @@ from sac_lightning.data.official import (
     renumber_instances,
     unique_names,
 )
-from sac_lightning.errors import UserError
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"
 

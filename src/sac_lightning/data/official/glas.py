@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import (
     OfficialImage,
     Reading,
@@ -19,7 +20,6 @@ from sac_lightning.data.official import (
     renumber_instances,
     unique_names,
 )
-from sac_lightning.errors import UserError
 
 URL = "https://warwick.ac.uk/fac/cross_fac/tia/data/glascontest/download/"
 SPLITS = {"train": "train", "testA": "test_a", "testB": "test_b"}

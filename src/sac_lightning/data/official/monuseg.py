@@ -18,8 +18,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from skimage.draw import polygon
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import OfficialImage, Reading, Source, renumber_instances, unique_names
-from sac_lightning.errors import UserError
 
 URL = "https://monuseg.grand-challenge.org/Data/"
 

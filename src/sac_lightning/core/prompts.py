@@ -1,0 +1,89 @@
+"""Which points a method gets, and what is no such setting. Free of torch: a wrong value is told at once."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from sac_lightning.core.errors import UserError
+
+Selection = Literal["O", "R"]
+Placement = Literal["centre", "random"]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The prompt generator.
+
+    Attributes:
+        init_features, depth: See UNet.
+        lr_factor: Its learning rate over that of the other parts. 1, one rate for everything, is the paper's; it
+            learns from nothing beside parts that are pre-trained, so in short trainings it needs a higher one.
+    """
+
+    init_features: int = 32
+    depth: int = 4
+    lr_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what is no factor."""
+        if not self.lr_factor > 0:
+            raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Which points a method gets.
+
+    Attributes:
+        points: Automatic points n: n positive and n negative ones. 0: no prompt generator.
+        selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
+        experts, expert_negatives, expert_placement: See ExpertPoints; per image.
+        dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
+            every table of the paper.
+        map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
+            masks, is our choice: the paper is silent.
+        generator: Its sizes, and how fast it learns.
+    """
+
+    points: int = 1
+    selection: Selection = "O"
+    threshold: float = 0.5
+    fill_with_random: bool = False
+    keep_raw_centroid: bool = False
+    experts: int = 0
+    expert_negatives: int = 0
+    expert_placement: Placement = "centre"
+    dense: bool = False
+    map_size: int = 256
+    generator: Generator = field(default_factory=Generator)
+
+    def __post_init__(self) -> None:
+        """Refuses what means nothing, a map that the generator cannot take, and its logits where there is none."""
+        refuse_selection(self.points, self.selection, self.threshold)
+        refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
+        if self.dense and not self.points:
+            raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
+        factor = 2**self.generator.depth
+        if self.map_size % factor:
+            raise UserError(
+                f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, as the generator halves it "
+                f"{self.generator.depth} times"
+            )
+
+
+def refuse_selection(points: int, selection: str, threshold: float) -> None:
+    """Raises UserError where automatic points cannot be chosen like this."""
+    if not isinstance(points, int) or points < 0:
+        raise UserError(f"prompts.points is {points}: choose a whole number, 0 or more")
+    if selection not in get_args(Selection):
+        raise UserError(f"prompts.selection is {selection}: choose O (centroids) or R (random)")
+    if not 0 <= threshold < 1:
+        raise UserError(f"prompts.threshold is {threshold}: choose a probability in [0, 1)")
+
+
+def refuse_expert_points(positives: int, negatives: int, placement: str) -> None:
+    """Raise UserError if expert points cannot be drawn like this."""
+    for name, number in (("experts", positives), ("expert_negatives", negatives)):
+        if not isinstance(number, int) or number < 0:
+            raise UserError(f"prompts.{name} is {number}: choose a whole number, 0 or more")
+    if placement not in get_args(Placement):
+        raise UserError(f"prompts.expert_placement is {placement}: choose centre or random")

@@ -1,0 +1,154 @@
+"""Every prompt by itself: each centroid of the prompt generator decoded alone, its neighbours as background."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+from torch import Tensor, nn
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View, Window
+from sac_lightning.inference.suppression import Candidate
+from sac_lightning.inference.windows import Prediction, input_scale, to_input_pixels
+from sac_lightning.model.point_selection import PADDING, region_centroids
+from sac_lightning.model.sac import SAC
+
+# Around a disc there is room for six of its size: further ones do not touch it.
+NEIGHBOURS = 6
+BATCH = 32
+"""Prompt sets per pass of the decoder."""
+MAX_PIXELS = 2**24
+"""Of an image: the embeddings of all its windows are kept, some hundreds of megabytes for so many pixels."""
+
+Centres: TypeAlias = NDArray[np.float32]
+
+
+def refuse_model(model: nn.Module) -> None:
+    """Raises UserError where prompts cannot be decoded one by one."""
+    if not isinstance(model, SAC):
+        raise UserError("instances=prompts is for models that take points: choose watershed or components")
+    if model.dense:
+        raise UserError(
+            "instances=prompts cannot take a model with a dense prompt, which shows all nuclei at once: choose "
+            "watershed or components"
+        )
+
+
+def refuse_given_points(count: int) -> None:
+    """Raise UserError if there are expert points, of which this method would make nothing."""
+    if count:
+        raise UserError(
+            "instances=prompts decodes the model's own points and takes no expert points: leave them out, or "
+            "choose watershed"
+        )
+
+
+def refuse_size(height: int, width: int) -> None:
+    """Raises UserError where an image is too large for the embeddings of all its windows to be kept."""
+    if height * width > MAX_PIXELS:
+        raise UserError(
+            f"instances=prompts takes images of up to {MAX_PIXELS:,} pixels, not {height * width:,}: choose "
+            "instances=watershed, or cut the image into regions"
+        )
+
+
+@torch.no_grad()
+def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Candidate]:
+    """Decodes the centroids that the selection O takes (Eq. 5), each alone.
+
+    They are those of the whole image's blended map, at the model's own threshold; without a generator, of the
+    model's own probability. The nearest centroids around one are its negative points. As the decoder has learnt
+    masks of all nuclei (Eq. 6-7), a nucleus is what is connected to its point. The score is the decoder's estimate
+    of its mask's IoU.
+
+    Args:
+        model: SAC, see refuse_model.
+        prediction: Of the image, with its embeddings.
+        view: The view that it was made by.
+
+    Returns:
+        One per centroid whose mask has its point; none where the decoder calls its own point background.
+    """
+    assert isinstance(model, SAC)
+    assert prediction.image_embeddings is not None, "predict with keep_embeddings"
+    source = prediction.generator_probability
+    probability = prediction.probability if source is None else source
+    mask = (probability > model.point_selection.threshold).cpu().numpy()
+    height, width = mask.shape
+    windows = view.windows(height, width)
+    centres = region_centroids(mask, mask.size)
+    owners = owning_windows(centres, windows)
+    coords, labels = prompt_sets(centres, owners, windows)
+    scale = input_scale(windows[0], view, probability.device)
+    found = []
+    for start in range(0, len(centres), BATCH):
+        part = slice(start, start + BATCH)
+        signs = torch.from_numpy(labels[part]).to(probability.device)
+        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, scale)
+        embeddings = prediction.image_embeddings[torch.from_numpy(owners[part]).to(probability.device)]
+        logits, iou = model.decode(embeddings, points, signs)
+        for i, score in enumerate(iou.float().tolist(), start=start):
+            window = windows[owners[i]]
+            found.append(_candidate(logits[i - start], score, centres[i], window, (height, width)))
+    return [candidate for candidate in found if candidate is not None]
+
+
+def owning_windows(centres: Centres, windows: Sequence[Window]) -> NDArray[np.int64]:
+    """(N,) the one window of each centroid (N, 2): the one whose middle is nearest, of equal ones the first."""
+    middles = [((2 * w.left + w.width - 1) / 2, (2 * w.top + w.height - 1) / 2) for w in windows]
+    owners: NDArray[np.int64] = cdist(centres, middles).argmin(axis=1)
+    return owners
+
+
+def prompt_sets(
+    centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window]
+) -> tuple[Centres, NDArray[np.int64]]:
+    """A prompt set for each centroid: itself, and its nearest neighbours as background.
+
+    Args:
+        centres: (N, 2) xy in image pixels, no two of them equal.
+        owners: (N,) the window of each.
+        windows: Of the image.
+
+    Returns:
+        coords (N, 1 + NEIGHBOURS, 2) xy in pixels of the window, and labels (N, 1 + NEIGHBOURS): 1, then 0;
+        neighbours outside the window are padding (-1).
+    """
+    count = len(centres)
+    coords = np.zeros((count, 1 + NEIGHBOURS, 2), dtype=np.float32)
+    labels = np.full((count, 1 + NEIGHBOURS), PADDING, dtype=np.int64)
+    if count == 0:
+        return coords, labels
+    places = np.arange(1, min(count, 1 + NEIGHBOURS) + 1)
+    nearest = KDTree(centres).query(centres, k=places)[1]  # the first is the centroid itself
+    corners = np.array([(window.left, window.top) for window in windows])[owners, None]
+    sizes = np.array([(window.width, window.height) for window in windows])[owners, None]
+    local = centres[nearest] - corners
+    inside = ((local >= -0.5) & (local < sizes - 0.5)).all(axis=2)
+    coords[:, : len(places)][inside] = local[inside]
+    labels[:, : len(places)][inside] = 0
+    labels[:, 0] = 1
+    return coords, labels
+
+
+def _candidate(
+    logits: Tensor, score: float, centre: Centres, window: Window, size: tuple[int, int]
+) -> Candidate | None:
+    """What is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
+    wanted = (window.height, window.width)
+    sized = F.interpolate(logits.float()[None], wanted, mode="bilinear", align_corners=False)[0, 0]
+    (rows, columns), in_window = window.clip(*size)
+    mask = (sized[in_window] > 0).cpu().numpy()
+    _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    x, y = round(float(centre[0])) - columns.start, round(float(centre[1])) - rows.start
+    if not mask[y, x]:
+        return None
+    left, top, width, height = statistics[regions[y, x], :4].tolist()
+    tight = regions[top : top + height, left : left + width] == regions[y, x]
+    return Candidate(columns.start + left, rows.start + top, tight, score)

@@ -1,0 +1,66 @@
+"""What a graph's numbers do not say: how its images are cut, how its points are chosen, what it was made from."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sac_lightning.core.view import View
+from sac_lightning.model.point_selection import PointSelection
+
+KEY = "sac_lightning"
+"""Of the description among an ONNX file's metadata."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """The same in every file of an export; text, and nothing that is called.
+
+    Attributes:
+        model: Name of the model, such as ``sac``.
+        checkpoint: SHA-256 of the checkpoint that it was made from.
+        view: How it sees images.
+        selection: How its automatic points are chosen, see PointSelection; None where it takes no points.
+        thresholds: By which it tells nuclei apart, see inference.thresholds.Stored.
+    """
+
+    model: str
+    checkpoint: str
+    view: View
+    selection: dict[str, Any] | None
+    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the input in pixels. Raises ValueError where there is none."""
+        if type(self.view.image_size) is not int:
+            raise ValueError("the size of the input is no whole number")
+        return self.view.image_size
+
+    def point_selection(self) -> PointSelection | None:
+        """The selection of its points; None where it takes none."""
+        return None if self.selection is None else PointSelection(**self.selection)
+
+    def text(self) -> str:
+        """JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+
+
+def read_description(text: str) -> Description:
+    """A description out of its JSON.
+
+    Raises:
+        ValueError: It is none, or one of a later format.
+    """
+    try:
+        content = json.loads(text)
+        if content.pop("format") != FORMAT:
+            raise ValueError("another format")
+        description = Description(**{**content, "view": View(**content["view"])})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError("no description of this version of the package") from error
+    if not isinstance(description.view.crop, int | None):
+        raise ValueError("the size of the windows is no whole number")
+    if not isinstance(description.thresholds, dict):
+        raise ValueError("the thresholds are none")
+    return description

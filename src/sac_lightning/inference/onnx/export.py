@@ -1,0 +1,121 @@
+"""What export does: write the graphs of a checkpoint, run them, and keep them if they say what torch says."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import whole_folder
+from sac_lightning.core.view import View
+from sac_lightning.data.scene import SMALLEST_SIDE, render_scene
+from sac_lightning.inference.onnx.description import Description
+from sac_lightning.inference.onnx.graphs import graphs, write_graph
+from sac_lightning.inference.onnx.model import MISSING, OnnxSAC, load_exported
+from sac_lightning.inference.thresholds import choose_separation
+from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.sac import SAC, Segmentation
+from sac_lightning.model.weights import sha256_of
+
+EXPERTS = (0, 5)
+"""Numbers of expert points in the verification."""
+
+
+def export(cfg: DictConfig) -> None:
+    """Exports a checkpoint, or leaves nothing behind where the files do not say what it says."""
+    if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
+        raise UserError(MISSING)
+    checkpoint, output = Path(cfg.checkpoint), Path(cfg.output)
+    loaded = load_checkpoint(checkpoint, weights=cfg.weights)
+    name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
+    if view.image_size is None:
+        raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
+    choose_separation(None, loaded.thresholds, checkpoint)  # refuses what is none
+    thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
+    description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds)
+    try:
+        with whole_folder(output) as partial:
+            difference = write_and_verify(loaded.model, description, partial)
+            if not difference <= cfg.tolerance:  # NaN is no agreement either.
+                raise UserError(
+                    f"the logits of the export differ from torch's by {difference:.1e}, more than tolerance="
+                    f"{cfg.tolerance:g}: nothing was written; if so much is good enough for you, raise it"
+                )
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}): choose another output") from error
+    for path in sorted(output.iterdir()):
+        print(f"{path}   {path.stat().st_size / 1e6:.1f} MB")
+    print(f"largest difference from torch   {difference:.1e} in the logits (tolerance {cfg.tolerance:g})")
+
+
+def selection(model: nn.Module) -> dict[str, object] | None:
+    """The settings of a model's point selection, None where it takes no points."""
+    return vars(model.point_selection).copy() if isinstance(model, SAC) else None
+
+
+@torch.no_grad()
+def write_and_verify(model: nn.Module, description: Description, folder: Path) -> float:
+    """Writes a model's files and runs them.
+
+    Args:
+        model: In eval mode, on the CPU. Its LoRA is merged afterwards.
+        description: Goes into each file.
+        folder: For the files.
+
+    Returns:
+        The largest difference between onnxruntime's and torch's logits, the generator's included, and estimates of
+        the IoU, over two scenes with and without expert points.
+
+    Raises:
+        UserError: A compared network's code cannot be traced.
+    """
+    size = description.image_size
+    images = scenes(size)
+    expected = [answer(model, images, experts) for experts in EXPERTS]  # Before LoRA is merged.
+    for graph in graphs(model, size):
+        write_graph(graph, folder / f"{graph.name}.onnx", description)
+    exported, _ = load_exported(folder)
+    return float(np.max([distance(exported, images, each) for each in expected]))  # NaN, if there is one.
+
+
+def scenes(size: int) -> Tensor:
+    """A procedural scene of each stain, (2, 3, size, size) in 0..255."""
+    side = max(size, SMALLEST_SIDE)
+    pair = [
+        render_scene(np.random.default_rng(0), side, side, stain)[0] for stain in ("fluorescence", "histology")
+    ]
+    return torch.from_numpy(np.stack(pair)).permute(0, 3, 1, 2)[..., :size, :size].float()
+
+
+def answer(model: nn.Module, images: Tensor, experts: int) -> Segmentation | Tensor:
+    """What a model says of images, with expert points of either label anywhere on them where it takes some."""
+    if not isinstance(model, SAC):
+        return model(images)  # type: ignore[no-any-return]
+    generator = torch.Generator().manual_seed(0)
+    coords = torch.rand(len(images), experts, 2, generator=generator) * images.shape[-1] - 0.5
+    labels = torch.randint(0, 2, (len(images), experts), generator=generator)
+    return model(images, coords, labels)  # type: ignore[no-any-return]
+
+
+def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tensor) -> float:
+    """The largest difference of an exported model from what torch said of images.
+
+    The decoder gets torch's points: where a probability is at the threshold, the last bit decides about a point.
+    """
+    pairs: list[tuple[Tensor | None, Tensor | None]]
+    if isinstance(expected, Tensor):
+        pairs = [(exported(images), expected)]
+    else:
+        assert isinstance(exported, OnnxSAC)
+        embeddings, generator_logits = exported.encode(images)
+        low_res_logits, iou = exported.decode(
+            embeddings, expected.point_coords, expected.point_labels, generator_logits
+        )
+        logits = F.interpolate(low_res_logits, images.shape[-2:], mode="bilinear", align_corners=False)
+        pairs = [(logits, expected.logits), (iou, expected.iou), (generator_logits, expected.generator_logits)]
+    differences = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
+    return float(torch.stack([difference.abs().max() for difference in differences]).max())

@@ -1,0 +1,223 @@
+"""What is traced: SAC's networks as an encoder and a decoder, as SAM's own export splits them, others as they are.
+
+The encoder runs once per image and takes nearly all the time; the decoder answers each click. Between the two the
+automatic points are chosen, which is no network: it needs connected regions.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.onnx.description import KEY, Description
+from sac_lightning.model.lora import lora_layers
+from sac_lightning.model.sac import SAC
+
+OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
+
+NETWORK = "network"
+SAME = torch.export.Dim.DYNAMIC
+FREE = {
+    "images": {0: "batch"},
+    "image_embeddings": {0: "batch"},
+    "point_coords": {0: SAME, 1: "points"},
+    "point_labels": {0: SAME, 1: SAME},
+    "generator_logits": {0: SAME},
+}
+"""The axes of the inputs whose sizes are free; the exporter sees which are the same, and wants a name once."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX file to be.
+
+    Attributes:
+        name: Of the file, without its ending.
+        module: What is traced.
+        inputs: Examples by name.
+        outputs: Names.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+
+
+def graphs(model: nn.Module, image_size: int) -> list[Graph]:
+    """The graphs of a model: SAC's ``encoder`` and ``decoder``, or another's ``network``.
+
+    Args:
+        model: In eval mode, on the CPU. LoRA is merged into it, for good.
+        image_size: Side of its input in pixels, which stays fixed. Batch and number of points are free.
+    """
+    images = torch.zeros(2, 3, image_size, image_size)
+    if not isinstance(model, SAC):
+        return [Graph(NETWORK, model, {"images": images}, ("logits",))]
+    for layer in lora_layers(model):
+        layer.merge()
+    grid = image_size // model.image_encoder.patch
+    prompts = {
+        "image_embeddings": torch.zeros(2, model.prompt_encoder.embed_dim, grid, grid),
+        "point_coords": torch.zeros(2, 3, 2),
+        "point_labels": torch.zeros(2, 3, dtype=torch.long),
+    }
+    generated: tuple[str, ...] = ()
+    if model.prompt_generator is not None:
+        generated = ("generator_logits",)
+        if model.dense:
+            prompts["generator_logits"] = torch.zeros(2, 1, model.map_size, model.map_size)
+    return [
+        Graph("encoder", EncoderGraph(model), {"images": images}, ("image_embeddings", *generated)),
+        Graph("decoder", DecoderGraph(model), prompts, ("low_res_logits", "iou")),
+    ]
+
+
+class EncoderGraph(nn.Module):
+    """SAC up to the selection of points: image encoder and prompt generator."""
+
+    def __init__(self, model: SAC) -> None:
+        """Args: model: whose parts these are."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, S, S) RGB in 0..255 to their embeddings and, with a generator, its logits."""
+        image_embeddings, generator_logits = self.model.encode(images)
+        return (image_embeddings,) if generator_logits is None else (image_embeddings, generator_logits)
+
+
+class DecoderGraph(nn.Module):
+    """SAC from the points on: prompt encoder and mask decoder."""
+
+    def __init__(self, model: SAC) -> None:
+        """Args: model: whose parts these are."""
+        super().__init__()
+        self.prompt_encoder = model.prompt_encoder
+        self.mask_decoder = model.mask_decoder
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        generator_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One mask per image.
+
+        Args:
+            image_embeddings: (B, 256, h, w).
+            point_coords: (B, N, 2) xy in input pixels. As in SAM's own export, points are followed by one of
+                padding, (0, 0) with label -1, unless there are none or the corners of a box.
+            point_labels: (B, N), 1 nucleus, 0 background, -1 padding; 2 and 3 a box's first and last corner.
+            generator_logits: (B, 1, m, m), the dense prompt of a model that was trained with one.
+
+        Returns:
+            low_res_logits (B, 1, 4h, 4w) and iou (B,).
+        """
+        encoder = self.prompt_encoder
+        if generator_logits is None:
+            dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(image_embeddings)
+        else:
+            size = encoder.mask_input_size
+            dense = encoder.mask_downscaling(
+                F.interpolate(generator_logits, size, mode="bilinear", antialias=True)
+            )
+        logits, iou = self.mask_decoder(
+            image_embeddings,
+            encoder.get_dense_pe(),
+            self._embed_points(point_coords, point_labels),
+            dense,
+            multimask_output=False,
+        )
+        return logits, iou[:, 0]
+
+    def _embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
+        """Embed points as the prompt encoder does, (B, N, 256), without its assignments to masked places."""
+        encoder = self.prompt_encoder
+        labels = labels.unsqueeze(-1)
+        embeddings = encoder.pe_layer.forward_with_coords(coords + 0.5, encoder.input_image_size)
+        embeddings = torch.where(labels == -1, encoder.not_a_point_embed.weight, embeddings)
+        for label, kind in enumerate(encoder.point_embeddings):
+            embeddings = embeddings + kind.weight * (labels == label)
+        return embeddings  # type: ignore[no-any-return]
+
+
+def write_graph(graph: Graph, path: Path, description: Description) -> None:
+    """Traces a graph and writes it as ONNX; above 2 GB, which a file cannot hold, its numbers go in one beside it.
+
+    Args:
+        graph: What to trace.
+        path: Of the file.
+        description: Goes into its metadata.
+
+    Raises:
+        UserError: A compared network's code cannot be traced, such as where it hands the image to another library.
+    """
+    try:
+        program = _trace_graph(graph)
+    except Exception as error:  # What torch raises over what it cannot trace is open-ended.
+        if graph.name != NETWORK:
+            raise
+        name = type(graph.module).__name__
+        raise UserError(
+            f"{name} cannot be exported, as a part of it has no form in ONNX: use its .ckpt instead"
+        ) from error
+    program.model.metadata_props[KEY] = description.text()
+    program.model.graph.metadata_props.clear()
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # Where in which file it was written, on the machine that exports.
+    program.save(path)
+
+
+def _trace_graph(graph: Graph) -> torch.onnx.ONNXProgram:
+    """Trace a graph in terms of ONNX."""
+    with make_traceable(), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of its attempts: whether the outcome is right, the verification says.
+        program = torch.onnx.export(
+            graph.module.eval(),
+            kwargs=graph.inputs,
+            input_names=list(graph.inputs),
+            output_names=graph.outputs,
+            dynamic_shapes={name: FREE[name] for name in graph.inputs},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
+@contextmanager
+def make_traceable() -> Iterator[None]:
+    """Free the image encoder of what it does for a CPU's cache: loops over chunks, which depend on the batch."""
+    encoder = "sac_lightning.model.image_encoder"
+    with (
+        patch(f"{encoder}.attention", plain_attention),
+        patch(f"{encoder}.run_in_strips", lambda function, tokens, rows=1: function(tokens)),
+    ):
+        yield
+
+
+def plain_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """See model.attention.attention; with the whole matrix of scores, as segment-anything has it.
+
+    In onnxruntime it is as fast as fused_attention, whose trace would be for one size of the batch.
+    """
+    h, w, scale = len(rel_h), len(rel_w), qkv.shape[-1] ** -0.5
+    batch, height, width = qkv.shape[:3]
+    windows = qkv.reshape(batch, height // h, h, width // w, w, *qkv.shape[3:])
+    q, k, v = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).unbind()  # (B, rows, columns, heads, h, w, C) each
+    bias_h = torch.einsum("...hwc,hkc->...hwk", q, rel_h).unsqueeze(-1)
+    bias_w = torch.einsum("...hwc,wkc->...hwk", q, rel_w).unsqueeze(-2)
+    biases = (bias_h + bias_w).flatten(-2).flatten(-3, -2)
+    scores = (q.flatten(-3, -2) * scale) @ k.flatten(-3, -2).mT + biases
+    out = (scores.softmax(-1) @ v.flatten(-3, -2)).view_as(q)
+    return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, -1)  # type: ignore[no-any-return]

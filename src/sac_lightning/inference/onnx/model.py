@@ -1,0 +1,146 @@
+"""An exported model, run by onnxruntime: the views, windows and points are the checkpoint's, by the same code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.onnx.description import KEY, Description, read_description
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.sac import SAC
+
+MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
+REMEDY = "give a .ckpt, or the folder that the export command wrote"
+
+
+class Session:
+    """One ONNX file in onnxruntime, on the CPU, with as many threads as torch has.
+
+    Attributes:
+        description: The text in the file's metadata, empty where there is none.
+        inputs: Shapes by name; what is free is a string.
+        outputs: Names.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Args: path: of the file. Raises UserError where onnxruntime is missing or does not take the file."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(MISSING) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4  # What goes wrong is raised as well.
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # What onnxruntime raises over a damaged or hostile file is open-ended.
+            raise UserError(f"{path} cannot be read as ONNX: {REMEDY}") from error
+        self.description: str = self._session.get_modelmeta().custom_metadata_map.get(KEY, "")
+        self.inputs: dict[str, list[int | str]] = {each.name: each.shape for each in self._session.get_inputs()}
+        self.outputs: tuple[str, ...] = tuple(each.name for each in self._session.get_outputs())
+
+    def __call__(self, **inputs: Tensor) -> list[Tensor]:
+        """The outputs, in their order."""
+        arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
+        return [torch.from_numpy(array) for array in self._session.run(None, arrays)]
+
+
+class OnnxSAC(SAC):
+    """SAC whose networks onnxruntime runs; the points between them are chosen as ever."""
+
+    def __init__(self, encoder: Session, decoder: Session, point_selection: PointSelection) -> None:
+        """Args: encoder, decoder: see inference.onnx.graphs; point_selection: generator logits to points."""
+        nn.Module.__init__(self)  # SAC's own parts are in the sessions.
+        self.encoder = encoder
+        self.decoder = decoder
+        self.point_selection = point_selection
+        self.dense = "generator_logits" in decoder.inputs
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See SAC; one image after the other: at 1024 px the attention scores of a single one take gigabytes."""
+        outputs = [torch.cat(parts) for parts in zip(*map(self._encode_one, images), strict=True)]
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+    def _encode_one(self, image: Tensor) -> list[Tensor]:
+        return self.encoder(images=image[None])
+
+    def decode(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        generator_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See SAC and graphs.DecoderGraph; the point of padding after the points is added here."""
+        if point_coords.shape[1]:
+            point_coords, point_labels = (
+                F.pad(point_coords, (0, 0, 0, 1)),
+                F.pad(point_labels, (0, 1), value=PADDING),
+            )
+        prompts = {"point_coords": point_coords, "point_labels": point_labels}
+        if self.dense and generator_logits is not None:
+            prompts["generator_logits"] = generator_logits
+        low_res_logits, iou = self.decoder(image_embeddings=image_embeddings, **prompts)
+        return low_res_logits, iou
+
+
+class OnnxNetwork(nn.Module):
+    """A compared network that onnxruntime runs."""
+
+    def __init__(self, network: Session) -> None:
+        """Args: network: images to logits."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) RGB in 0..255 to logits (B, 1, S, S), one after the other: see OnnxSAC.encode."""
+        return torch.cat([self.network(images=image[None])[0] for image in images])
+
+
+def load_exported(folder: Path) -> tuple[nn.Module, Description]:
+    """The model in a folder that the export command wrote, and its description.
+
+    Raises:
+        UserError: It is no such folder, its files belong to different exports, or onnxruntime is missing.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: {REMEDY}")
+    names = ("network",) if (folder / "network.onnx").is_file() else ("encoder", "decoder")
+    for name in names:
+        if not (folder / f"{name}.onnx").is_file():
+            raise UserError(f"{folder} holds no {name}.onnx: {REMEDY}")
+    sessions = [Session(folder / f"{name}.onnx") for name in names]
+    if len({session.description for session in sessions}) > 1:
+        raise UserError(f"the files in {folder} belong to different exports: export the model again")
+    try:
+        description = read_description(sessions[0].description)
+        return _assemble_model(sessions, description), description
+    except ValueError as error:
+        raise UserError(f"{folder} was not exported by this version of sac_lightning: {REMEDY}") from error
+
+
+def _assemble_model(sessions: Sequence[Session], description: Description) -> nn.Module:
+    """Assemble the model of its files; ValueError if inputs and outputs are not those of inference.onnx.graphs."""
+    size = description.image_size
+    first = sessions[0]
+    if list(first.inputs) != ["images"] or first.inputs["images"][1:] != [3, size, size]:
+        raise ValueError("another input")
+    selection = description.point_selection()
+    if len(sessions) == 1:
+        if first.outputs != ("logits",):
+            raise ValueError("other outputs")
+        return OnnxNetwork(first)
+    generated = ("generator_logits",) if selection is not None and selection.points else ()
+    prompts = {"image_embeddings", "point_coords", "point_labels"}
+    if (
+        selection is None
+        or first.outputs != ("image_embeddings", *generated)
+        or not prompts <= sessions[1].inputs.keys() <= prompts.union(generated)
+        or sessions[1].outputs != ("low_res_logits", "iou")
+    ):
+        raise ValueError("other inputs or outputs")
+    return OnnxSAC(first, sessions[1], selection)

@@ -1,0 +1,184 @@
+"""A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sac_lightning.core.view import View, Window
+from sac_lightning.data.windows import WindowPoints, cut_window
+from sac_lightning.model.point_selection import PADDING
+from sac_lightning.model.sac import SAC, Segmentation
+
+
+@dataclass
+class Prediction:
+    """What a model says of one image, in the image's own pixels.
+
+    Attributes:
+        probability: (H, W) in [0, 1], of nucleus.
+        generator_probability: (H, W), the prompt generator's own, or None without one.
+        point_coords: (N, 2) xy in image pixels, every prompt that the decoder got, without padding.
+        point_labels: (N,), 1 nucleus, 0 background.
+        image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
+    """
+
+    probability: Tensor
+    generator_probability: Tensor | None
+    point_coords: Tensor
+    point_labels: Tensor
+    image_embeddings: Tensor | None = None
+
+
+def run_model(
+    model: nn.Module, images: Tensor, expert_points: WindowPoints | None = None, seeds: Tensor | None = None
+) -> Segmentation:
+    """One forward pass: SAC's with its prompts, or a plain network's logits in the same form.
+
+    Args:
+        model: SAC, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
+        images: (B, 3, H, W) RGB in 0..255.
+        expert_points: Points in pixels of ``images``; a plain network does not see them.
+        seeds: (B,), for the random selection of points.
+    """
+    if isinstance(model, SAC):
+        if expert_points is None:
+            return model(images, seeds=seeds)  # type: ignore[no-any-return]
+        return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]
+    no_coords = images.new_zeros(len(images), 0, 2)
+    no_labels = no_coords.new_zeros(len(images), 0, dtype=torch.long)
+    return Segmentation(model(images), None, None, no_coords, no_labels)
+
+
+@torch.no_grad()
+def segment(
+    model: nn.Module,
+    image: Tensor,
+    view: View,
+    expert_points: WindowPoints | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+    keep_embeddings: bool = False,
+) -> Prediction:
+    """Segments an image of any size.
+
+    Args:
+        model: See run_model; in eval mode.
+        image: (3, H, W) RGB in 0..255, prepared by the view.
+        view: Size of the input and the windows.
+        expert_points: One set of points per window of the view. Default: none.
+        seed: Of the random selection; window t gets seed + t.
+        batch_size: Windows per forward pass.
+        keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
+    """
+    height, width = image.shape[-2:]
+    windows = view.windows(height, width)
+    blend = Blend(height, width, image.device)
+    generator_blend = Blend(height, width, image.device)
+    coords, labels, embeddings = [], [], []
+    for start in range(0, len(windows), batch_size):
+        batch = windows[start : start + batch_size]
+        output, scale = segment_windows(
+            model, image, batch, view, slice_points(expert_points, start, batch_size), seed + start
+        )
+        if keep_embeddings and output.image_embeddings is not None:
+            embeddings.append(output.image_embeddings)
+        for i, window in enumerate(batch):
+            blend.add(output.logits[i], window)
+            if output.generator_logits is not None:
+                generator_blend.add(output.generator_logits[i], window)
+            window_coords, window_labels = to_image_pixels(
+                output.point_coords[i], output.point_labels[i], scale, window
+            )
+            coords.append(window_coords)
+            labels.append(window_labels)
+    has_generator = output.generator_logits is not None
+    return Prediction(
+        probability=blend.result(),
+        generator_probability=generator_blend.result() if has_generator else None,
+        point_coords=torch.cat(coords),
+        point_labels=torch.cat(labels),
+        image_embeddings=torch.cat(embeddings) if embeddings else None,
+    )
+
+
+def slice_points(expert_points: WindowPoints | None, start: int, count: int) -> WindowPoints | None:
+    """Return the expert points of some windows in a row; None if there are none at all."""
+    if expert_points is None:
+        return None
+    return WindowPoints(expert_points.coords[start : start + count], expert_points.labels[start : start + count])
+
+
+def segment_windows(
+    model: nn.Module,
+    image: Tensor,
+    windows: Sequence[Window],
+    view: View,
+    expert_points: WindowPoints | None,
+    seed: int,
+) -> tuple[Segmentation, Tensor]:
+    """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
+    pixels = torch.stack([cut_window(image, window) for window in windows])
+    size = input_size(windows[0], view)
+    if size != pixels.shape[-2:]:
+        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+    scale = input_scale(windows[0], view, image.device)
+    if expert_points is not None:
+        expert_points = WindowPoints(
+            to_input_pixels(expert_points.coords, expert_points.labels, scale), expert_points.labels
+        )
+    seeds = torch.arange(seed, seed + len(windows))
+    return run_model(model, pixels, expert_points, seeds), scale
+
+
+def input_size(window: Window, view: View) -> tuple[int, int]:
+    """Height and width at which the model sees a window."""
+    return (window.height, window.width) if view.image_size is None else (view.image_size, view.image_size)
+
+
+def input_scale(window: Window, view: View, device: torch.device) -> Tensor:
+    """The factors (2,) xy from window pixels to input pixels."""
+    height, width = input_size(window, view)
+    return torch.tensor([width / window.width, height / window.height], device=device)
+
+
+def to_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Convert points (N, 2) of a window's input to pixels of the image, with their labels, without padding."""
+    real = labels != PADDING
+    corner = torch.tensor([window.left, window.top], device=coords.device)
+    return (coords[real] + 0.5) / scale - 0.5 + corner, labels[real]
+
+
+def to_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Convert points (..., 2) of a window to pixels of the resized input; padding stays at (0, 0)."""
+    return ((coords + 0.5) * scale - 0.5).masked_fill((labels == PADDING).unsqueeze(-1), 0)
+
+
+class Blend:
+    """Weighted mean of overlapping windows; the weight falls linearly towards a window's edge."""
+
+    def __init__(self, height: int, width: int, device: torch.device) -> None:
+        """Args: height, width: of the image, in pixels; device: where the sums are kept."""
+        self.sum = torch.zeros(height, width, device=device)
+        self.weight = torch.zeros(height, width, device=device)
+
+    def add(self, logits: Tensor, window: Window) -> None:
+        """Adds the probabilities of a window, from logits (1, h, w) of any resolution."""
+        size = (window.height, window.width)
+        logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
+        ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
+        in_image, in_window = window.clip(*self.sum.shape)
+        self.sum[in_image] += (torch.sigmoid(logits[0, 0]) * ramp)[in_window]
+        self.weight[in_image] += ramp[in_window]
+
+    def result(self) -> Tensor:
+        """(H, W)."""
+        return self.sum / self.weight
+
+
+def _ramp(length: int, device: torch.device) -> Tensor:
+    """1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
+    position = torch.arange(length, device=device)
+    return torch.minimum(position + 1, length - position).float()

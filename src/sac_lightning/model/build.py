@@ -1,0 +1,103 @@
+"""From settings to a model, with SAM's weights in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.model.lora import PARAMETERS
+from sac_lightning.model.sac import SAC
+from sac_lightning.model.weights import WEIGHTS, locate, read_weights, sha256_of
+
+
+def build_model(settings: Mapping[str, Any]) -> nn.Module:
+    """The model that ``settings`` (the configuration's ``model``, resolved) describes, with random weights."""
+    settings = {key: value for key, value in settings.items() if key != "name"}
+    model = instantiate(settings, _convert_="all")
+    assert isinstance(model, nn.Module)
+    if isinstance(model, SAC):
+        initialise_positions(model)
+    return model
+
+
+def initialise_positions(model: SAC) -> None:
+    """Gives the absolute positions their random start (as ViT's), where no weights will replace them."""
+    positions = model.image_encoder.pos_embed
+    if positions.requires_grad:
+        nn.init.trunc_normal_(positions, std=0.02)
+
+
+def base_weights(settings: Mapping[str, Any]) -> str | None:
+    """Name or path of the pre-trained weights that a model's settings ask for, if any."""
+    backbone = settings.get("backbone")
+    return backbone["weights"] if backbone else None
+
+
+def load_base(model: SAC, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Loads SAM's weights into image encoder, prompt encoder and mask decoder.
+
+    Args:
+        model: Of build_model(settings).
+        settings: Names the backbone and its weights.
+
+    Returns:
+        ``name`` of the weights and ``sha256`` of their file, which checkpoints and records carry.
+
+    Raises:
+        UserError: The file is of another backbone, or no SAM at all.
+    """
+    backbone = settings["backbone"]
+    path = locate(backbone["weights"])
+    load_official_state(model, read_weights(path), path, backbone["name"])
+    registered = WEIGHTS.get(backbone["weights"])
+    return {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}
+
+
+def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, backbone: str) -> None:
+    """Copies a state dict of segment-anything's ``Sam`` into a model, whatever has been added to the model.
+
+    Args:
+        model: Plain, or with LoRA or adapters, whose wrapped layers are called ``base``.
+        state: The official names and tensors.
+        path: Of the file, for the error.
+        backbone: Name of the model's backbone, for the error.
+    """
+    own = model.state_dict()
+    official = {name: name.replace(".base.", ".") for name in own}
+    for name, tensor in own.items():
+        if _is_added(name):
+            continue
+        given = state.get(official[name])
+        if given is None or given.shape != tensor.shape:
+            raise UserError(_mismatch(state, path, backbone, official[name]))
+    depth = sum(name.endswith("attn.rel_pos_h") for name in state)
+    if depth != len(model.image_encoder.blocks):
+        raise UserError(_mismatch(state, path, backbone, "image_encoder.blocks"))
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if not _is_added(name):
+                tensor.copy_(state[official[name]])
+
+
+def _is_added(name: str) -> bool:
+    """Whether a parameter is not part of SAM: the generator's, LoRA's or an adapter's."""
+    lora = name.rpartition(".")[2] in PARAMETERS
+    return name.startswith("prompt_generator.") or "_adapter." in name or lora
+
+
+def _mismatch(state: Mapping[str, Tensor], path: Path, backbone: str, misfit: str) -> str:
+    positions = state.get("image_encoder.pos_embed")
+    if positions is None:
+        return f"{path} holds no SAM weights: give a state dict in segment-anything's format"
+    if not misfit.startswith("image_encoder."):
+        return f"{path} holds no {misfit}, or one of another shape: give the weights of a whole SAM"
+    dim, grid = positions.shape[-1], positions.shape[1]
+    depth = sum(name.endswith("attn.rel_pos_h") for name in state)
+    return (
+        f"{path} holds an image encoder of {depth} blocks, {dim} channels and {grid}x{grid} positions, which is "
+        f"not {backbone}: choose the backbone that the weights belong to"
+    )

@@ -1,0 +1,211 @@
+"""Checkpoints: what trained, the settings to build its model again, and which base weights it belongs to.
+
+A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
+(everything where there are no base weights), ``sac_lightning`` holds the settings and, once they are tuned, the
+thresholds that tell nuclei apart. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_``
+in its settings counts only if this package's own configuration holds the same one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from sac_lightning.core.configuration import config_dir
+from sac_lightning.core.errors import UserError
+from sac_lightning.model.build import base_weights, build_model, load_base
+from sac_lightning.model.sac import SAC
+
+KEY = "sac_lightning"
+PREFIX = "model."
+THRESHOLDS = "instances"
+"""Where, beside the settings, the thresholds are by which nuclei are told apart."""
+
+
+@dataclass
+class Loaded:
+    """A model out of a checkpoint.
+
+    Attributes:
+        model: In eval mode.
+        settings: ``model``, ``view``, ``data``, ``seed`` as it was trained.
+        base: ``name`` and ``sha256`` of its base weights, None where it has none.
+        thresholds: By which it tells nuclei apart, by method, see inference.thresholds; empty before tuning.
+    """
+
+    model: nn.Module
+    settings: dict[str, Any]
+    base: dict[str, str] | None
+    thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str, Tensor]:
+    """What a checkpoint keeps of a model's state dict.
+
+    Args:
+        model: The model.
+        base: Of load_base; None keeps everything, as there is no file to take the rest from.
+    """
+    state = model.state_dict()
+    if base is None:
+        return dict(state)
+    kept = _trained_names(model)
+    return {name: tensor for name, tensor in state.items() if name in kept}
+
+
+def _trained_names(model: nn.Module) -> set[str]:
+    """The trained parameters and the buffers beside them."""
+    kept = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for prefix, module in model.named_modules():
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+            kept |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False)}
+    return kept & model.state_dict().keys()
+
+
+def load_trained_state(model: nn.Module, state: Mapping[str, Tensor], path: Path, whole: bool = False) -> None:
+    """Puts a checkpoint's tensors into a model.
+
+    Args:
+        model: The model.
+        state: The tensors by name.
+        path: Of the checkpoint, for the error.
+        whole: The state must hold what is frozen too, as there are no base weights to take it from.
+
+    Raises:
+        UserError: A tensor is missing or of another shape, or there is one that the model has no place for.
+    """
+    own = model.state_dict()
+    expected = own.keys() if whole else _trained_names(model)
+    for name in sorted(expected | state.keys()):
+        if name not in state:
+            raise UserError(
+                f"{path} lacks {name}, which this model needs: load it with the settings it was trained with"
+            )
+        if name not in own or own[name].shape != state[name].shape:
+            raise UserError(
+                f"{path} holds {name}, which does not fit this model: it is a checkpoint of another model"
+            )
+    with torch.no_grad():
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, read without running anything in it.
+
+    Raises:
+        UserError: It is not there, cannot be read, or is not one of this package's.
+    """
+    content = read_without_running(path)
+    if not isinstance(content, dict) or KEY not in content:
+        raise UserError(f"{path} is no checkpoint of sac_lightning: give a .ckpt that its train command wrote")
+    return content
+
+
+def read_without_running(path: Path) -> Any:
+    """Whatever a file of torch holds; UserError where it is not there, cannot be read, or would run code."""
+    if not path.is_file():
+        raise UserError(f"the checkpoint {path} does not exist: give the path of a .ckpt file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # What torch raises over a damaged or hostile file is open-ended.
+        raise UserError(
+            f"{path} cannot be read as a checkpoint, or would run code: give one of this package's"
+        ) from error
+
+
+def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weights: str | None = None) -> Loaded:
+    """Builds the model of a checkpoint; the file alone is enough (and the base weights, where it has some).
+
+    Args:
+        path: Of the checkpoint.
+        prompts: Prompt settings that replace those of the training, such as ``{"experts": 3}``.
+        weights: Name or path of the base weights. Default: where they were in training.
+
+    Raises:
+        UserError: See read_checkpoint; or the base weights are not the ones it belongs to; or automatic points
+            are asked of a model that was trained without a prompt generator.
+    """
+    content = read_checkpoint(path)
+    settings, base = content[KEY]["settings"], content[KEY]["base"]
+    refuse_foreign_targets(settings, path)
+    model_settings = settings["model"]
+    state = {name.removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
+    if prompts:
+        _replace_prompts(model_settings, prompts, state, path)
+    if weights is not None and base_weights(model_settings) is not None:
+        model_settings["backbone"]["weights"] = weights
+    model = build_model(model_settings)
+    if base is not None:
+        assert isinstance(model, SAC)
+        found = load_base(model, model_settings)
+        if found["sha256"] != base["sha256"]:
+            raise UserError(
+                f"{path} belongs to the base weights {base['name']} (SHA-256 {base['sha256'][:12]}...), not to "
+                f"{found['name']} ({found['sha256'][:12]}...): give the file with the first hash as weights="
+            )
+    load_trained_state(model, state, path, whole=base is None)
+    return Loaded(model.eval(), settings, base, content[KEY].get(THRESHOLDS, {}))
+
+
+def _replace_prompts(
+    model_settings: dict[str, Any], prompts: Mapping[str, Any], state: dict[str, Tensor], path: Path
+) -> None:
+    if "prompts" not in model_settings:
+        raise UserError(
+            f"{path} is a checkpoint of {model_settings['name']}, which takes no prompts: leave prompts out"
+        )
+    model_settings["prompts"].update(prompts)
+    has_generator = any(name.startswith("prompt_generator.") for name in state)
+    wants_generator = model_settings["prompts"]["points"] > 0
+    if wants_generator and not has_generator:
+        raise UserError(
+            f"{path} was trained without a prompt generator: set prompts.points=0, or train with points"
+        )
+    if has_generator and not wants_generator:
+        for name in [name for name in state if name.startswith("prompt_generator.")]:
+            del state[name]
+
+
+def refuse_foreign_targets(settings: Any, path: Path) -> None:
+    """Raises UserError where settings name something to call that this package's configuration does not.
+
+    They are dicts, lists and plain values, as train writes them: in a tuple or an interpolation, which OmegaConf
+    takes too, a call could hide.
+    """
+    if isinstance(settings, dict):
+        target = settings.get("_target_")
+        if "_target_" in settings and not (isinstance(target, str) and target in packaged_targets()):
+            raise UserError(f"{path} asks to call {target}, which this package does not: it was refused")
+        for value in settings.values():
+            refuse_foreign_targets(value, path)
+    elif isinstance(settings, list):
+        for item in settings:
+            refuse_foreign_targets(item, path)
+    elif not isinstance(settings, str | int | float | None) or "${" in str(settings):
+        raise UserError(f"{path} holds {settings!r} among its settings, which may hide a call: it was refused")
+
+
+@cache
+def packaged_targets() -> frozenset[str]:
+    """Every ``_target_`` in the configuration of models, backbones, prompts and data."""
+    groups = ("model", "backbone", "prompts", "data")
+    files = [file for group in groups for file in (config_dir() / group).glob("*.yaml")]
+    return frozenset(target for file in files for target in _targets(OmegaConf.to_container(OmegaConf.load(file))))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield value
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _targets(item)

@@ -1,0 +1,97 @@
+"""Parameters, counted without weights: of a method with a backbone, in Table 6's way and in ours; of networks."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.model import methods
+from sac_lightning.model.build import build_model
+from sac_lightning.model.image_encoder import Backbone
+from sac_lightning.model.sac import SAC
+
+METHODS = {
+    "sam": methods.sam,
+    "sam_ft": methods.sam_ft,
+    "msa": methods.msa,
+    "lora": methods.sac,
+    "sac": methods.sac,
+}
+WITH_GENERATOR = ("sam_ft", "sac")
+
+
+@dataclass
+class MethodCounts:
+    """The counts of one method with one backbone: trainable, frozen, total, in both ways of counting."""
+
+    method: str
+    backbone: str
+    table6: dict[str, int]
+    ours: dict[str, int]
+
+
+def count(method: str, backbone: Backbone) -> MethodCounts:
+    """Counts a method's parameters on the meta device, which holds no numbers.
+
+    Args:
+        method: A key of METHODS. SAM-FT and SAC get a prompt generator, the others none, as their defaults.
+        backbone: The image encoder's sizes; counted as if it had weights, that is, frozen.
+    """
+    prompts = methods.Prompts(points=1 if method in WITH_GENERATOR else 0)
+    with torch.device("meta"):
+        model = METHODS[method](replace(backbone, weights=backbone.name), prompts, backbone.native_size)
+    return MethodCounts(method, backbone.name, table6_counts(method, model), parameter_counts(model))
+
+
+def table6_counts(method: str, model: SAC) -> dict[str, int]:
+    """Counts as Table 6 does: the prompt encoder as trained, the prompt generator for SAM-FT alone."""
+    encoder = parameter_counts(model.image_encoder)
+    rest = _number(model.mask_decoder) + _number(model.prompt_encoder)
+    if method == "sam":
+        return {"trainable": 0, "frozen": encoder["frozen"] + rest, "total": encoder["frozen"] + rest}
+    if method == "sam_ft" and model.prompt_generator is not None:
+        rest += _number(model.prompt_generator)
+    trainable = encoder["trainable"] + rest
+    return {"trainable": trainable, "frozen": encoder["frozen"], "total": trainable + encoder["frozen"]}
+
+
+@dataclass
+class NetworkCounts:
+    """What a compared network holds at its own width.
+
+    Attributes:
+        network: Its name.
+        image_size: The side in pixels that it is built for.
+        parameters: Trainable, frozen, total.
+        statistics: BatchNorm's running means and variances, which Keras counts as parameters.
+    """
+
+    network: str
+    image_size: int
+    parameters: dict[str, int]
+    statistics: int
+
+
+def count_network(name: str) -> NetworkCounts:
+    """Counts a compared network as its own paper sizes it, on the meta device.
+
+    Args:
+        name: Of a file in ``conf/model``.
+    """
+    config = resolve_config(compose_config("train", [f"model={name}", "scale=paper", "output_dir=."]))
+    with torch.device("meta"):
+        network = build_model(config["model"])
+    running = (buffer.numel() for buffer_name, buffer in network.named_buffers() if ".running_" in buffer_name)
+    return NetworkCounts(name, config["view"]["image_size"], parameter_counts(network), sum(running))
+
+
+def _number(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Number of trainable, frozen and all parameters."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    return {"trainable": trainable, "frozen": total - trainable, "total": total}

@@ -1,0 +1,295 @@
+"""SAM's published weights and our own: where they are, how they get here, and how a file of weights is read.
+
+`locate` turns a registered name or a path into a file; `read_weights` turns a file into tensors without ever
+running what the file says; `write_weights` writes the small one that the package ships.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+import re
+import urllib.error
+import urllib.request
+import warnings
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from tqdm import tqdm
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import whole_file
+
+HOST = "https://dl.fbaipublicfiles.com/"
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30
+REMEDY = "save the state dict alone, with torch.save(model.state_dict(), file)."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights that its owner publishes.
+
+    Attributes:
+        name: What a config calls it.
+        file: Path below the host.
+        size: Length in bytes.
+        sha256: SHA-256 in lower-case hexadecimal.
+    """
+
+    name: str
+    file: str
+    size: int
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """Where the file is downloaded from."""
+        return HOST + self.file
+
+    @property
+    def cached(self) -> Path:
+        """Where the file is kept: below $SAC_WEIGHTS, or torch hub's folder of checkpoints."""
+        folder = os.environ.get("SAC_WEIGHTS") or os.path.join(torch.hub.get_dir(), "checkpoints")
+        return Path(folder).expanduser().absolute() / Path(self.file).name
+
+
+WEIGHTS = {
+    weights.name: weights
+    for weights in (
+        Weights(
+            name="vit_b",
+            file="segment_anything/sam_vit_b_01ec64.pth",
+            size=375_042_383,
+            sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        ),
+        Weights(
+            name="vit_l",
+            file="segment_anything/sam_vit_l_0b3195.pth",
+            size=1_249_524_607,
+            sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        ),
+        Weights(
+            name="vit_h",
+            file="segment_anything/sam_vit_h_4b8939.pth",
+            size=2_564_550_879,
+            sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file of weights that this package brings along, made by `python -m sac_lightning.pretrain`.
+
+    Attributes:
+        name: What a config calls it.
+        sha256: SHA-256 in lower-case hexadecimal. It stands here so that other weights are another version of the
+            code, and no run of before counts as done.
+    """
+
+    name: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The file; its model card lies beside it."""
+        return Path(__file__).parents[1] / "pretrained" / f"{self.name}.safetensors"
+
+
+SHIPPED = {
+    shipped.name: shipped
+    for shipped in (
+        Shipped(name="vit_t", sha256="6e581fc5e9ff3e7726888435aaaa6af3144542a0c1f221f0a50e2e9847331fd8"),
+    )
+}
+
+
+def locate(weights: str) -> Path:
+    """Finds a file of weights, and downloads it first where it is registered and not here.
+
+    Args:
+        weights: The name of shipped weights (vit_t), a registered name (vit_b, vit_l, vit_h) or the path of an
+            existing file.
+
+    Returns:
+        The path of a file; a registered one has been checked against its length and SHA-256.
+
+    Raises:
+        UserError: Where it is neither, cannot be downloaded, or is not the file that is registered.
+    """
+    if weights in SHIPPED:
+        return _check_shipped(SHIPPED[weights])
+    if weights in WEIGHTS:
+        registered = WEIGHTS[weights]
+        if not registered.cached.exists():
+            _download_once(registered)
+        _check_cached(registered)
+        return registered.cached
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        names = ", ".join([*SHIPPED, *WEIGHTS])
+        raise UserError(f"There are no weights {weights!r}: give one of {names}, or the path of a file.")
+    return path
+
+
+def _check_shipped(shipped: Shipped) -> Path:
+    if not shipped.path.is_file() or sha256_of(shipped.path) != shipped.sha256:
+        raise UserError(f"{shipped.path} is not the file that belongs to this version: install the package again.")
+    return shipped.path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict without running anything that the file holds.
+
+    The tensors are on the CPU and, in torch's zip format, mapped from the file rather than copied.
+
+    Args:
+        path: A file that holds a state dict alone, as `torch.save(model.state_dict(), path)` writes it, or a
+            .safetensors file.
+
+    Returns:
+        The tensors by name, as they are in the file.
+
+    Raises:
+        UserError: Where the file cannot be read, needs code to run, or is no state dict of tensors.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path} cannot be read as safetensors ({error}): get it again.") from error
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch warns about files that it goes on to refuse
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give another file.") from error
+    # What torch raises over a damaged file is open-ended: RuntimeError, KeyError, EOFError, struct.error.
+    except Exception as error:
+        code = re.search(r"GLOBAL (\S+)|module (\S+) is blocked", str(error))
+        if code:
+            fault = f"would run code ({code[1] or code[2]}) and was refused"
+        else:
+            fault = "is damaged, or cannot be read without running code"
+        raise UserError(f"{path} {fault}: get it again, or {REMEDY}") from error
+    if not isinstance(state, dict) or not state:
+        raise UserError(f"{path} holds no tensors by name but a {type(state).__name__}: {REMEDY}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise UserError(f"{path} is no state dict, as its entry {name!r} is {type(value).__name__}: {REMEDY}")
+    return dict(state)
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Writes a state dict as safetensors in half precision, whole or not at all."""
+    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
+    with whole_file(path) as partial:
+        partial.write_bytes(save(half))  # save_file would give the file to its owner alone.
+
+
+def _download_once(registered: Weights) -> None:
+    """Downloads a file to its place in the cache, unless another process has just done so."""
+    path = registered.cached
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                _download(registered)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # It is the host's answer as well, with an open socket.
+        reason = str(error).strip("<>")
+        raise UserError(
+            f"{registered.url} could not be downloaded ({reason}): get it elsewhere and put it at {path}."
+        ) from error
+
+
+def _download(registered: Weights) -> None:
+    path = registered.cached
+    partial = path.with_name(f"{path.name}.part")
+    log.info("Downloading %s (%.0f MB) to %s", registered.url, registered.size / 1e6, path)
+    try:
+        size, sha256 = _fetch(registered, partial)
+        if (size, sha256) != (registered.size, registered.sha256):
+            raise UserError(
+                f"{registered.url} arrived damaged and was thrown away ({size} of {registered.size} bytes, "
+                f"SHA-256 {sha256}): try again, or put the published file at {path}."
+            )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _remember_verified(registered)
+
+
+def _fetch(registered: Weights, partial: Path) -> tuple[int, str]:
+    """Writes what the host sends; returns its length and SHA-256."""
+    size, digest = 0, hashlib.sha256()
+    with (
+        urllib.request.urlopen(registered.url, timeout=TIMEOUT_SECONDS) as answer,
+        partial.open("wb") as file,
+        # disable=None: no bar where the output is not a terminal, as in a cluster's log.
+        tqdm(desc=registered.name, total=registered.size, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        # A host that sends too much is cut off rather than left to fill the disk.
+        while size <= registered.size and (chunk := answer.read(CHUNK_BYTES)):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            bar.update(len(chunk))
+    return size, digest.hexdigest()
+
+
+def _check_cached(registered: Weights) -> None:
+    """Compares a cached file with the registry; the hash is remembered, so only the first start is slow."""
+    path = registered.cached
+    remedy = f"delete it to download it again, or put {registered.url} in its place."
+    size = path.stat().st_size
+    if size != registered.size:
+        raise UserError(f"{path} has {size} bytes instead of {registered.size}: {remedy}")
+    if _is_remembered(registered):
+        return
+    if sha256_of(path) != registered.sha256:
+        raise UserError(f"{path} is not the published file, as its SHA-256 differs: {remedy}")
+    _remember_verified(registered)
+
+
+def _is_remembered(registered: Weights) -> bool:
+    sidecar, line = _sidecar(registered)
+    try:
+        return sidecar.read_text() == line
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _remember_verified(registered: Weights) -> None:
+    sidecar, line = _sidecar(registered)
+    temporary = sidecar.with_name(f"{sidecar.name}.{os.getpid()}.tmp")
+    # A shared cache may be read-only: then every start verifies.
+    with suppress(OSError):
+        temporary.write_text(line)
+        os.replace(temporary, sidecar)
+
+
+def _sidecar(registered: Weights) -> tuple[Path, str]:
+    """The file that remembers a verification, and its content: hash, size and mtime of the cached file."""
+    path = registered.cached
+    status = path.stat()
+    line = f"{registered.sha256} {status.st_size} {status.st_mtime_ns}\n"
+    return path.with_name(f"{path.name}.sha256"), line

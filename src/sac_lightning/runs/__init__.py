@@ -1,0 +1,1 @@
+"""A run's record, its identity, its interruption; sweeps of runs."""

@@ -1,0 +1,1 @@
+"""The LightningModule, its losses, callbacks and metrics; fit, test, tune, doctor."""

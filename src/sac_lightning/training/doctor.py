@@ -1,0 +1,267 @@
+"""What the doctor looks at: each examination gives findings, and none stops the others."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, requires, version
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+from packaging.requirements import Requirement
+from rich.console import Console
+from tqdm import tqdm
+
+from sac_lightning.core.arguments import refuse_arguments
+from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.files import existing_part
+from sac_lightning.data.base import PARTS
+from sac_lightning.data.build import make_data
+from sac_lightning.model.build import base_weights, build_model
+from sac_lightning.model.counting import parameter_counts
+from sac_lightning.model.weights import WEIGHTS, locate, read_weights
+from sac_lightning.training.precision import resolve_precision
+
+PACKAGE = "sac-lightning"
+# Of each part of the data, evenly spread: all of them are read when the training starts.
+IMAGES_OF_A_PART = 8
+BYTES = 4  # of a parameter
+# A checkpoint of the best epoch and one to go on from, and Adam's two moments in each.
+COPIES_ON_DISK = 6
+# What is left for records, pictures, predictions and logs.
+SMALL_FILES = 2**29
+GIB = 2**30
+
+Level = Literal["good", "note", "fault"]
+COLOURS: Mapping[Level, str] = {"good": "green", "note": "yellow", "fault": "red"}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What an examination came to.
+
+    Attributes:
+        level: ``fault`` will fail; ``note`` may surprise; ``good`` is fine.
+        what: A sentence, with the remedy where there is something to be done.
+    """
+
+    level: Level
+    what: str
+
+
+class Training:
+    """What is looked at: a training's configuration, and what follows from it, worked out once."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        """Args: cfg: What train would get."""
+        self.cfg = cfg
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, plain and resolved."""
+        return resolve_config(self.cfg)
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Numbers of parameters of its model, built without numbers, so that any size takes seconds.
+
+        Raises:
+            UserError: It cannot be built.
+        """
+        try:
+            with torch.device("meta"):
+                return parameter_counts(build_model(self.config["model"]))
+        except InstantiationException as error:
+            raise UserError(str(error.__cause__)) from error
+
+
+def examine(cfg: DictConfig) -> None:
+    """Prints all findings; ends the program with status 1 where something will fail."""
+    training = Training(cfg)
+    console = Console(highlight=False, soft_wrap=True)
+    examinations: dict[str, Callable[[Training], list[Diagnosis]]] = {
+        "installation": check_installation,
+        "device": check_device,
+        "configuration": check_configuration,
+        "data": check_data,
+        "weights": check_weights,
+        "memory": check_memory,
+        "output": check_output,
+        "logging": check_loggers,
+    }
+    faults = 0
+    for name, examination in examinations.items():
+        try:
+            findings = examination(training)
+        except UserError as error:
+            findings = [Diagnosis("fault", str(error))]
+        for finding in findings:
+            colour = COLOURS[finding.level]
+            console.print(f"{name:14} [{colour}]{finding.level:5}[/]  ", end="")
+            console.print(finding.what, markup=False)
+            faults += finding.level == "fault"
+    console.print({0: "Nothing found that would fail.", 1: "1 fault."}.get(faults, f"{faults} faults."))
+    if faults:
+        sys.exit(1)
+
+
+def check_installation(training: Training) -> list[Diagnosis]:
+    """Check that the package's dependencies are there in versions that it works with."""
+    try:
+        needed = [Requirement(line) for line in requires(PACKAGE) or ()]
+    except PackageNotFoundError:
+        return [
+            Diagnosis("note", "the package is not installed but on the path: its dependencies are not checked")
+        ]
+    needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [sentence for one in needed if (sentence := _explain_unmet(one)) is not None]
+    if wrong:
+        return [Diagnosis("fault", f"{sentence}: pip install '{PACKAGE}'") for sentence in wrong]
+    python = ".".join(map(str, sys.version_info[:3]))
+    return [Diagnosis("good", f"{len(needed)} packages, torch {version('torch')}, Python {python}")]
+
+
+def _explain_unmet(requirement: Requirement) -> str | None:
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(found, prereleases=True):
+        return None
+    return f"{requirement.name} is {found}, and {requirement.specifier} is needed"
+
+
+def check_device(training: Training) -> list[Diagnosis]:
+    """Check that the accelerator that is asked for is there, and say what it is."""
+    cfg = training.cfg
+    accelerator, precision = (
+        cfg.trainer.accelerator,
+        resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+    )
+    if accelerator in ("gpu", "cuda"):
+        if not torch.cuda.is_available():
+            raise UserError("trainer.accelerator asks for a GPU and torch sees none: choose trainer=cpu")
+        there, asked = torch.cuda.device_count(), cfg.trainer.devices
+        if isinstance(asked, int) and asked > there:
+            raise UserError(f"trainer.devices asks for {asked} GPUs and there are {there}: choose at most {there}")
+        name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
+        return [Diagnosis("good", f"{there} x {name}, {total / GIB:.0f} GiB, precision {precision}")]
+    cores = os.cpu_count() or 1
+    findings = [
+        Diagnosis("good", f"CPU, {torch.get_num_threads()} threads of {cores} cores, precision {precision}")
+    ]
+    if cfg.scale.name == "paper":
+        findings.append(Diagnosis("note", "scale=paper takes days on a CPU: scale=cpu takes minutes"))
+    return findings
+
+
+def check_configuration(training: Training) -> list[Diagnosis]:
+    """Check that the model can be built as it is configured."""
+    refuse_arguments(training.cfg)
+    counts, name = training.parameters, training.cfg.model.name
+    return [Diagnosis("good", f"{name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
+
+
+def check_data(training: Training) -> list[Diagnosis]:
+    """Check that the data set is there, and that some images of each part can be read."""
+    samples = make_data(training.config).samples
+    looked_at = 0
+    for part in PARTS:
+        of_part = getattr(samples, part)
+        step = max(1, len(of_part) // IMAGES_OF_A_PART)
+        for sample in tqdm(of_part[::step], desc=f"reading {part} images", leave=False, disable=None):
+            sample.load()
+            looked_at += 1
+    counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
+    return [Diagnosis("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
+
+
+def check_weights(training: Training) -> list[Diagnosis]:
+    """Check that SAM's weights are here and whole, or say what will be downloaded."""
+    model = training.config["model"]
+    name = base_weights(model)
+    if name is None:
+        return [Diagnosis("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
+    registered = WEIGHTS.get(name)
+    if registered is not None and not registered.cached.exists():
+        free = shutil.disk_usage(existing_part(registered.cached.parent.expanduser())).free
+        what = f"{name} is not here: {registered.size / 1e9:.1f} GB will be downloaded to {registered.cached}"
+        if free < registered.size:
+            raise UserError(f"{what}, where {free / 1e9:.1f} GB are free: make room, or set SAC_WEIGHTS")
+        return [Diagnosis("note", f"{what}; without a network, put {registered.url} there")]
+    path = locate(name)
+    return [Diagnosis("good", f"{name}: {len(read_weights(path))} tensors in {path.name}")]
+
+
+def check_memory(training: Training) -> list[Diagnosis]:
+    """Check that model, gradients and optimiser fit; what the images take comes on top."""
+    try:
+        counts = training.parameters
+    except UserError:
+        return []  # The configuration is at fault, which has been said.
+    needed = BYTES * (counts["total"] + 3 * counts["trainable"])
+    on_gpu = training.cfg.trainer.accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    there = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
+    what = (
+        f"{needed / GIB:.1f} GiB for model, gradients and Adam, before any image, and {there / GIB:.1f} GiB free"
+    )
+    if needed > there:
+        raise UserError(f"{what}: choose a smaller backbone")
+    return [Diagnosis("good", f"{what}; python -m sac_lightning.benchmark plan=true says what images take")]
+
+
+def check_output(training: Training) -> list[Diagnosis]:
+    """Check that results can be written, and that the disk holds them."""
+    features = training.cfg.features
+    folders = [Path("outputs")] + ([Path(str(features))] if features is not None else [])
+    findings = []
+    for folder in folders:
+        place = existing_part(folder.expanduser())
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            raise UserError(f"{place.resolve()} cannot be written to ({error.strerror}): go elsewhere") from error
+        findings.append(_check_room(training, place))
+    return findings
+
+
+def _check_room(training: Training, place: Path) -> Diagnosis:
+    try:
+        trainable = training.parameters["trainable"]
+    except UserError:
+        trainable = 0
+    needed, free = SMALL_FILES + COPIES_ON_DISK * BYTES * trainable, shutil.disk_usage(place).free
+    what = f"{place.resolve()}: a run writes some {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free"
+    if needed > free:
+        raise UserError(f"{what}: make room, or choose another output_dir")
+    return Diagnosis("good", what)
+
+
+def check_loggers(training: Training) -> list[Diagnosis]:
+    """Check that Weights & Biases, if it is asked for, knows who logs."""
+    chosen_loggers: Any = training.cfg.logger or {}
+    logger = chosen_loggers.get("wandb")
+    if logger is None:
+        return [Diagnosis("good", ", ".join(map(str, chosen_loggers)) or "none")]
+    if logger.offline:
+        return [Diagnosis("good", "wandb, offline: wandb sync sends it later")]
+    if os.environ.get("WANDB_API_KEY") or _has_login("api.wandb.ai"):
+        return [Diagnosis("good", "wandb, with a login")]
+    raise UserError("logger=wandb has no login: run wandb login, or add logger.wandb.offline=true")
+
+
+def _has_login(host: str) -> bool:
+    try:
+        return netrc().authenticators(host) is not None
+    except (OSError, NetrcParseError):
+        return False

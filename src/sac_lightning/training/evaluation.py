@@ -1,0 +1,71 @@
+"""A checkpoint tested once more, under any prompt setting, on any data set."""
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig
+
+from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.view import View
+from sac_lightning.data.build import make_data
+from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
+from sac_lightning.inference.thresholds import Components, choose_separation, describe_separation
+from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.features import keep_features
+from sac_lightning.runs.record import record_provenance
+from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.predictions import TestPredictions
+from sac_lightning.training.task import SegmentationTask
+from sac_lightning.training.testing import test_and_record
+from sac_lightning.training.tuning import tune_checkpoint
+from sac_lightning.training.wandb_view import WandbView, make_loggers
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Tests a checkpoint; what the configuration leaves open (null) is as in training."""
+    config = resolve_config(cfg)
+    path = Path(cfg.checkpoint)
+    prompts = {key: value for key, value in config["prompts"].items() if value is not None}
+    loaded = load_checkpoint(path, prompts, cfg.weights)
+    settings = loaded.settings
+    keep_features(loaded.model, settings["model"]["name"], cfg.features)
+    settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
+    if "data" in config:
+        settings["data"] = config["data"]
+    if cfg.seed is not None:
+        settings["seed"] = cfg.seed
+    seed_everything(settings["seed"], workers=True, verbose=False)
+    data = make_data(settings)
+    if cfg.instances == "prompts":
+        refuse_model(loaded.model)
+        refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
+    separation = None if cfg.tune else choose_separation(cfg.instances, loaded.thresholds, path)
+    data.read(*(("val",) if cfg.tune else ()), "test")
+    task = SegmentationTask(
+        model=loaded.model,
+        view=View(**settings["view"]),
+        settings=settings,
+        base=loaded.base,
+        batch_size=settings["data"]["batch_size"],
+        separation=separation,
+    )
+    wanted = cfg.trainer.precision or settings["precision"]
+    settings["precision"] = resolve_precision(wanted, cfg.trainer.accelerator)
+    evaluated = settings | {"trainer": config["trainer"]}
+    if cfg.instances != "components":
+        evaluated["instances"] = cfg.instances
+    trainer = instantiate(
+        cfg.trainer,
+        precision=settings["precision"],
+        callbacks=[WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
+        logger=make_loggers(cfg.logger, evaluated),
+    )
+    if cfg.tune:
+        task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
+    about = {
+        "checkpoint": str(path.absolute()),
+        "instances": describe_separation(separation or Components()),
+        **record_provenance(evaluated),
+    }
+    test_and_record(trainer, task, data, Path(cfg.output_dir), about)

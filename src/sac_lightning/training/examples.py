@@ -1,0 +1,47 @@
+"""Pictures of predictions: image, truth, prediction, and the points that prompted it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from sac_lightning.core.files import whole_file
+from sac_lightning.data.sample import WholeImage
+from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.thresholds import THRESHOLD
+from sac_lightning.inference.windows import Prediction
+
+mpl.use("Agg")
+
+
+def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]) -> None:
+    """Writes a picture with a row per example: image, truth, prediction, prediction with points.
+
+    Args:
+        path: Of the PNG.
+        examples: At least one image with its prediction.
+    """
+    figure = Figure(figsize=(12, 3.2 * len(examples)), layout="constrained")
+    axes = figure.subplots(len(examples), 4, squeeze=False)
+    for row, (image, prediction) in zip(axes, examples, strict=True):
+        pixels = image.image.permute(1, 2, 0).byte().cpu().numpy()
+        truth = (image.instances > 0).cpu().numpy()
+        mask = (prediction.probability > THRESHOLD).cpu().numpy()
+        points = prediction.point_coords.cpu().numpy()
+        positive = prediction.point_labels.cpu().numpy() == 1
+        for axis, panel in zip(
+            row, (pixels, overlay_mask(pixels, truth), overlay_mask(pixels, mask), pixels), strict=True
+        ):
+            axis.imshow(panel)
+            axis.set_axis_off()
+        row[0].set_title(image.name[:32], fontsize=8, parse_math=False)
+        for chosen, colour in ((positive, POSITIVE_RGB), (~positive, NEGATIVE_RGB)):
+            row[3].scatter(
+                *points[chosen].T, s=30, color=np.array(colour) / 255, edgecolors="white", linewidths=0.8
+            )
+    for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
+        axis.set_title(title, fontsize=8)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")

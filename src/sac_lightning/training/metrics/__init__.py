@@ -1,0 +1,1 @@
+"""Metrics of pixels, instances and prompts, right in any number of processes."""

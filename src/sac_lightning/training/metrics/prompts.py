@@ -1,0 +1,92 @@
+"""Prompt quality: do the points that the decoder got lie where their labels say, and which nuclei do they reach?
+
+The paper judges prompts by eye (Figures 1 and 3); these four figures are our choice.
+"""
+
+import torch
+from torch import Tensor
+
+from sac_lightning.training.metrics.pixels import ImageMetric
+
+
+class PromptQuality(ImageMetric):
+    """Four figures of the point prompts, pooled over the points and nuclei of a split.
+
+    Every point counts that lies in the image, the expert's as the automatic ones, and once for each of the
+    overlapping windows that it was given in. Padding and points in a window's mirrored margin do not count.
+    """
+
+    higher_is_better = None  # Not of points_per_nucleus.
+
+    prompt_positives: Tensor
+    prompt_positives_on_nucleus: Tensor
+    prompt_negatives: Tensor
+    prompt_negatives_off_nucleus: Tensor
+    prompt_nuclei: Tensor
+    prompt_nuclei_hit: Tensor
+
+    def __init__(self) -> None:
+        """Starts at no images."""
+        super().__init__()
+        for name in (
+            "prompt_positives",
+            "prompt_positives_on_nucleus",
+            "prompt_negatives",
+            "prompt_negatives_off_nucleus",
+            "prompt_nuclei",
+            "prompt_nuclei_hit",
+        ):
+            self._add_sum(name, torch.int64)
+
+    def update(self, point_coords: Tensor, point_labels: Tensor, instances: Tensor) -> None:
+        """Adds one image; a point stands for the pixel nearest to it.
+
+        Args:
+            point_coords: (N, 2) xy in image pixels.
+            point_labels: (N,), 1 nucleus, 0 background, -1 padding.
+            instances: (H, W) integer label map of the true nuclei, 0 = background.
+
+        Raises:
+            ValueError: They are of another shape.
+        """
+        if point_coords.shape != (*point_labels.shape, 2) or point_labels.ndim != 1 or instances.ndim != 2:
+            points = f"points {tuple(point_coords.shape)} with labels {tuple(point_labels.shape)}"
+            raise ValueError(f"{points} on {tuple(instances.shape)} must be (N, 2) with (N,) on (H, W).")
+        columns, rows = torch.floor(point_coords.float() + 0.5).long().unbind(-1)
+        height, width = instances.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        under, labels = instances[rows[inside], columns[inside]], point_labels[inside]
+        on_nucleus = under > 0
+        positive, negative = labels == 1, labels == 0
+        self.prompt_positives += positive.sum()
+        self.prompt_positives_on_nucleus += (positive & on_nucleus).sum()
+        self.prompt_negatives += negative.sum()
+        self.prompt_negatives_off_nucleus += (negative & ~on_nucleus).sum()
+        self.prompt_nuclei += len(torch.unique(instances[instances > 0]))
+        self.prompt_nuclei_hit += len(torch.unique(under[positive & on_nucleus]))
+        self.images += 1
+
+    def compute(self) -> dict[str, Tensor]:
+        """The four figures, scalars, NaN where there is nothing to divide by.
+
+        Returns:
+            positives_on_nucleus: Share of the positive points that lie on a nucleus, in [0, 1].
+            negatives_off_nucleus: Share of the negative points that lie on background, in [0, 1].
+            nuclei_hit: Share of the nuclei that at least one positive point lies on, in [0, 1].
+            points_per_nucleus: Positive points, wherever they lie, by true nuclei; may exceed 1.
+
+        Raises:
+            UserError: No image was given.
+        """
+        self._require_images()
+        return {
+            "positives_on_nucleus": _share(self.prompt_positives_on_nucleus, self.prompt_positives),
+            "negatives_off_nucleus": _share(self.prompt_negatives_off_nucleus, self.prompt_negatives),
+            "nuclei_hit": _share(self.prompt_nuclei_hit, self.prompt_nuclei),
+            "points_per_nucleus": _share(self.prompt_positives, self.prompt_nuclei),
+        }
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """Quotient of counts in float32, NaN where the whole is 0."""
+    return torch.where(whole == 0, torch.nan, part.float() / whole.float())

@@ -1,0 +1,129 @@
+"""The figures of one evaluation: of the mask, of the prompt generator, of the instances, of the prompts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+from torchmetrics import Metric, MetricCollection
+
+from sac_lightning.data.components import connected_components
+from sac_lightning.data.sample import WholeImage
+from sac_lightning.inference.thresholds import THRESHOLD
+from sac_lightning.inference.windows import Prediction
+from sac_lightning.training.metrics.instances import AJI, AP50, PanopticQuality
+from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU, count_pixels, dice_of_counts, iou_of_counts
+from sac_lightning.training.metrics.prompts import PromptQuality
+
+# Of all pixels. Our choice: the sparsest test set here (DSB2018) has a hundred times as many on nuclei.
+COLLAPSED = 0.001
+
+
+class Scores(nn.Module):
+    """Metrics over the images of a split, at native resolution and threshold 0.5."""
+
+    def __init__(self, generator: bool, instances: bool, prompts: bool) -> None:
+        """Says what is scored besides the mask.
+
+        Args:
+            generator: The prompt generator's own mask.
+            instances: AJI, PQ and AP50; and each image's figures are kept for image_scores.
+            prompts: The quality of the point prompts.
+        """
+        super().__init__()
+        self.mask = _mask_metrics()
+        self.generator = _mask_metrics(prefix="generator_") if generator else None
+        metrics: dict[str, Metric | MetricCollection] = {
+            "aji": AJI(),
+            "pq": PanopticQuality(),
+            "ap50": AP50(),
+        }
+        self.instances = MetricCollection(metrics, compute_groups=False) if instances else None
+        self.prompts = PromptQuality() if prompts else None
+        self.images: list[dict[str, Any]] = []
+
+    def update(
+        self, prediction: Prediction, image: WholeImage, instances: NDArray[np.int32] | None = None
+    ) -> None:
+        """Adds one image; its nuclei are ``instances`` (H, W) or, by default, the mask's connected regions."""
+        truth = (image.instances > 0)[None]
+        mask = (prediction.probability > THRESHOLD)[None]
+        self.mask.update(mask, truth)
+        if self.generator is not None:
+            assert prediction.generator_probability is not None
+            self.generator.update((prediction.generator_probability > THRESHOLD)[None], truth)
+        if self.instances is not None:
+            if instances is None:
+                instances = connected_components(mask[0].cpu().numpy())
+            self.instances.update(instances, image.instances.cpu())
+            self.images.append({"name": image.name, **_image_figures(mask, truth)})
+        if self.prompts is not None:
+            self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All figures by name, over all processes."""
+        values: dict[str, Tensor] = dict(self.mask.compute())
+        for part in (self.generator, self.instances):
+            if part is not None:
+                values |= part.compute()
+        if self.prompts is not None:
+            values |= {f"prompt_{name}": value for name, value in self.prompts.compute().items()}
+        return values
+
+    def image_scores(self) -> list[dict[str, Any]]:
+        """The figures of each image, of all processes (each of which must ask), sorted by name.
+
+        Returns:
+            One dict per image with name, dice and iou (the ones of which Dice and IoU are the means), and
+            true_positives, false_positives and false_negatives in pixels of all its pixels; none without
+            ``instances``.
+        """
+        shares = [self.images]
+        if distributed.is_available() and distributed.is_initialized():
+            shares = [[] for _ in range(distributed.get_world_size())]
+            distributed.all_gather_object(shares, self.images)
+        return sorted((image for share in shares for image in share), key=lambda image: str(image["name"]))
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.images = []
+        for part in (self.mask, self.generator, self.instances, self.prompts):
+            if part is not None:
+                part.reset()
+
+
+def find_collapse(images: Sequence[Mapping[str, Any]]) -> str | None:
+    """Find what nearly every pixel was predicted to be, ``background`` or ``nucleus``, if the truth is not so.
+
+    Args:
+        images: Of image_scores.
+    """
+    pixels = sum(image["pixels"] for image in images)
+    hits, false, missed = (
+        sum(image[name] for image in images) for name in ("true_positives", "false_positives", "false_negatives")
+    )
+    predicted, true = (hits + false) / max(pixels, 1), (hits + missed) / max(pixels, 1)
+    if predicted < COLLAPSED <= true:
+        return "background"
+    if 1 - predicted < COLLAPSED <= 1 - true:
+        return "nucleus"
+    return None
+
+
+def _mask_metrics(prefix: str | None = None) -> MetricCollection:
+    return MetricCollection({"dice": DiceScore(), "iou": IoU(), "f1": F1()}, prefix=prefix, compute_groups=False)
+
+
+def _image_figures(mask: Tensor, truth: Tensor) -> dict[str, float | int]:
+    """Dice, IoU and the counted pixels of one image; both (1, H, W) bool."""
+    counts = count_pixels(mask, truth)
+    true_positives, false_positives, false_negatives = (int(count) for count in counts)
+    return {
+        "dice": float(dice_of_counts(*counts)),
+        "iou": float(iou_of_counts(*counts)),
+        "true_positives": true_positives,
+        "false_positives": false_positives,
+        "false_negatives": false_negatives,
+        "pixels": mask.numel(),
+    }

@@ -1,0 +1,380 @@
+"""The predict command: images in, results out, and a sentence for what went wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.commands import saved, untrained
+
+from sac_lightning.core.configuration import compose_config
+from sac_lightning.core.errors import UserError
+from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB
+from sac_lightning.inference.predictor import load
+from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.overlay import Overlay
+from sac_lightning.slides.point_files import read_points
+from sac_lightning.slides.run import predict
+
+SIZES = {"a.png": (40, 50), "b.jpg": (64, 64), "c d.tif": (20, 90)}
+STEMS = ["a", "b", "c d"]
+ENDINGS = {"masks": "png", "labels": "tif", "overlays": "png", "geojson": "geojson", "measurements": "csv"}
+
+
+@cache
+def saved_once(tiny: tuple[str, ...], folder: Path) -> Path:
+    """A checkpoint of a model without points of its own; what it says depends on the image and on given points."""
+    torch.manual_seed(0)
+    task = untrained(*tiny, "model=lora", "view.crop=40")
+    folder.mkdir()
+    return saved(task, folder / "best.ckpt")
+
+
+@pytest.fixture
+def checkpoint(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, one for all tests."""
+    return saved_once(tuple(tiny), tmp_path_factory.getbasetemp() / "predict")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with three images of different kinds and sizes, and a file that is none."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in SIZES.items():
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The output folder, not there yet."""
+    return tmp_path / "some" / "output"
+
+
+def run(checkpoint: Path, images: Path, output: Path, **settings: Any) -> None:
+    cfg = compose_config("predict", [])
+    for key, value in {"checkpoint": checkpoint, "images": images, "output": output, **settings}.items():
+        cfg[key] = str(value) if isinstance(value, Path) else value
+    predict(cfg)
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def written(output: Path, kind: str) -> list[str]:
+    return sorted(os.listdir(output / kind))
+
+
+def refusal(checkpoint: Path, images: Path, output: Path, **settings: Any) -> str:
+    """The sentence that stops the command before anything is written."""
+    with pytest.raises(UserError) as refused:
+        run(checkpoint, images, output, **settings)
+    assert "\n" not in str(refused.value)
+    assert not output.is_dir() or not any(path.is_file() for path in output.rglob("*"))
+    return str(refused.value)
+
+
+def failures(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines on the console that report an image that failed."""
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+
+
+# What is written
+
+
+def test_every_image_gets_its_results(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images, output)
+    assert written(output, "") == sorted(ENDINGS), "and nothing else, hidden or not"
+    for kind, ending in ENDINGS.items():
+        assert written(output, kind) == [f"{stem}.{ending}" for stem in STEMS]
+    for stem, size in zip(STEMS, SIZES.values(), strict=True):
+        mask, overlaid = read(output / "masks" / f"{stem}.png"), read(output / "overlays" / f"{stem}.png")
+        assert mask.shape == size
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {0, 255}
+        assert overlaid.shape == (*size, 3)
+    told = capsys.readouterr().out
+    assert "3 segmented, 0 already there, 0 failed" in told
+    for kind in ENDINGS:
+        assert str(output / kind) in told
+
+
+def test_the_mask_is_the_predictors(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images, output)
+    predictor = load(checkpoint)
+    masks = [predictor.segment(read(images / name)).mask for name in ("a.png", "b.jpg", "c d.tif")]
+    for stem, mask in zip(STEMS, masks, strict=True):
+        assert np.array_equal(read(output / "masks" / f"{stem}.png") == 255, mask)
+    assert any(mask.any() for mask in masks), "a model that finds nothing tests nothing"
+
+
+def test_the_overlay_is_the_image_where_nothing_was_found(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images, output)
+    mask, overlaid = read(output / "masks" / "a.png") > 0, read(output / "overlays" / "a.png")
+    assert np.array_equal(overlaid[~mask], read(images / "a.png")[~mask])
+    assert (overlaid[mask] != read(images / "a.png")[mask]).any()
+
+
+def test_one_image_instead_of_a_folder(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "b.jpg", output)
+    assert written(output, "masks") == written(output, "overlays") == ["b.png"]
+
+
+def test_the_images_are_left_as_they_are(checkpoint: Path, images: Path, output: Path) -> None:
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    run(checkpoint, images, output)
+    assert {path.name: path.read_bytes() for path in images.iterdir()} == before
+
+
+def test_a_pattern_instead_of_a_folder(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "?.*", output)
+    assert written(output, "masks") == ["a.png", "b.png"]
+
+
+def test_the_probability_on_request(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images / "a.png", output, probability=True)
+    probability = load(checkpoint).segment(read(images / "a.png")).probability
+    assert np.array_equal(read(output / "probabilities" / "a.tif"), probability)
+
+
+def test_another_page_on_request(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Image.fromarray(read(images / "b.jpg"))
+    second = first.rotate(90)
+    first.save(images / "pages.tif", save_all=True, append_images=[second])
+    run(checkpoint, images / "pages.tif", output, page=2)
+    mask = load(checkpoint).segment(np.array(second)).mask
+    assert np.array_equal(read(output / "masks" / "pages.png") > 0, mask)
+    with pytest.raises(SystemExit):
+        run(checkpoint, images / "pages.tif", output, page=3, overwrite=True)
+    assert "has 2 pages, no page 3" in failures(capsys)[0]
+
+
+# What is there already
+
+
+def test_what_is_there_is_skipped_and_the_rest_is_done(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images, output)
+    (output / "masks" / "a.png").write_bytes(b"mine")
+    (output / "overlays" / "b.png").unlink()
+    (output / "measurements" / "c d.csv").unlink()
+    capsys.readouterr()
+    run(checkpoint, images, output)
+    assert (output / "masks" / "a.png").read_bytes() == b"mine"
+    assert read(output / "overlays" / "b.png").shape == (64, 64, 3)
+    assert (output / "measurements" / "c d.csv").read_text().startswith("label,area,")
+    assert "2 segmented, 1 already there, 0 failed" in capsys.readouterr().out
+
+
+def test_overwrite_does_all_again(checkpoint: Path, images: Path, output: Path) -> None:
+    run(checkpoint, images, output)
+    (output / "masks" / "a.png").write_bytes(b"mine")
+    run(checkpoint, images, output, overwrite=True)
+    assert read(output / "masks" / "a.png").shape == (40, 50)
+
+
+# What goes wrong with one image
+
+
+def test_a_bad_image_among_good_ones_is_reported_and_the_others_are_done(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "b.png").write_bytes(b"no picture")
+    (images / "b.jpg").unlink()
+    with pytest.raises(SystemExit) as stopped:
+        run(checkpoint, images, output)
+    assert stopped.value.code == 1
+    assert written(output, "masks") == written(output, "overlays") == ["a.png", "c d.png"]
+    captured = capsys.readouterr()
+    assert "2 segmented, 0 already there, 1 failed" in captured.out
+    told = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert str(images / "b.png") in told[0]
+
+
+def test_a_point_outside_an_image_is_reported_with_its_image(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = points_file(tmp_path, "image,x,y,label\na.png,60,3,1\nb.jpg,5,5,1\n")
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output, points=points)
+    assert written(output, "masks") == ["b.png", "c d.png"]
+    (told,) = failures(capsys)
+    assert "a.png" in told, "which of a thousand images?"
+    assert "(60, 3)" in told
+
+
+# What goes wrong before any image
+
+
+def test_a_folder_without_images_is_told(checkpoint: Path, tmp_path: Path, output: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    assert str(tmp_path / "empty") in refusal(checkpoint, tmp_path / "empty", output)
+
+
+def test_images_that_are_not_there_are_told(checkpoint: Path, tmp_path: Path, output: Path) -> None:
+    assert str(tmp_path / "none") in refusal(checkpoint, tmp_path / "none", output)
+
+
+def test_two_images_that_would_write_one_result_are_told(checkpoint: Path, images: Path, output: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(images / "a.bmp")
+    sentence = refusal(checkpoint, images, output)
+    assert "a.png" in sentence
+    assert "a.bmp" in sentence
+
+
+def test_a_file_that_is_no_checkpoint_is_told(images: Path, output: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    assert "text.ckpt" in refusal(tmp_path / "text.ckpt", images, output)
+    assert "none.ckpt" in refusal(tmp_path / "none.ckpt", images, output)
+
+
+def test_an_output_that_cannot_be_a_folder_is_told(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("I was here first")
+    assert str(tmp_path / "file") in refusal(checkpoint, images, tmp_path / "file")
+
+
+def test_images_are_found_in_order_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.Jpeg", "c.TIFF", "d.txt", ".e.png.part"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.Jpeg", "b.PNG", "c.TIFF"]
+
+
+# Expert points
+
+
+def points_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "points.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_points_of_a_file_are_used(checkpoint: Path, images: Path, output: Path, tmp_path: Path) -> None:
+    points = points_file(tmp_path, "image,x,y,label\na.png,10,20,1\na.png,30,6,0\nc d,60,7,1\n")
+    run(checkpoint, images, output, points=points)
+    predictor = load(checkpoint)
+    image = read(images / "a.png")
+    with_points = predictor.segment(image, [[10, 20], [30, 6]], [1, 0])
+    assert np.array_equal(read(output / "masks" / "a.png") > 0, with_points.mask)
+    assert not np.array_equal(with_points.probability, predictor.segment(image).probability)
+    overlaid = read(output / "overlays" / "a.png")
+    assert tuple(overlaid[20, 10]) == POSITIVE_RGB
+    assert tuple(overlaid[6, 30]) == NEGATIVE_RGB
+    assert tuple(read(output / "overlays" / "c d.png")[7, 60]) == POSITIVE_RGB
+    assert np.array_equal(read(output / "masks" / "b.png") > 0, predictor.segment(read(images / "b.jpg")).mask), (
+        "an image without points goes without"
+    )
+
+
+def test_points_of_qupath_are_used(checkpoint: Path, images: Path, output: Path, tmp_path: Path) -> None:
+    geometry = {"type": "MultiPoint", "coordinates": [[10.5, 20.5], [30.5, 6.5]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": "Positive"}}}
+    points = tmp_path / "a.geojson"
+    points.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    run(checkpoint, images, output, points=points)
+    overlaid = read(output / "overlays" / "a.png")
+    assert tuple(overlaid[20, 10]) == tuple(overlaid[6, 30]) == POSITIVE_RGB
+    mask = load(checkpoint).segment(read(images / "a.png"), [[10, 20], [30, 6]]).mask
+    assert np.array_equal(read(output / "masks" / "a.png") > 0, mask)
+
+
+def test_points_are_read_by_name_with_or_without_ending(images: Path, tmp_path: Path) -> None:
+    # As a spreadsheet writes it: a mark of UTF-8, lines that end in CR LF, columns in another order.
+    path = points_file(tmp_path, "\ufefflabel,x,y,image\r\n1,1.5,2,a\r\n0,3,4,a.png\r\n1,-0.5,0,b.jpg\r\n")
+    points = read_points(path, find_images(str(images)))
+    assert points.keys() == {"a.png", "b.jpg"}
+    assert points["a.png"].tolist() == [[1.5, 2, 1], [3, 4, 0]]
+    assert points["b.jpg"].tolist() == [[-0.5, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "named"),
+    [
+        ("image,x,y\na.png,3,4\n", 2, "label"),
+        ("file,x,y,label\na.png,3,4,1\n", 2, "image"),
+        ("image,x,y,label\na.png,3,4,1\na.png,three,4,1\n", 3, "x"),
+        ("image,x,y,label\na.png,3\n", 2, "y"),
+        ("image,x,y,label\na.png,3,4,nucleus\n", 2, "label"),
+        ("image,x,y,label\nz.png,3,4,1\n", 2, "z.png"),
+        ("image;x;y;label\na.png;3;4;1\n", 2, "columns"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(
+    text: str, line: int, named: str, checkpoint: Path, images: Path, output: Path, tmp_path: Path
+) -> None:
+    sentence = refusal(checkpoint, images, output, points=points_file(tmp_path, text))
+    assert "points.csv" in sentence
+    assert f"line {line}" in sentence
+    assert named in sentence
+
+
+@pytest.mark.parametrize(("x", "label"), [("nan", "1"), ("5", "2"), ("5", "0.5"), ("inf", "1")])
+def test_a_point_that_means_nothing_is_reported_with_its_image(
+    x: str,
+    label: str,
+    checkpoint: Path,
+    images: Path,
+    output: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    points = points_file(tmp_path, f"image,x,y,label\na.png,{x},4,{label}\n")
+    with pytest.raises(SystemExit):
+        run(checkpoint, images / "a.png", output, points=points)
+    (told,) = failures(capsys)
+    assert "a.png" in told
+    assert not written(output, "masks")
+
+
+def test_a_points_file_that_cannot_be_read_is_told(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path
+) -> None:
+    assert "none.csv" in refusal(checkpoint, images, output, points=tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes("image,x,y,label\né.png,1,1,1\n".encode("latin-1"))
+    assert "latin.csv" in refusal(checkpoint, images, output, points=tmp_path / "latin.csv")
+
+
+def test_points_at_the_edge_are_drawn_as_far_as_they_reach() -> None:
+    image = np.full((9, 9, 3), 100, dtype=np.uint8)
+    points = np.array([[-0.5, -0.5], [8.49, 8.49]], dtype=np.float32)
+    overlay = Overlay(9, 9, is_large=False)
+    overlay.append(image, np.zeros((9, 9), dtype=np.int32))
+    picture = overlay.draw(points, np.array([1, 0]))
+    assert tuple(picture[0, 0]) == POSITIVE_RGB
+    assert tuple(picture[8, 8]) == NEGATIVE_RGB
+    assert (image == 100).all()
+
+
+# As a person types it
+
+
+def test_the_command_runs_from_any_folder(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    (images / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "best.ckpt").symlink_to(checkpoint)
+    arguments = ["checkpoint=best.ckpt", "images=images", "output=out"]
+    command = [sys.executable, "-m", "sac_lightning.predict", *arguments]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1, answer.stderr
+    assert "3 segmented, 0 already there, 1 failed" in answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert "error: images/broken.png cannot be read" in answer.stderr
+    assert written(tmp_path / "out", "masks") == [f"{stem}.png" for stem in STEMS]
+    assert sorted(os.listdir(tmp_path)) == ["best.ckpt", "images", "out"], "nothing else is left behind"

@@ -1,0 +1,42 @@
+"""What ``trainer.precision=auto`` comes to on which device."""
+
+import pytest
+import torch
+
+from sac_lightning.training.precision import resolve_precision
+
+
+def has(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(flags, True), raising=False)
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_a_processor_that_multiplies_bfloat16_does_so(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, "avx2", flag)
+    assert resolve_precision("auto", "cpu") == "bf16-mixed"
+
+
+def test_a_processor_that_would_emulate_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, "avx2", "avx512_f")
+    assert resolve_precision("auto", "cpu") == "32-true"
+
+
+def test_an_older_torch_that_does_not_say_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert resolve_precision("auto", "cpu") == "32-true"
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_gpu_is_asked_itself(
+    accelerator: str, supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(monkeypatch, "avx512_bf16")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    assert resolve_precision("auto", accelerator) == expected
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_what_is_asked_for_stays(precision: str) -> None:
+    assert resolve_precision(precision, "cpu") == precision
