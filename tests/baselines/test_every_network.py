@@ -161,13 +161,13 @@ def killed_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
         "import torch\n"
         "torch.set_num_threads(1)\n"
         "from lightning.pytorch.callbacks import ModelCheckpoint\n"
-        "from sac_lightning.core.configuration import composed\n"
+        "from sac_lightning.core.configuration import compose_config\n"
         "from sac_lightning.training.run import train\n"
         "def die(self, trainer, *_):\n"
         "    if trainer.current_epoch == 1:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "ModelCheckpoint.on_train_batch_end = die\n"
-        "train(composed('train', sys.argv[1:]))\n"
+        "train(compose_config('train', sys.argv[1:]))\n"
     )
     arguments = [*overrides(name, nuclei), f"output_dir={folder}"]
     finished = subprocess.run(

@@ -125,7 +125,7 @@ def test_weights_that_cannot_be_downloaded_say_which_file_to_put_where(tmp_path:
 def test_a_source_checkout_finds_its_configuration(tmp_path: Path) -> None:
     code = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f)];"
-        "from sac_lightning.core.configuration import composed; print(composed('train').model.name)"
+        "from sac_lightning.core.configuration import compose_config; print(compose_config('train').model.name)"
     )
     finished = call([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(REPOSITORY / "src"))
     assert finished.stdout.strip() == "sac", finished.stderr
@@ -145,11 +145,11 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
     clean = next((tmp_path / "clean").glob("[bS]*/python*"))
     dependencies = next(path for path in sys.path if path.endswith("site-packages"))
     code = (
-        "import sac_lightning; from sac_lightning.core.configuration import composed, config_dir;"
+        "import sac_lightning; from sac_lightning.core.configuration import compose_config, config_dir;"
         "from sac_lightning.data.split import load_split;"
         "from sac_lightning.model.weights import locate;"
         "locate('vit_t');"
-        "print(composed('train').model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
+        "print(compose_config('train').model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
     )
     foreign = tmp_path / "foreign"
     foreign.mkdir()
