@@ -8,7 +8,7 @@ from sac_lightning.benchmarking.cost import encoder_operations, training_cost
 from sac_lightning.model import attention
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sac
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 TINY = Backbone(
     "tiny", dim=32, depth=2, heads=2, global_blocks=(1,), patch=8, window=4, native_size=64, weights="x"

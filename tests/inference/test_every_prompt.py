@@ -26,7 +26,7 @@ from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt
 from sac_lightning.inference.windows import Prediction, segment
 from sac_lightning.model.build import build_model
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 WINDOWS = View(64, 32, overlap=0.25)
 NO_POINTS, NO_LABELS = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)

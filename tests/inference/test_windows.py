@@ -14,7 +14,7 @@ from sac_lightning.data.windows import WindowPoints, cut_window
 from sac_lightning.inference.windows import Prediction, run_model, segment, to_input_pixels
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sam
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 TINY = Backbone("tiny", dim=16, depth=1, heads=2, global_blocks=(0,), native_size=64, weights="no_such_file.pth")
 WHOLE = View(image_size=None)

@@ -18,7 +18,7 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.build import base_weights, build_model, load_base, load_official_state
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import WEIGHTS, Weights
 
 SIZE = 64  # Of conftest's tiny backbone.

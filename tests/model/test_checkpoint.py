@@ -14,7 +14,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import Loaded, load_checkpoint, read_checkpoint
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.task import SegmentationTask
 
 SIZE = 64

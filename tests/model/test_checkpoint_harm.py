@@ -94,7 +94,7 @@ def test_a_call_hidden_in_the_settings_is_refused_and_not_made(
         "hydra.utils.instantiate",
         "lightning.Trainer",
         "sac_lightning.runs.record.write_record",
-        "sac_lightning.model.sac.SAC",
+        "sac_lightning.model.segment_any_cell.SAC",
         "sac_lightning.model.methods.sac ",
         "",
         None,

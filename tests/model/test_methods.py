@@ -12,7 +12,7 @@ from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.methods import Generator, Prompts, msa, sac, sam, sam_ft
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 
 SIZE = 64

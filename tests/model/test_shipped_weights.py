@@ -11,7 +11,7 @@ from segment_anything.modeling import Sam
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.data.build import make_data
 from sac_lightning.model.build import build_model, load_base
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import SHIPPED, read_weights, sha256_of
 from sac_lightning.pretraining.data import held_out_scenes, scene_loader
 from sac_lightning.pretraining.evaluation import click_metrics, click_on_nuclei, click_on_scenes

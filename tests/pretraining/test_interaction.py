@@ -12,7 +12,7 @@ from torch import Tensor
 from sac_lightning.model.build import load_official_state
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining import interaction
 from sac_lightning.pretraining.interaction import corrections, decode, interact, middle
 from sac_lightning.pretraining.losses import mask_iou

@@ -20,7 +20,7 @@ from sac_lightning.inference import every_prompt
 from sac_lightning.inference.predictor import load
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.slides import segmentation
 from sac_lightning.slides.run import predict
 from sac_lightning.training.task import SegmentationTask

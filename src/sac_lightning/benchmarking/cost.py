@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sac_lightning.model import attention
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.losses import FocalDice
 
 

@@ -24,7 +24,7 @@ from sac_lightning.data.scene import render_scene
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
 from sac_lightning.model.image_encoder import Backbone
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.metrics.scores import Scores
 

@@ -16,7 +16,7 @@ from sac_lightning.benchmarking.official import convert_to_official
 from sac_lightning.benchmarking.side import Run
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
 from sac_lightning.model.methods import Prompts, sac, sam_ft
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 

@@ -24,7 +24,7 @@ from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
 from sac_lightning.inference.windows import Blend, input_scale, input_size, to_image_pixels, to_input_pixels
 from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 BATCH_SIZE = 8  # of inference.windows.segment
 MOST_DECODED = 1024

@@ -17,7 +17,7 @@ from sac_lightning.core.view import View, Window
 from sac_lightning.inference.suppression import Candidate
 from sac_lightning.inference.windows import Prediction, input_scale, to_input_pixels
 from sac_lightning.model.point_selection import PADDING, region_centroids
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 # Around a disc there is room for six of its size: further ones do not touch it.
 NEIGHBOURS = 6

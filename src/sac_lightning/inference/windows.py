@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import WindowPoints, cut_window
 from sac_lightning.model.point_selection import PADDING
-from sac_lightning.model.sac import SAC, Segmentation
+from sac_lightning.model.segment_any_cell import SAC, Segmentation
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.lora import PARAMETERS
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import WEIGHTS, locate, read_weights, sha256_of
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.build import base_weights, build_model, load_base
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 KEY = "sac_lightning"
 PREFIX = "model."

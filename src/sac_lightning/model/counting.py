@@ -9,7 +9,7 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.model import methods
 from sac_lightning.model.build import build_model
 from sac_lightning.model.image_encoder import Backbone
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 METHODS = {
     "sam": methods.sam,

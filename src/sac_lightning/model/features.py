@@ -10,7 +10,7 @@ from torch import nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import refuse_unwritable
 from sac_lightning.model.build import build_model
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures, trunk_trains
 
 

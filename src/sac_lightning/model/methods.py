@@ -18,7 +18,7 @@ from sac_lightning.model.lora import add_lora, lora_layers
 from sac_lightning.model.mask_decoder import MaskDecoder
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.prompt_generator import UNet
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 __all__ = ["Generator", "Prompts", "msa", "sac", "sam", "sam_ft"]  # The first two are where checkpoints know them.
 

@@ -12,7 +12,7 @@ from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.onnx.model import OnnxSAC
 from sac_lightning.inference.predictor import Nuclei, Predictor
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.page.picture_file import Picture
 
 CACHE_BYTES = 2 * 2**30

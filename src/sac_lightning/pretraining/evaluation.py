@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.data.windows import cut_window
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.example import Example
 from sac_lightning.pretraining.interaction import CLICKS, decode, interact
 from sac_lightning.pretraining.losses import mask_iou

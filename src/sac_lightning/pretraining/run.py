@@ -21,7 +21,7 @@ from sac_lightning.model.build import initialise_positions, load_base, load_offi
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import locate, read_weights, sha256_of, write_weights
 from sac_lightning.pretraining.card import model_card
 from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader

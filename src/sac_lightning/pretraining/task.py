@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
 from sac_lightning.pretraining.example import Example
 from sac_lightning.pretraining.interaction import CLICKS, corrections, decode, interact

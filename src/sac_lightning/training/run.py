@@ -27,7 +27,7 @@ from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.features import keep_features, refuse_features_of_training
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.summary import training_table
 from sac_lightning.runs.record import record_header, record_provenance, write_record
 from sac_lightning.runs.unfinished import claim_run_folder

@@ -20,7 +20,7 @@ from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.checkpoint import KEY, PREFIX, trained_state
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import segmentation_losses
 from sac_lightning.training.metrics.scores import Scores

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.runs.record import environment, record_header, write_record
 from sac_lightning.training.examples import write_examples
 from sac_lightning.training.metrics.scores import find_collapse

@@ -31,7 +31,7 @@ from sac_lightning.inference.onnx.model import Session, load_exported
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import base_weights, build_model, load_base
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.tuning import store_thresholds
 

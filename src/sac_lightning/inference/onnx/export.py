@@ -18,7 +18,7 @@ from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import MISSING, OnnxSAC, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.sac import SAC, Segmentation
+from sac_lightning.model.segment_any_cell import SAC, Segmentation
 from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)

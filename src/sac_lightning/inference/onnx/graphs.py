@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description
 from sac_lightning.model.lora import lora_layers
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
 

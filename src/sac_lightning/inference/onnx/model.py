@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description, read_description
 from sac_lightning.model.point_selection import PADDING, PointSelection
-from sac_lightning.model.sac import SAC
+from sac_lightning.model.segment_any_cell import SAC
 
 MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
 REMEDY = "give a .ckpt, or the folder that the export command wrote"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sac, sam
-from sac_lightning.model.sac import PIXEL_MEAN, PIXEL_STD, SAC
+from sac_lightning.model.segment_any_cell import PIXEL_MEAN, PIXEL_STD, SAC
 
 SIZE = 64
 TINY = Backbone(
