@@ -1,18 +1,10 @@
-"""Segment Any Cell: SAM prompted by its own point generator, as a Lightning experiment framework."""
+"""Segment Any Cell: SAM prompted by its own point generator, as a Lightning experiment framework.
 
-from typing import TYPE_CHECKING
+Its public names stand in ``__init__.pyi``, those of each room in the room's own, and are imported when they are
+asked for: torch takes seconds that ``--help`` should not. See docs/public-names.md.
+"""
 
-if TYPE_CHECKING:
-    from sac_lightning.inference.predictor import load as load
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["load"]
-
-
-def __getattr__(name: str) -> object:
-    """Imports ``load`` when it is asked for: torch takes seconds that ``--help`` should not."""
-    if name == "load":
-        from sac_lightning.inference.predictor import load
-
-        return load
-    raise AttributeError(f"module {__name__} has no attribute {name}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -149,7 +149,8 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
         "from sac_lightning.data.split import load_split;"
         "from sac_lightning.model.weights import locate;"
         "locate('vit_t');"
-        "print(compose_config('train').model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
+        "model = compose_config('train').model;"
+        "print(model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
     )
     foreign = tmp_path / "foreign"
     foreign.mkdir()

@@ -17,7 +17,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.reporting.report import report
 from sac_lightning.runs.identity import config_hash
-from sac_lightning.runs.sweep import read_run
+from sac_lightning.runs.record import find_record, record_header
 from sac_lightning.runs.unfinished import identity_of
 from sac_lightning.slides.run import predict
 from sac_lightning.training.evaluation import evaluate
@@ -104,7 +104,7 @@ def test_a_call_in_a_records_configuration_is_never_made(tmp_path: Path) -> None
     spoilt = {**config, "logger": {"harm": call}, "output_dir": text, "features": call}
     figures = {"dice": 0.5, "iou": 0.4, "f1": 0.5}
     record = {
-        "method": "sac", "dataset": config["data"]["name"], "seed": 0, "row": config["row"], "config": spoilt,
+        **record_header(config), "row": config["row"], "experiment": None, "config": spoilt,
         "metrics": figures, "prompt_quality": {}, "images": [{"name": "a", **figures}], "history": [],
         "parameters": {"trainable": 1, "frozen": 2, "total": 3}, "config_hash": config_hash(config),
         "code_version": "c" * 64, "date": "2026-11-22T12:00:00+00:00", "device": "CPU", "threads": 1,
@@ -113,7 +113,9 @@ def test_a_call_in_a_records_configuration_is_never_made(tmp_path: Path) -> None
     folder = tmp_path / "runs" / "synthetic" / "sac" / "a"
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(record))
-    assert read_run(folder)["config"]["features"] == call
+    found = find_record(folder)
+    assert found is not None
+    assert found["config"]["features"] == call
     report(compose_config("report", [f"output={tmp_path / 'pages'}", f"runs={tmp_path / 'runs'}", "table=5"]))
     assert "50.00" in (tmp_path / "pages" / "table5_selection" / "README.md").read_text(), "it has been read"
     assert not (tmp_path / "trace").exists()

@@ -17,7 +17,7 @@ from sac_lightning.reporting.experiment import find_experiments, group_by_row
 from sac_lightning.reporting.report import collect_part, read_records, report
 from sac_lightning.reporting.section import section
 from sac_lightning.reporting.table import latex_table
-from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.record import record_header, record_provenance
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = 5
@@ -33,9 +33,7 @@ def record_of(config: dict[str, Any], dice: float) -> dict[str, Any]:
     """A made-up record whose images are spread evenly around a Dice."""
     scores = dice + np.linspace(-0.05, 0.05, IMAGES)
     return {
-        "method": config["model"]["name"],
-        "dataset": config["data"]["name"],
-        "seed": config["seed"],
+        **record_header(config),
         "metrics": {"dice": dice, "iou": dice - 0.1, "f1": dice + 0.01},
         "prompt_quality": {
             "positives_on_nucleus": 0.75,
@@ -56,10 +54,7 @@ def record_of(config: dict[str, Any], dice: float) -> dict[str, Any]:
         "threads": 1,
         "git_commit": "0123456789abcdef",
         "base_weights": None,
-        "row": config["row"],
-        "config": config,
-        "config_hash": config_hash(config),
-        "code_version": "c" * 64,
+        **record_provenance(config),
         "date": "2026-11-22T12:00:00+00:00",
     }
 

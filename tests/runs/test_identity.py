@@ -1,12 +1,19 @@
 """Which runs are the same: a hash over what changes the numbers, and over nothing else."""
 
+import copy
 import json
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sac_lightning.core.configuration import compose_config, resolve_config
-from sac_lightning.runs.identity import config_hash, row_hash
+from sac_lightning.runs import identity
+from sac_lightning.runs.code_version import code_version
+from sac_lightning.runs.identity import NeutralOption, config_hash, row_hash
+from sac_lightning.runs.record import RECORD_FILE, read_record, write_record
+from sac_lightning.runs.sweep import is_recorded, run_folder
 
 
 @cache
@@ -101,3 +108,75 @@ def test_hashing_leaves_the_configuration_as_it_is() -> None:
     before = json.dumps(config)
     config_hash(config)
     assert json.dumps(config) == before
+
+
+# Configurations of former times
+
+
+RECORDS = sorted((Path(__file__).parents[2] / "experiments" / "records").glob("*.json"))
+
+
+def test_every_committed_record_holds_the_hash_of_its_own_configuration() -> None:
+    assert len(RECORDS) >= 173
+    records = [read_record(path) for path in RECORDS]
+    assert [r["config_hash"] for r in records] == [config_hash(r["config"]) for r in records]
+
+
+def test_a_former_name_is_its_public_name() -> None:
+    former = {
+        "data": {"_target_": "sac_lightning.data.glas.GlaS", "name": "glas"},
+        "losses": [{"_target_": "other"}],
+    }
+    public = {"data": {"_target_": "sac_lightning.data.GlaS", "name": "glas"}, "losses": [{"_target_": "other"}]}
+    assert config_hash(former) == config_hash(public)
+
+
+@pytest.fixture
+def new_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option ``prompts.jitter`` that came with a later version."""
+    new = [NeutralOption(path, 0.0, since="9.0.0") for path in ("prompts.jitter", "model.prompts.jitter")]
+    monkeypatch.setattr(identity, "NEUTRAL_OPTIONS", (*identity.NEUTRAL_OPTIONS, *new))
+
+
+def with_option(config: dict[str, Any], value: float) -> dict[str, Any]:
+    """Return a configuration as it is once its file has the new option."""
+    grown = copy.deepcopy(config)
+    for part in (grown, grown["model"]):
+        if "prompts" in part:
+            part["prompts"]["jitter"] = value
+    return grown
+
+
+@pytest.mark.usefixtures("new_option")
+def test_a_new_option_at_its_neutral_value_orphans_no_record() -> None:
+    configs = [read_record(path)["config"] for path in RECORDS]
+    assert sum("prompts" in config["model"] for config in configs) > 100
+    for config in configs:
+        assert config_hash(with_option(config, 0.0)) == config_hash(config)
+        assert row_hash(with_option(config, 0.0)) == row_hash(config)
+        if "prompts" in config["model"]:
+            assert config_hash(with_option(config, 0.5)) != config_hash(config)
+
+
+def test_an_option_that_is_not_listed_is_another_run() -> None:
+    config = read_record(RECORDS[-1])["config"]
+    assert config_hash({**config, "other": 0.0}) != config_hash(config)
+
+
+@pytest.mark.usefixtures("new_option")
+def test_a_new_option_makes_no_job_of_a_finished_sweep_run_again(tmp_path: Path) -> None:
+    for number, path in enumerate(RECORDS[::20]):
+        record = read_record(path)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_record(folder / RECORD_FILE, {**record, "code_version": code_version(record["config"])})
+        grown = with_option(record["config"], 0.0)
+        assert run_folder("runs", grown) == run_folder("runs", record["config"])
+        assert is_recorded(folder, grown)
+
+
+@pytest.mark.parametrize("value", [1, True, "0", None, 0])
+def test_a_neutral_value_is_of_its_own_type(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "NEUTRAL_OPTIONS", (NeutralOption("a.b", 1.0),))
+    assert config_hash({"a": {"b": 1.0}}) == config_hash({"a": {}})
+    assert config_hash({"a": {"b": value}}) != config_hash({"a": {}})

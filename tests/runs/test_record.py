@@ -12,9 +12,20 @@ import pytest
 import torch
 from torch import nn
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.runs import record as results
-from sac_lightning.runs.record import environment, git_commit, peak_memory_bytes, write_record
+from sac_lightning.runs import environment as module
+from sac_lightning.runs.environment import environment, git_commit, peak_memory_bytes
+from sac_lightning.runs.record import (
+    RECORD_FILE,
+    REQUIRED_KEYS,
+    PretrainingRecord,
+    RunRecord,
+    find_record,
+    read_record,
+    record_header,
+    write_record,
+)
 
 CPU = torch.device("cpu")
 
@@ -22,20 +33,54 @@ CPU = torch.device("cpu")
 # Writing
 
 
+def make_record(**others: Any) -> dict[str, Any]:
+    """Return the smallest record, with what is given in it."""
+    return {
+        **record_header({"model": {"name": "sac"}, "data": {"name": "glas"}, "seed": 1}),
+        **dict.fromkeys(("row", "experiment", "config_hash", "code_version", "date")),
+        **{"config": {}, "metrics": {}, "prompt_quality": {}, "images": [], "parameters": {}},
+        **others,
+    }
+
+
 def test_a_record_can_be_read_back(tmp_path: Path) -> None:
-    record = {"method": "sac", "metrics": {"dice": 0.1 + 0.2}, "points": None, "history": [{"epoch": 0}]}
-    path = tmp_path / "results.json"
+    record = make_record(metrics={"dice": 0.1 + 0.2}, history=[{"epoch": 0}])
+    path = tmp_path / RECORD_FILE
     write_record(path, record)
-    assert json.loads(path.read_text(encoding="utf-8")) == record
-    assert os.listdir(tmp_path) == ["results.json"]
+    assert read_record(path) == find_record(tmp_path) == record
+    assert os.listdir(tmp_path) == [RECORD_FILE]
 
 
 def test_a_number_that_json_does_not_know_becomes_null(tmp_path: Path) -> None:
     nan, infinite = float("nan"), float("inf")
-    path = tmp_path / "results.json"
-    write_record(path, {"metrics": {"dice": nan, "iou": 0.5}, "history": [{"loss": infinite}, (1, -infinite)]})
+    path = tmp_path / RECORD_FILE
+    history = [{"loss": infinite}, (1, -infinite)]
+    write_record(path, make_record(metrics={"dice": nan, "iou": 0.5}, history=history))
     read = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert read == {"metrics": {"dice": None, "iou": 0.5}, "history": [{"loss": None}, [1, None]]}
+    assert read["metrics"] == {"dice": None, "iou": 0.5}
+    assert read["history"] == [{"loss": None}, [1, None]]
+
+
+@pytest.mark.parametrize("schema", [RunRecord, PretrainingRecord])
+def test_a_record_with_other_keys_than_its_schemas_is_not_written(schema: type, tmp_path: Path) -> None:
+    record = dict.fromkeys(REQUIRED_KEYS[schema])
+    path = tmp_path / RECORD_FILE
+    for wrong, key in (
+        (record | {"nonsense": 1}, "nonsense"),
+        (dict(list(record.items())[1:]), next(iter(record))),
+    ):
+        with pytest.raises(ValueError, match=key):
+            write_record(path, wrong, schema)
+    assert not path.exists()
+    write_record(path, record, schema)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {}}', json.dumps(make_record(config=1)), "{"])
+def test_what_is_no_record_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / RECORD_FILE).write_text(text)
+    with pytest.raises(UserError, match=rf"{RECORD_FILE} is no record of a training run: remove it"):
+        read_record(tmp_path / RECORD_FILE)
+    assert find_record(tmp_path) is None
 
 
 def full_disk(*_: object, **__: object) -> None:
@@ -58,23 +103,23 @@ FAILURES: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
 def test_a_failing_write_leaves_the_old_record_and_nothing_else(
     fail: Callable[[pytest.MonkeyPatch], Any], tmp_path: Path
 ) -> None:
-    path = tmp_path / "results.json"
-    write_record(path, {"seed": 1})
+    path = tmp_path / RECORD_FILE
+    write_record(path, make_record())
     with pytest.MonkeyPatch.context() as patch:
         fail(patch)
         with pytest.raises(OSError, match="No space left"):
-            write_record(path, {"seed": 2})
-    assert os.listdir(tmp_path) == ["results.json"]
-    assert json.loads(path.read_text()) == {"seed": 1}
+            write_record(path, make_record(seed=2))
+    assert os.listdir(tmp_path) == [RECORD_FILE]
+    assert read_record(path) == make_record()
 
 
 def test_a_record_that_is_no_json_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    write_record(path, {"seed": 1})
+    path = tmp_path / RECORD_FILE
+    write_record(path, make_record())
     with pytest.raises(TypeError):
-        write_record(path, {"seed": object()})
-    assert os.listdir(tmp_path) == ["results.json"]
-    assert json.loads(path.read_text()) == {"seed": 1}
+        write_record(path, make_record(seed=object()))
+    assert os.listdir(tmp_path) == [RECORD_FILE]
+    assert read_record(path) == make_record()
 
 
 # What a run was
@@ -113,7 +158,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tree"
     folder.mkdir()
     (folder / "results.py").write_text("one\n")
-    monkeypatch.setattr(results, "__file__", str(folder / "results.py"))
+    monkeypatch.setattr(module, "__file__", str(folder / "results.py"))
     return folder
 
 

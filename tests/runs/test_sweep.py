@@ -14,8 +14,8 @@ import pytest
 from tests.commands import rerun
 
 from sac_lightning.core.configuration import compose_config, resolve_config
-from sac_lightning.core.source import strip_docstrings
-from sac_lightning.runs.code_version import NOT_COVERED, PACKAGE, code_version
+from sac_lightning.runs.code_version import code_version
+from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.sweep import is_recorded, run_folder
 from sac_lightning.runs.unfinished import LAST, try_lock
 
@@ -78,7 +78,7 @@ def test_every_job_leaves_its_record_its_log_and_its_predictions(undisturbed: Pa
     for (row, _), record in found.items():
         assert record["experiment"] == "table5_selection"
         assert record["points"] == int(row.split("-")[1])
-        assert record["code_version"] == code_version()
+        assert record["code_version"] == code_version(record["config"])
     for run in undisturbed.glob("outputs/runs/synthetic/sac/*/"):
         assert "Test" in (run / "console.log").read_text()
         assert len(list((run / "test").glob("*.png"))) == len(list((run / "test").glob("*.json"))) == 2
@@ -223,39 +223,26 @@ def test_another_configuration_or_code_has_another_folder(
         == folder
     )
     assert run_folder("runs", resolve_config(compose_config("train", [*tiny, "output_dir=x", "seed=1"]))) != folder
-    monkeypatch.setattr("sac_lightning.runs.sweep.code_version", lambda: "f" * 64)
+    monkeypatch.setattr("sac_lightning.runs.sweep.code_version", lambda config: "f" * 64)
     assert run_folder("runs", config) != folder
 
 
 def test_a_record_counts_only_for_its_configuration_and_code(config: dict[str, Any], tmp_path: Path) -> None:
-    from sac_lightning.runs.identity import config_hash
-
     assert not is_recorded(tmp_path, config)
-    record = tmp_path / "results.json"
-    right = {"config_hash": config_hash(config), "code_version": code_version()}
-    for content, counts in [
-        (right, True),
-        (right | {"config_hash": "other"}, False),
-        (right | {"code_version": "other"}, False),
-        ({"config_hash": config_hash(config)}, False),
+    path = tmp_path / RECORD_FILE
+    right = {
+        **record_header(config),
+        **record_provenance(config),
+        **{"metrics": {}, "prompt_quality": {}, "images": [], "parameters": {}},
+    }
+    for changes, counts in [
+        ({}, True),
+        ({"config": config | {"seed": 99}}, False),
+        ({"code_version": "other"}, False),
+        ({"config_hash": "of a former way to hash"}, True),
+        ({"config": config | {"folder": "elsewhere"}}, True),
     ]:
-        record.write_text(json.dumps(content))
-        assert is_recorded(tmp_path, config) == counts, content
-    record.write_text(json.dumps(right)[:-5])
+        write_record(path, right | changes)
+        assert is_recorded(tmp_path, config) == counts, changes
+    path.write_text(json.dumps(right)[:-5])
     assert not is_recorded(tmp_path, config), "half a record is none"
-
-
-def test_the_version_of_the_code_does_not_see_comments_but_sees_code() -> None:
-    source = 'def f(x):\n    """Adds one."""\n    return x + 1\n'
-    for same in ("def f(x):  # faster\n    return (x+1)\n", 'def f(x):\n    """Another."""\n\n    return x + 1\n'):
-        assert strip_docstrings(same) == strip_docstrings(source)
-    for other in (
-        "def f(x):\n    return x + 2\n",
-        "def g(x):\n    return x + 1\n",
-        "def f(y):\n    return y + 1\n",
-    ):
-        assert strip_docstrings(other) != strip_docstrings(source)
-
-
-def test_what_the_version_of_the_code_leaves_out_exists() -> None:
-    assert [name for name in NOT_COVERED if not (PACKAGE / name).exists()] == []

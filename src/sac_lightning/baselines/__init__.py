@@ -1,1 +1,8 @@
-"""The systems that SAC is compared with: each a module from images (B, 3, H, W) in 0..255 to logits."""
+"""The systems that SAC is compared with: each a module from images (B, 3, H, W) in 0..255 to logits.
+
+Its public names stand in ``__init__.pyi`` and are imported when they are asked for: torch takes seconds.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -44,13 +44,19 @@ class MDM(Network):
         Args:
             width: Channels of the U-Net at full resolution; see DecoderFeatures.
             units: Of the classifier's two hidden layers.
-            weights: Those of a pre-training, which load_weights puts into the U-Net: it is frozen then, and the
+            weights: Those of a pre-training, which load_pretrained puts into the U-Net: it is frozen then, and the
                 classifier alone trains. None: everything trains from scratch.
         """
         super().__init__(multiple=LOWEST_STRIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        self.pretrained = weights
         self.frozen = weights is not None
         self.unet = DecoderFeatures(width, FEATURE_BLOCKS.stop).requires_grad_(not self.frozen)
         self.classifier = PixelClassifier(FEATURES * width, units)
+
+    def load_pretrained(self) -> None:
+        """See Network."""
+        if self.pretrained is not None:
+            self.load_weights(Path(self.pretrained))
 
     def load_weights(self, path: Path) -> None:
         """Puts the weights of a pre-training into the U-Net.

@@ -65,6 +65,13 @@ class Network(nn.Module, ABC):
     def start_epoch(self, epoch: int) -> None:
         """Called before each training batch with its epoch, the first being 0; for what changes on the way."""
 
+    def load_pretrained(self) -> None:
+        """Load the weights of the network's own pre-training, if it was built with some.
+
+        Raises:
+            UserError: They cannot be read, or do not fit.
+        """
+
     def load_imagenet(self) -> str | None:
         """Downloads the ImageNet weights of the backbone into it.
 

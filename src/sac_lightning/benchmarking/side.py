@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sac_lightning.runs.record import peak_memory_bytes
+from sac_lightning.runs.environment import peak_memory_bytes
 
 Run = Callable[[], Mapping[str, Tensor]]
 Prepare = Callable[..., Run]

@@ -14,7 +14,7 @@ from sac_lightning.benchmarking.plan import Plan, PlanCheck
 from sac_lightning.benchmarking.rate import matrix_rate
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.core.files import whole_file
-from sac_lightning.runs.record import environment
+from sac_lightning.runs.environment import environment
 
 HEADINGS = (
     "work",

@@ -66,7 +66,7 @@ def command_line(config_name: str, overrides: Sequence[str]) -> CommandLine:
     """Reads a command line as Hydra would.
 
     Args:
-        config_name: As for composed.
+        config_name: As for compose_config.
         overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
     """
     arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]

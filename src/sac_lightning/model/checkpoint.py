@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.names import translate_names
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.segment_any_cell import SAC
 
@@ -104,6 +105,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = read_without_running(path)
     if not isinstance(content, dict) or KEY not in content:
         raise UserError(f"{path} is no checkpoint of sac_lightning: give a .ckpt that its train command wrote")
+    content[KEY] = translate_names(content[KEY])
     return content
 
 

@@ -17,7 +17,8 @@ from sac_lightning.model.weights import sha256_of, write_weights
 from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked import MaskedPretraining
 from sac_lightning.pretraining.pictures import write_training_curve
-from sac_lightning.runs.record import environment, record_provenance, write_record
+from sac_lightning.runs.environment import environment
+from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
 from sac_lightning.training.history import History
 
 
@@ -47,7 +48,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
         return
 
     name = config["model"]["name"]
-    written = {"weights": output_dir / f"{name}.safetensors", "record": output_dir / "results.json"}
+    written = {"weights": output_dir / f"{name}.safetensors", "record": output_dir / RECORD_FILE}
     write_weights(written["weights"], unet.state_dict())
     record = {
         "weights": {
@@ -63,9 +64,9 @@ def pretrain_masked(cfg: DictConfig) -> None:
         "steps": trainer.global_step,
         "history": history.rows,
         **environment(trainer.strategy.root_device),
-        **record_provenance(config),
+        **record_provenance(config, __name__),
     }
-    write_record(written["record"], record)
+    write_record(written["record"], record, PretrainingRecord)
     if history.rows:
         written["curve"] = output_dir / "curve.png"
         write_training_curve(written["curve"], history.rows)

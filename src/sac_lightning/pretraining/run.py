@@ -36,7 +36,8 @@ from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
-from sac_lightning.runs.record import environment, record_provenance, write_record
+from sac_lightning.runs.environment import environment
+from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
 from sac_lightning.training.history import History
 
 PICTURED = 6
@@ -88,7 +89,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
         "epochs": len(history.rows),
         "history": history.rows,
         **environment(torch.device("cpu")),
-        **record_provenance(config),
+        **record_provenance(config, __name__),
     }
     written = {"weights": weights} | write_report(output_dir, record, pictures)
     print_summary(metrics, written)
@@ -145,8 +146,8 @@ def write_report(
     output_dir: Path, record: Mapping[str, Any], pictures: Mapping[str, list[ClickedImage]]
 ) -> dict[str, Path]:
     """Writes the record, the model card, the curves and the pictures; returns where."""
-    written = {"record": output_dir / "results.json", "card": output_dir / f"{record['weights']['name']}.md"}
-    write_record(written["record"], record)
+    written = {"record": output_dir / RECORD_FILE, "card": output_dir / f"{record['weights']['name']}.md"}
+    write_record(written["record"], record, PretrainingRecord)
     with whole_file(written["card"]) as partial:
         partial.write_text(
             model_card(record, card_beside(record["config"]["backbone"]["weights"])), encoding="utf-8"

@@ -9,6 +9,7 @@ from sac_lightning.reporting.paper.tables import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, TableRow
 from sac_lightning.runs.identity import row_hash
+from sac_lightning.runs.record import RECORD_FILE
 
 # In the order of the paper; the last five are ours.
 EXPERIMENTS = (
@@ -106,7 +107,7 @@ def group_by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     Of two with one seed the later counts, and of a record and its copy the one beside its run's predictions.
     """
     latest: dict[tuple[str, int], Record] = {}
-    for record in sorted(records, key=lambda found: (found.content["date"], found.path.name == "results.json")):
+    for record in sorted(records, key=lambda found: (found.content["date"], found.path.name == RECORD_FILE)):
         latest[row_hash(record.content["config"]), record.seed] = record
     rows: dict[str, list[Record]] = {}
     for (digest, _), record in sorted(latest.items(), key=lambda item: item[0]):

@@ -1,12 +1,12 @@
 """The record of a run, read back from its ``results.json``."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.runs.record import NO_RECORD, RECORD_FILE, RunRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Record:
     """
 
     path: Path
-    content: Mapping[str, Any]
+    content: RunRecord
 
     @property
     def seed(self) -> int:
@@ -28,7 +28,9 @@ class Record:
 
     @property
     def name(self) -> str:
-        """File name of its copy, after its run."""
+        """Name of the file in which the pages' folder keeps it: after its run, and for good once it is there."""
+        if self.path.name != RECORD_FILE:
+            return self.path.name
         return f"{self.content['dataset']}_{self.content['method']}_{self.content['config_hash'][:12]}.json"
 
     @property
@@ -42,7 +44,7 @@ class Record:
         Args:
             name: A metric of the whole test split (in [0, 1]), seconds_per_epoch, or trainable, frozen, total.
         """
-        places = (self.content["metrics"], self.content.get("parameters", {}), self.content)
+        places: tuple[Mapping[str, Any], ...] = (self.content["metrics"], self.content["parameters"], self.content)
         value = next((place[name] for place in places if name in place), None)
         return None if value is None else float(value)
 
@@ -55,15 +57,13 @@ class Record:
         return [(int(row["epoch"]), float(row[name])) for row in self.content["history"] if name in row]
 
 
-def read_record(path: Path) -> Record:
-    """Reads a record.
+def read_training(path: Path) -> Record:
+    """Read the record of a training, or of a count of parameters.
 
     Raises:
-        UserError: It is not one.
+        UserError: It is none.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["config"]["scale"]["name"], content["seed"], content["metrics"], content["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no record of a training run: remove it, or give another folder") from error
+    content = read_record(path)
+    if "scale" not in content["config"] or "history" not in content:
+        raise UserError(NO_RECORD.format(path))
     return Record(path, content)

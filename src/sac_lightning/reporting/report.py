@@ -26,9 +26,10 @@ from sac_lightning.reporting.experiment import (
 from sac_lightning.reporting.html import Section, write_html
 from sac_lightning.reporting.page import READING, Part, count_rows_run, index, page, smoke_page
 from sac_lightning.reporting.paper.tables import Contradiction, contradictions
-from sac_lightning.reporting.record import Record, read_record
+from sac_lightning.reporting.record import Record, read_training
 from sac_lightning.reporting.section import claims_section, section
 from sac_lightning.reporting.table import csv_table, latex_table
+from sac_lightning.runs.record import RECORD_FILE
 
 SMOKE = "smoke"
 SCALES = ("paper", "cpu")
@@ -40,7 +41,7 @@ def report(cfg: DictConfig) -> None:
     """Writes the pages that the configuration asks for."""
     names = find_experiments(cfg.table)
     output = Path(cfg.output or ("outputs/smoke_report" if cfg.smoke else "experiments"))
-    found = read_records(Path(cfg.runs), "results.json") + read_records(output / "records", "*.json")
+    found = read_records(Path(cfg.runs), RECORD_FILE) + read_records(output / "records", "*.json")
     records = group_by_row(found)
     measured = [
         [collect_part(name, scale, list(cfg.overrides), records) for scale in scales_of(found, cfg.smoke)]
@@ -72,7 +73,7 @@ def scales_of(records: Sequence[Record], smoke: bool) -> tuple[str, ...]:
 
 def read_records(folder: Path, pattern: str) -> list[Record]:
     """Every record of a training below a folder."""
-    return [read_record(path) for path in sorted(folder.rglob(pattern))]
+    return [read_training(path) for path in sorted(folder.rglob(pattern))]
 
 
 def collect_part(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:

@@ -1,68 +1,52 @@
-"""Which version of the code a run's numbers come from: a hash of what can change them, and of nothing else.
+"""Which version of the code a run's numbers come from: a hash of the modules that its configuration reaches.
 
-It covers every module of the package but those in ``NOT_COVERED``, without comments, docstrings and layout. A
-record made by another version is no reason to skip a run.
+A configuration names classes and functions (``_target_``). They and the work itself import modules of this
+package, and those import others. The hash covers these modules and no others, without comments, docstrings and
+layout: an edit of one compared network concerns that network's runs alone. A record made by another version is no
+reason to skip a run.
 """
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from typing import Any
 
+from sac_lightning.core.names import translate_names
 from sac_lightning.core.source import strip_docstrings
+from sac_lightning.runs.reach import reachable_modules, source_file
 
-PACKAGE = Path(__file__).parents[1]
-# Commands and views: they read what a run has made, start one, or make the weights that it starts from.
-NOT_COVERED = (
-    "arguments.py",
-    "benchmark.py",
-    "benchmarking",
-    "code_version.py",
-    "command.py",
-    "dashboard.py",
-    "data/official",
-    "demo.py",
-    "doctor.py",
-    "encoded_image.py",
-    "errors.py",
-    "evaluate.py",
-    "evaluation.py",
-    "examination.py",
-    "export.py",
-    "exporting",
-    "folder_prediction.py",
-    "leakage.py",
-    "page",
-    "paper",
-    "parameter_table.py",
-    "parameters.py",
-    "picture.py",
-    "predict.py",
-    "predictor.py",
-    "preparation.py",
-    "prepare.py",
-    "pretrain.py",
-    "pretraining",
-    "report.py",
-    "reporting",
-    "separation",
-    "slides",
-    "summary.py",
-    "sweep.py",
-    "train.py",
-    "unfinished.py",
-    "wandb_view.py",
-    "wandb_workspace.py",
-    "whole_checkpoints.py",
-    "whole_file.py",
-)
+TRAINING = "sac_lightning.training.fitting"
+"""What computes the numbers of a training and its test. What shows and stores them is not among its imports."""
+
+
+def code_version(config: Mapping[str, Any], work: str = TRAINING) -> str:
+    """Return the SHA-256 of the modules that a run reaches, as this minor version of Python reads them.
+
+    Args:
+        config: Of the run, resolved.
+        work: Name of the module that does the work.
+    """
+    digest = hashlib.sha256()
+    for module in sorted(reachable_modules([work, *_targets(translate_names(config))])):
+        digest.update(f"{module}\n{_code_of(module)}\n".encode())
+    return digest.hexdigest()
 
 
 @cache
-def code_version() -> str:
-    """SHA-256 of the covered modules, as this minor version of Python reads them."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).as_posix()
-        if not any(name == part or name.startswith(f"{part}/") for part in NOT_COVERED):
-            digest.update(f"{name}\n{strip_docstrings(path.read_text(encoding='utf-8'))}\n".encode())
-    return digest.hexdigest()
+def _code_of(module: str) -> str:
+    path = source_file(module)
+    assert path is not None
+    return strip_docstrings(path.read_text(encoding="utf-8"))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Yield every ``_target_`` in a configuration."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _targets(item)

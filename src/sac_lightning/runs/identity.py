@@ -1,9 +1,37 @@
-"""Which runs are the same: a hash of their configuration, but for what does not change the numbers."""
+"""Which runs are the same: a hash of their configuration, but for what does not change the numbers.
+
+A configuration of former times has the hash of today's that means the same: names that were given up count as the
+ones that took their place (core.names), and an option at its neutral value counts as absent.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from sac_lightning.core.names import translate_names
+
+
+@dataclass(frozen=True)
+class NeutralOption:
+    """An option that some configurations lack, because it came or went.
+
+    Attributes:
+        path: Its keys, joined by dots, such as ``prompts.dense``.
+        value: At which a run computes what it computes without the option.
+        since: Version that brought it; None if it is as old as the package.
+        until: Last version that had it; None if it is still there.
+    """
+
+    path: str
+    value: Any
+    since: str | None = None
+    until: str | None = None
+
+
+NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = ()
+"""Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
 
 # What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
 NOT_HASHED = (
@@ -26,8 +54,11 @@ NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a resolved configuration, but for what does not change the numbers."""
-    hashed = {key: value for key, value in _drop_idle_generator(config).items() if key not in NOT_HASHED}
+    """Return the SHA-256 of a resolved configuration, but for what does not change the numbers."""
+    named: Mapping[str, Any] = translate_names(config)
+    for option in NEUTRAL_OPTIONS:
+        named = _drop_neutral(named, option.path.split("."), option.value)
+    hashed = {key: value for key, value in _drop_idle_generator(named).items() if key not in NOT_HASHED}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
     if "scale" in hashed:
@@ -39,6 +70,18 @@ def config_hash(config: Mapping[str, Any]) -> str:
             for name, callback in hashed["callbacks"].items()
         }
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def _drop_neutral(config: Mapping[str, Any], keys: list[str], value: Any) -> Mapping[str, Any]:
+    """Return a configuration without an option, if the option is there and has this value."""
+    first, rest = keys[0], keys[1:]
+    if first not in config:
+        return config
+    if not rest:
+        same = type(config[first]) is type(value) and config[first] == value
+        return {key: item for key, item in config.items() if key != first} if same else config
+    inner = config[first]
+    return {**config, first: _drop_neutral(inner, rest, value)} if isinstance(inner, Mapping) else config
 
 
 def _drop_idle_generator(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -59,7 +102,7 @@ def _drop_generator(prompts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def row_hash(config: Mapping[str, Any]) -> str:
-    """config_hash of what all runs of one row of a table share, whatever their seed and machine."""
+    """Return the config_hash of what all runs of one row of a table share, whatever their seed and machine."""
     shared = {key: value for key, value in config.items() if key not in NOT_IN_ROW}
     shared["trainer"] = {k: v for k, v in config["trainer"].items() if k not in NOT_IN_ROW_TRAINER}
     return config_hash(shared)

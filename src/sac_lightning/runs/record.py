@@ -1,36 +1,154 @@
-"""The record of a run: ``results.json``, the truth of which W&B and TensorBoard are views."""
+"""The record of a run: ``results.json``, the truth of which W&B and TensorBoard are views.
+
+Its schema stands here, for all who write or read one. See runs.environment for what it says of the machine.
+"""
 
 import json
 import math
-import os
-import platform
-import resource
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
-import torch
-
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
-from sac_lightning.runs.code_version import code_version
+from sac_lightning.runs.code_version import TRAINING, code_version
 from sac_lightning.runs.identity import config_hash
 
-RECORDED_PACKAGES = (
-    "sac-lightning",
-    "torch",
-    "lightning",
-    "hydra-core",
-    "segment-anything",
-    "albumentations",
-)
+RECORD_FILE = "results.json"
+NO_RECORD = "{} is no record of a training run: remove it, or give another folder"
 
 
-def record_header(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says first, from its configuration: who, on what, prompted how."""
+class Provenance(TypedDict):
+    """What every record says of its run.
+
+    Attributes:
+        row: Label of the row of a table that the run is of, None outside of tables.
+        experiment: Name of the experiment that started it, likewise.
+        config: The resolved configuration; paths in it are relative to the output folder.
+        config_hash: Of ``config``, see runs.identity.
+        code_version: See runs.code_version.
+        date: When the run ended, in UTC.
+    """
+
+    row: str | None
+    experiment: str | None
+    config: dict[str, Any]
+    config_hash: str
+    code_version: str
+    date: str
+
+
+class Environment(TypedDict):
+    """Where a run took place.
+
+    Attributes:
+        device: Name of the GPU, or what CPU.
+        threads: Of torch.
+        versions: Of Python and the packages that numbers depend on.
+        git_commit: Of the source tree, with ``+changes`` where it was not clean; None outside a checkout.
+        peak_memory_bytes: Most memory in use.
+    """
+
+    device: str
+    threads: int
+    versions: dict[str, str]
+    git_commit: str | None
+    peak_memory_bytes: int
+
+
+class Header(TypedDict):
+    """What a record of a training or a test says first: who, on what, prompted how; None where it has no say."""
+
+    method: str
+    dataset: str
+    backbone: str | None
+    points: int | None
+    experts: int | None
+    selection: str | None
+    seed: int
+
+
+class RunRecord(Header, Provenance):
+    """The record of a training, an evaluation, or a count of parameters.
+
+    Attributes:
+        metrics: Figures of the test split by name, in [0, 1]; None where a figure was no number.
+        prompt_quality: Figures of the point prompts by name.
+        images: Figures of each test image, see metrics.scores.Scores.image_scores.
+        parameters: Numbers of trainable, frozen and all parameters.
+        history: A row per epoch with ``epoch`` (from 0), seconds and logged figures; absent if nothing trained.
+        seconds_per_epoch: Mean, without validation.
+        epochs: Their number.
+        checkpoint: Path of the tested checkpoint, from the record's folder if it lies there.
+        instances: Of an evaluation: how nuclei were told apart, and by which thresholds.
+        parameters_as_trained: Of a count: the numbers in our way of counting, as ``parameters`` are Table 6's.
+        test_images: Their number.
+        collapsed: ``background`` or ``nucleus`` if nearly every pixel was predicted to be that.
+        precision: Of the trainer.
+        split_hash: Of the data set's split.
+        base_weights: ``name`` and ``sha256`` of the weights that the model began with.
+        imagenet_weights: Which ImageNet weights a compared network began with.
+    """
+
+    metrics: dict[str, float | None]
+    prompt_quality: dict[str, float | None]
+    images: list[dict[str, Any]]
+    parameters: dict[str, int]
+    history: NotRequired[list[dict[str, Any]]]
+    seconds_per_epoch: NotRequired[float | None]
+    epochs: NotRequired[int]
+    checkpoint: NotRequired[str]
+    instances: NotRequired[dict[str, Any]]
+    parameters_as_trained: NotRequired[dict[str, int]]
+    test_images: NotRequired[int]
+    collapsed: NotRequired[str | None]
+    precision: NotRequired[str | None]
+    split_hash: NotRequired[str]
+    base_weights: NotRequired[dict[str, str] | None]
+    imagenet_weights: NotRequired[str | None]
+    # Of Environment, which a count has none of.
+    device: NotRequired[str]
+    threads: NotRequired[int]
+    versions: NotRequired[dict[str, str]]
+    git_commit: NotRequired[str | None]
+    peak_memory_bytes: NotRequired[int]
+
+
+class PretrainingRecord(Provenance, Environment):
+    """The record of a pre-training, whose product is a file of weights.
+
+    Attributes:
+        weights: ``name``, ``bytes`` and ``sha256`` of the file.
+        parameters: Numbers, by part or by what trains.
+        epochs: Their number.
+        history: As of RunRecord.
+        metrics: Figures by test and name.
+        base_weights: As of RunRecord.
+        dataset: Name of the data set, with its ``split_hash`` and the number of its training ``images``.
+        steps: Of the optimiser.
+    """
+
+    weights: dict[str, Any]
+    parameters: dict[str, int]
+    epochs: int
+    history: list[dict[str, Any]]
+    metrics: NotRequired[dict[str, dict[str, float]]]
+    base_weights: NotRequired[dict[str, str] | None]
+    dataset: NotRequired[str]
+    split_hash: NotRequired[str]
+    images: NotRequired[int]
+    steps: NotRequired[int]
+
+
+REQUIRED_KEYS: dict[type, frozenset[str]] = {
+    RunRecord: RunRecord.__required_keys__,
+    PretrainingRecord: PretrainingRecord.__required_keys__,
+}
+
+
+def record_header(config: Mapping[str, Any]) -> Header:
+    """Return what a record says first, from its configuration."""
     model = config["model"]
     prompts = model.get("prompts", {})
     return {
@@ -44,71 +162,66 @@ def record_header(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def record_provenance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says of the run: its place in a table, its configuration and code, when it ended."""
+def record_provenance(config: Mapping[str, Any], work: str = TRAINING) -> Provenance:
+    """Return what a record says of the run itself, now that it ends.
+
+    Args:
+        config: Of the run, resolved.
+        work: See code_version.
+    """
     return {
         "row": config.get("row"),
         "experiment": config.get("experiment", {}).get("name"),
-        "config": config,
+        "config": dict(config),
         "config_hash": config_hash(config),
-        "code_version": code_version(),
+        "code_version": code_version(config, work),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Where a run took place: device, versions, commit, peak memory so far."""
-    return {
-        "device": _device_name(device),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_PACKAGES},
-        "git_commit": git_commit(),
-        "peak_memory_bytes": peak_memory_bytes(device),
-    }
+def write_record(path: Path, record: Mapping[str, Any], schema: type = RunRecord) -> None:
+    """Write a record as JSON, whole or not at all; a number that is none (NaN, infinite) becomes null.
+
+    Raises:
+        ValueError: The record has not the keys of its schema: a defect of the command that writes it.
+    """
+    wrong = (REQUIRED_KEYS[schema] - record.keys()) | (record.keys() - schema.__annotations__.keys())
+    if wrong:
+        raise ValueError(f"a {schema.__name__} has other keys: {', '.join(sorted(wrong))}")
+    with whole_file(path) as partial:
+        text = json.dumps(replace_non_finite(record), indent=2, allow_nan=False)
+        partial.write_text(f"{text}\n", encoding="utf-8")
 
 
-def git_commit() -> str | None:
-    """The commit of this source tree, with ``+changes`` where it is not clean; None outside a checkout."""
-    this_file = Path(__file__)
+def read_record(path: Path) -> RunRecord:
+    """Read the record of a training, an evaluation or a count.
+
+    Raises:
+        UserError: The file cannot be read, or holds no such record.
+    """
     try:
-        # An installed copy may lie inside somebody else's checkout.
-        _git("ls-files", "--error-unmatch", this_file.name, folder=this_file.parent)
-        return _git(
-            "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*", folder=this_file.parent
-        )
-    except (OSError, subprocess.CalledProcessError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(NO_RECORD.format(path)) from error
+    if (
+        not isinstance(content, dict)
+        or REQUIRED_KEYS[RunRecord] - content.keys()
+        or not isinstance(content["config"], dict)
+    ):
+        raise UserError(NO_RECORD.format(path))
+    return cast(RunRecord, content)
+
+
+def find_record(folder: Path) -> RunRecord | None:
+    """Return the record in a run's folder; None if there is none yet, or half of one."""
+    try:
+        return read_record(folder / RECORD_FILE)
+    except UserError:
         return None
 
 
-def _git(*arguments: str, folder: Path) -> str:
-    answer = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return answer.stdout.strip()
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory in use so far: the allocator's on a GPU, the process's resident memory on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {os.cpu_count()} cores, {platform.machine()}"
-
-
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a record as JSON, whole or not at all; a number that is none (NaN, infinite) becomes null."""
-    with whole_file(path) as partial:
-        partial.write_text(
-            json.dumps(replace_non_finite(record), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
-
-
 def replace_non_finite(value: Any) -> Any:
-    """Replace the numbers that JSON does not know by None."""
+    """Return the same with null for the numbers that JSON does not know."""
     if isinstance(value, Mapping):
         return {key: replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -27,6 +27,7 @@ from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.files import whole_file
 from sac_lightning.runs.code_version import code_version
 from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.record import find_record
 from sac_lightning.runs.unfinished import identity_of, is_unfinished, try_lock
 
 DONE, RECORDED, FAILED, BUSY = "done", "recorded before", "failed", "run elsewhere"
@@ -77,7 +78,7 @@ def run_folder(runs: str, config: Mapping[str, Any]) -> Path:
         runs: Folder of all runs.
         config: Of ``resolve_config``.
     """
-    digest = f"{config_hash(config)[:12]}-{code_version()[:8]}"
+    digest = f"{config_hash(config)[:12]}-{code_version(config)[:8]}"
     return Path(runs, config["data"]["name"], config["model"]["name"], digest)
 
 
@@ -89,25 +90,18 @@ def job_name(config: Mapping[str, Any], overrides: list[str]) -> str:
 
 
 def is_recorded(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether a run has its record, of this configuration and this version of the code."""
-    record = read_run(folder)
-    expected = (config_hash(config), code_version())
-    return (record.get("config_hash"), record.get("code_version")) == expected
+    """Return whether a run has its record, of this configuration and this version of the code."""
+    record = find_record(folder)
+    if record is None:
+        return False
+    same = config_hash(record["config"]) == config_hash(config)
+    return same and record["code_version"] == code_version(config)
 
 
 def recorded_dice(folder: Path) -> float | None:
-    """Test Dice of a run, None without one."""
-    dice: float | None = read_run(folder).get("metrics", {}).get("dice")
-    return dice
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """The record of a run; empty where there is none yet, or half of one."""
-    try:
-        record: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record
+    """Return the test Dice of a run; None without one."""
+    record = find_record(folder)
+    return None if record is None else record["metrics"].get("dice")
 
 
 def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -> str:

@@ -16,10 +16,11 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import refuse_unwritable, remove_partial_files, whole_file
 from sac_lightning.runs.code_version import code_version
 from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.record import RECORD_FILE
 
 # What torchrun, Lightning and Slurm tell each process of a distributed run; the first that is there counts.
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-IDENTITY, LOCK, RECORD = "run.json", "run.lock", "results.json"
+IDENTITY, LOCK = "run.json", "run.lock"
 LAST = Path("checkpoints") / "last.ckpt"
 FOREIGN = "foreign_checkpoint"
 """In the note: when the last.ckpt was written that lay there before the run began."""
@@ -35,7 +36,7 @@ def is_first_process() -> bool:
 
 def identity_of(config: Mapping[str, Any]) -> dict[str, str]:
     """What two runs share that give the same numbers: their configuration's hash and the code's."""
-    return {"config_hash": config_hash(config), "code_version": code_version()}
+    return {"config_hash": config_hash(config), "code_version": code_version(config)}
 
 
 def unfinished_run(folder: Path, config: Mapping[str, Any]) -> Path | None:
@@ -98,7 +99,7 @@ def claim_run_folder(run: Path, config: Mapping[str, Any]) -> Iterator[Path | No
 def _find_checkpoint(run: Path, identity: Mapping[str, str]) -> Path | None:
     """Find the checkpoint to go on from, of a run of this identity that has no record yet."""
     note, written = _read(run / IDENTITY), _read_mtime(run / LAST)
-    if (run / RECORD).exists() or written is None or not isinstance(note, dict):
+    if (run / RECORD_FILE).exists() or written is None or not isinstance(note, dict):
         return None
     if note.pop(FOREIGN, None) == written or note != identity:
         return None

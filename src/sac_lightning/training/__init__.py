@@ -1,1 +1,8 @@
-"""The LightningModule, its losses, callbacks and metrics; fit, test, tune, doctor."""
+"""The LightningModule, its losses, callbacks and metrics; fit, test, tune, doctor.
+
+Its public names stand in ``__init__.pyi`` and are imported when they are asked for: torch takes seconds.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

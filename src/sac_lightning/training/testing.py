@@ -12,7 +12,8 @@ from rich.table import Table
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.runs.record import environment, record_header, write_record
+from sac_lightning.runs.environment import environment
+from sac_lightning.runs.record import RECORD_FILE, record_header, write_record
 from sac_lightning.training.examples import write_examples
 from sac_lightning.training.metrics.scores import find_collapse
 from sac_lightning.training.task import SegmentationTask
@@ -48,7 +49,7 @@ def test_and_record(
     if not trainer.is_global_zero:
         return
     prompts = {name: value for name, value in metrics.items() if name.startswith(PROMPT)}
-    record = {
+    record: dict[str, Any] = {
         **record_header(task.settings),
         "metrics": {name: value for name, value in metrics.items() if name not in prompts},
         "prompt_quality": {name.removeprefix(PROMPT): value for name, value in prompts.items()},
@@ -66,7 +67,7 @@ def test_and_record(
     if record["collapsed"] is not None:
         log.warning("the prediction has collapsed: nearly every test pixel is %s", record["collapsed"])
     write_examples(output_dir / "examples.png", task.pictures)
-    write_record(output_dir / "results.json", record)
+    write_record(output_dir / RECORD_FILE, record)
     summarise(trainer.loggers, record)
     _print_summary(metrics, output_dir, output_dir / about["checkpoint"])
     features = task.model.image_encoder.features if isinstance(task.model, SAC) else None
@@ -83,7 +84,7 @@ def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: P
         table.add_row(name, f"{value:.4f}")
     console.print(table)
     for what, path in (
-        ("record", output_dir / "results.json"),
+        ("record", output_dir / RECORD_FILE),
         ("picture", output_dir / "examples.png"),
         ("checkpoint", checkpoint),
     ):

@@ -138,7 +138,7 @@ def test_a_collection_keeps_metrics_apart_that_begin_with_equal_scores() -> None
     for prediction, target in [(FULL, FULL), (half, FULL)]:
         together.update(prediction, target)
     scores = {name: value.item() for name, value in together.compute().items()}
-    assert scores == pytest.approx({"Dice": (1 + 2 / 3) / 2, "IoU": (1 + 1 / 2) / 2, "F1": 48 / 56})
+    assert scores == pytest.approx({"DiceScore": (1 + 2 / 3) / 2, "IoU": (1 + 1 / 2) / 2, "F1": 48 / 56})
 
 
 def test_scores_stay_exact_where_the_default_dtype_is_bfloat16() -> None:
@@ -182,7 +182,7 @@ def test_two_processes_with_uneven_shares_score_as_one(tmp_path: Path) -> None:
         subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
     ]
     expected = score_all(draw_masks(5))
-    assert set(expected) == {"Dice", "IoU", "F1", "AJI", "pq", "dq", "sq", "AP50"}
+    assert set(expected) == {"DiceScore", "IoU", "F1", "AJI", "pq", "dq", "sq", "AP50"}
     printed = [rank.communicate()[0] for rank in ranks]
     for scores in printed:
         assert json.loads(scores) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,6 @@
+from .core.errors import UserError as UserError
+from .inference.predictor import Nuclei as Nuclei
+from .inference.predictor import Predictor as Predictor
+from .inference.predictor import load as load
+
+__version__: str

@@ -1,0 +1,10 @@
+from .checkpoint import load_checkpoint as load_checkpoint
+from .image_encoder import Backbone as Backbone
+from .methods import Generator as Generator
+from .methods import Prompts as Prompts
+from .methods import msa as msa
+from .methods import sac as sac
+from .methods import sam as sam
+from .methods import sam_ft as sam_ft
+from .segment_any_cell import SAC as SAC
+from .segment_any_cell import Segmentation as Segmentation

@@ -1,0 +1,4 @@
+from .losses import DiceCE as DiceCE
+from .losses import FocalDice as FocalDice
+from .schedule import cosine_restarts as cosine_restarts
+from .task import SegmentationTask as SegmentationTask

@@ -1,0 +1,137 @@
+"""What makes the numbers of a training: data, model and task of a configuration, and the fit.
+
+The code of a run (runs.code_version) is what this module imports and what its configuration names. What only shows
+or stores a run, such as loggers, pictures and the record, belongs into training.run.
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import Trainer, seed_everything
+from omegaconf import DictConfig
+from torch import nn
+
+from sac_lightning.baselines.imagenet import start_from_imagenet
+from sac_lightning.baselines.network import Network
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.view import View
+from sac_lightning.data.base import NucleiDataModule
+from sac_lightning.data.build import make_data
+from sac_lightning.model.build import base_weights, build_model, load_base
+from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
+from sac_lightning.model.features import keep_features, refuse_features_of_training
+from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.task import SegmentationTask
+
+log = logging.getLogger(__name__)
+
+
+def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[SegmentationTask, NucleiDataModule]:
+    """Build what trains and what it trains on, with the random numbers seeded.
+
+    Args:
+        cfg: The configuration.
+        config: The same, resolved.
+
+    Raises:
+        UserError: The data, the weights or the checkpoint to go on from do not suit the configuration.
+    """
+    if cfg.features is not None:
+        refuse_features_of_training(config)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    settings = {key: config[key] for key in ("model", "view", "data", "seed")}
+    settings["precision"] = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
+    if cfg.resume is not None:
+        refuse_other_settings(Path(cfg.resume), settings)
+    data = make_data(settings)
+    data.read("train", "val", "test")  # Bad data shows here, before the weights are fetched.
+    model = build_model(settings["model"])
+    base = (
+        load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
+    )
+    settings["imagenet_weights"] = load_network_weights(cfg, model)
+    keep_features(model, settings["model"]["name"], cfg.features)
+    if cfg.activation_checkpointing:
+        checkpoint_activations(model, settings["model"]["name"])
+    return make_task(cfg, model, settings, base), data
+
+
+def refuse_other_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raise UserError if a checkpoint to go on from is of another model than this run's."""
+    theirs = read_checkpoint(path)[KEY]["settings"]["model"]
+    ours = settings["model"]
+    for key in ("name", "backbone", "prompts"):
+        if theirs.get(key) != ours.get(key):
+            named = [value["name"] if key == "backbone" else value for value in (theirs.get(key), ours.get(key))]
+            raise UserError(
+                f"{path} was trained with the {key} {named[0]}, this run has {named[1]}: make them the same"
+            )
+
+
+def load_network_weights(cfg: DictConfig, model: nn.Module) -> str | None:
+    """Load the pre-trained weights that a compared network begins with, unless it goes on from a checkpoint.
+
+    Returns:
+        Which ImageNet weights the run began with, if any.
+    """
+    if not isinstance(model, Network):
+        return None
+    if cfg.resume is not None:
+        known: str | None = read_checkpoint(Path(cfg.resume))[KEY]["settings"].get("imagenet_weights")
+        return known
+    model.load_pretrained()
+    return start_from_imagenet(model) if cfg.imagenet else None
+
+
+def checkpoint_activations(model: nn.Module, name: str) -> None:
+    """Make the image encoder keep less for the backward pass; raise UserError if the model has none."""
+    if not isinstance(model, SAC):
+        raise UserError(f"activation_checkpointing is for SAM's image encoder, and {name} has none: leave it out")
+    model.image_encoder.checkpointing = True
+
+
+def make_task(
+    cfg: DictConfig, model: nn.Module, settings: Mapping[str, Any], base: Mapping[str, str] | None
+) -> SegmentationTask:
+    """Return the LightningModule of a run."""
+    return SegmentationTask(
+        model=model,
+        view=View(**settings["view"]),
+        mask_loss=instantiate(cfg.loss),
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+        settings=settings,
+        base=base,
+        batch_size=cfg.data.batch_size,
+    )
+
+
+def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: DictConfig) -> Path:
+    """Train, and leave the best epoch's weights in the task's model.
+
+    Returns:
+        The checkpoint of these weights; of a method with nothing to train, one is written all the same.
+    """
+    if any(parameter.requires_grad for parameter in task.model.parameters()):
+        if cfg.resume is not None:
+            data.first_epoch = int(read_checkpoint(Path(cfg.resume))["epoch"]) + 1
+        with warnings.catch_warnings():
+            # Our loaders are short of workers on purpose, and a run goes on in the folder that it began in.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            if cfg.resume is not None:
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+            trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
+        best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+        state = read_checkpoint(best)["state_dict"]
+        load_trained_state(task.model, {name.removeprefix(PREFIX): t for name, t in state.items()}, best)
+        return best
+    log.info("%s has nothing to train", task.settings["model"]["name"])
+    path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(path, weights_only=True)
+    return path
