@@ -13,14 +13,14 @@ from sac_lightning.runs.unfinished import is_first_process, unfinished_run
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses what can be told at once: no such checkpoint, no such value, a choice that has no say."""
+    """Refuses what can be told at once: no such checkpoint, no such value, a choice that has no effect."""
     require_paths("resume")(cfg)
     refuse_arguments(cfg)
     recipe = config_dir() / "recipe" / str(cfg.recipe.name) / f"{cfg.model.name}.yaml"
     for argument in sys.argv[1:]:
         if argument.startswith(("loss=", "scheduler=")) and recipe.is_file():
             raise UserError(
-                f"{argument} has no say with recipe=own, as {cfg.model.name} brings its own: add recipe=shared"
+                f"{argument} has no effect with recipe=own, as {cfg.model.name} brings its own: add recipe=shared"
             )
     go_on(cfg)
 

@@ -83,6 +83,7 @@ def test_refuses_what_it_cannot_measure(argument: str, sentence: str, tmp_path: 
 def test_every_named_work_is_there() -> None:
     assert tuple(WORKS) == NAMES
     assert {"train", "predict", "benchmark"} <= set(commands())
+    assert "rows" not in commands()
 
 
 def test_a_plan_grows_with_image_and_batch_and_is_checked() -> None:

@@ -28,7 +28,6 @@ GROUPS = (
     "loss",
     "scheduler",
     "recipe",
-    "row",
 )
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((config_dir() / group).glob("*.yaml"))]
 
@@ -59,7 +58,7 @@ def test_a_choice_that_a_networks_own_recipe_would_pass_over_is_refused(
     choice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train", "model=u_net", choice])
-    with pytest.raises(UserError, match=f"{choice} has no say with recipe=own, as u_net brings its own"):
+    with pytest.raises(UserError, match=f"{choice} has no effect with recipe=own, as u_net brings its own"):
         check(compose_config("train", ["model=u_net", choice]))
     check(compose_config("train", ["model=u_net", choice, "recipe=shared"]))
     check(compose_config("train", ["model=sac", choice]))
@@ -78,7 +77,7 @@ def test_the_scale_of_the_paper_is_the_papers() -> None:
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("row=sac,nonsense", "error: there is no row/nonsense: choose among dense_off"),
+        ("row=sac,nonsense", "error: there is no row=nonsense: choose among dense_off"),
         ("prompts.pints=1,3", "error: Could not override 'prompts.pints'"),
     ],
 )
@@ -149,7 +148,7 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
         "from sac_lightning.data.split import load_split;"
         "from sac_lightning.model.weights import locate;"
         "locate('vit_t');"
-        "model = compose_config('train').model;"
+        "model = compose_config('train', ['row=sam_ft_1p3e']).model;"
         "print(model.name, len(load_split('dsb2018')), config_dir(), sac_lightning.__file__)"
     )
     foreign = tmp_path / "foreign"
@@ -157,7 +156,7 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
     finished = call([str(clean), "-c", code], foreign, PYTHONPATH=os.pathsep.join([str(site), dependencies]))
     assert finished.returncode == 0, finished.stderr
     name, count, configuration, package = finished.stdout.split()
-    assert (name, count) == ("sac", "670")
+    assert (name, count) == ("sam_ft", "670")
     assert configuration.startswith(str(site))
     assert package.startswith(str(site))
     help_of_train = call(
@@ -166,6 +165,7 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
         PYTHONPATH=f"{site}{os.pathsep}{dependencies}",
     )
     assert "scale: cpu, paper" in help_of_train.stdout, help_of_train.stderr
+    assert "sam_ft_1p3e" in help_of_train.stdout, "rows are options, like all others"
 
 
 def test_a_wheel_holds_every_package() -> None:

@@ -18,6 +18,7 @@ from sac_lightning.benchmarking.rate import matrix_rate
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.side import Prepare, Side, measure
 from sac_lightning.core.configuration import config_dir
+from sac_lightning.core.rows import ROWS
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sac
 
@@ -212,8 +213,8 @@ def start_up(settings: Settings) -> list[BenchmarkRow]:
 
 
 def commands() -> list[str]:
-    """The names of all commands: each has a configuration of its own."""
-    return sorted(file.stem for file in config_dir().glob("*.yaml"))
+    """The names of all commands: each has a configuration of its own, beside the rows of tables."""
+    return sorted(file.stem for file in config_dir().glob("*.yaml") if file.name != ROWS)
 
 
 def seconds_to_answer(command: str, argument: str) -> float:

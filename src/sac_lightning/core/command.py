@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sac_lightning.core.configuration import MULTIRUN_FLAGS, command_line, compose_config, config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part, refuse_unwritable
+from sac_lightning.core.rows import store_rows
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
@@ -62,6 +63,7 @@ def command(name: str, work: str, check: Check | None = None, job: str | None = 
     def program() -> None:
         with _report_user_errors():
             _check_arguments(name, sys.argv[1:], check)
+        store_rows(config_dir())
         hydra_program()
 
     return program
@@ -106,7 +108,8 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> No
         if extra is not None:
             raise UserError(f"this launcher is not installed: pip install 'sac-lightning[{extra}]'") from error
         choices = ", ".join(error.options or ())
-        raise UserError(f"there is no {error.missing_cfg_file}: choose among {choices}") from error
+        asked = "=".join(str(error.missing_cfg_file).rsplit("/", 1))  # model/nonsense, typed as model=nonsense
+        raise UserError(f"there is no {asked}: choose among {choices}") from error
     except ConfigCompositionException as error:
         first_line = str(error).splitlines()[0].rstrip(".")
         raise UserError(

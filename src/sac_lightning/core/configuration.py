@@ -1,6 +1,7 @@
 """Where the packaged Hydra configuration is, a whole one composed from it, and the jobs of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+
+from sac_lightning.core.rows import store_rows
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
@@ -35,9 +38,17 @@ def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfi
         config_name: Primary file of ``conf/`` without its ending, such as ``train``.
         overrides: What one would type after the command, such as ``model=sam_ft``.
     """
+    with _initialized_hydra():
+        return compose(config_name, overrides=list(overrides))
+
+
+@contextmanager
+def _initialized_hydra() -> Iterator[None]:
+    """Let Hydra read the packaged configuration, the rows of tables among it."""
+    store_rows(config_dir())
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose(config_name, overrides=list(overrides))
+        yield
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,7 @@ def command_line(config_name: str, overrides: Sequence[str]) -> CommandLine:
         overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
     """
     arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with _initialized_hydra():
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         cfg = hydra.compose_config(
