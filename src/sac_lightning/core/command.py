@@ -108,8 +108,8 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> No
         if extra is not None:
             raise UserError(f"this launcher is not installed: pip install 'sac-lightning[{extra}]'") from error
         choices = ", ".join(error.options or ())
-        asked = "=".join(str(error.missing_cfg_file).rsplit("/", 1))  # model/nonsense, typed as model=nonsense
-        raise UserError(f"there is no {asked}: choose among {choices}") from error
+        typed = "=".join(str(error.missing_cfg_file).rsplit("/", 1))  # model/nonsense, typed as model=nonsense
+        raise UserError(f"there is no {typed}: choose among {choices}") from error
     except ConfigCompositionException as error:
         first_line = str(error).splitlines()[0].rstrip(".")
         raise UserError(
