@@ -12,7 +12,7 @@ from sac_lightning.baselines.diffusion_unet import (
     DecoderFeatures,
     DiffusionUNet,
     SelfAttention,
-    sinusoids,
+    embed_steps,
 )
 from sac_lightning.core.errors import UserError
 
@@ -91,7 +91,7 @@ def test_every_parameter_matters(fill: Fill, fixed_images: Images) -> None:
 
 
 def test_sinusoids_by_hand() -> None:
-    found = sinusoids(torch.tensor([0, 50]), 4)
+    found = embed_steps(torch.tensor([0, 50]), 4)
     slow = 50 / 100  # Of two frequencies, the second is 10,000 ** -(1/2).
     expected = [[1, 1, 0, 0], [math.cos(50), math.cos(slow), math.sin(50), math.sin(slow)]]
     torch.testing.assert_close(found, torch.tensor(expected))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sac_lightning.baselines.fanet import FANet, RandomSelection, otsu_masks
+from sac_lightning.baselines.fanet import FANet, RandomSelection, find_otsu_masks
 from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
@@ -98,7 +98,7 @@ def test_gives_the_official_code_s_logits(
 
 
 def test_first_masks_are_the_official_code_s(fixed_images: Images) -> None:
-    masks = otsu_masks(blobs(fixed_images))
+    masks = find_otsu_masks(blobs(fixed_images))
     assert masks.shape == (1, 1, 64, 64)
     assert set(masks.flatten().tolist()) == {0, 1}
     assert int(masks.sum()) == 1807
@@ -108,19 +108,19 @@ def test_first_masks_are_the_official_code_s(fixed_images: Images) -> None:
 def test_first_mask_is_the_bright_side() -> None:
     image = torch.full((1, 3, 32, 32), 200.0)
     image[:, :, 8:24, 8:24] = 50
-    found = otsu_masks(image)[0, 0]
+    found = find_otsu_masks(image)[0, 0]
     assert not found[12:20, 12:20].any()
     assert found[:6].all()
 
 
 @pytest.mark.parametrize(("grey", "marked"), [(0.0, 0.0), (120.0, 1.0), (255.0, 1.0)])
 def test_first_mask_of_an_image_of_one_colour(grey: float, marked: float) -> None:
-    assert float(otsu_masks(torch.full((1, 3, 16, 16), grey)).mean()) == marked
+    assert float(find_otsu_masks(torch.full((1, 3, 16, 16), grey)).mean()) == marked
 
 
 def test_masks_of_one_image_do_not_depend_on_the_others() -> None:
     images = batch_of(squares())["images"] * torch.tensor([1.0, 0.3]).view(2, 1, 1, 1)
-    assert torch.equal(otsu_masks(images), torch.cat([otsu_masks(image[None]) for image in images]))
+    assert torch.equal(find_otsu_masks(images), torch.cat([find_otsu_masks(image[None]) for image in images]))
 
 
 def test_random_selection_never_trains_but_has_a_say(fixed_images: Images) -> None:
@@ -158,7 +158,7 @@ def test_epoch_0_is_fed_otsu_s_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     passes = spied_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     (masks,) = passes
-    assert torch.equal(masks, otsu_masks(batch["images"]))
+    assert torch.equal(masks, find_otsu_masks(batch["images"]))
 
 
 def test_later_epochs_are_fed_what_a_prediction_s_first_pass_gives(
@@ -176,7 +176,7 @@ def test_later_epochs_are_fed_what_a_prediction_s_first_pass_gives(
     passes = spied_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     first, second = passes
-    assert torch.equal(first, otsu_masks(batch["images"]))
+    assert torch.equal(first, find_otsu_masks(batch["images"]))
     assert torch.equal(second, expected.float())
     assert not torch.equal(first, second)
 

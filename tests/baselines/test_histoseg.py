@@ -71,7 +71,7 @@ def test_imagenet_weights_fill_the_backbone(monkeypatch: pytest.MonkeyPatch) -> 
     downloaded = timm.create_model("mobilenetv2_100", pretrained=False).state_dict()
     network = HistoSeg()
     monkeypatch.setattr(
-        "sac_lightning.baselines.histoseg.hub_state", {"timm/mobilenetv2_100.ra_in1k": downloaded}.get
+        "sac_lightning.baselines.histoseg.download_state", {"timm/mobilenetv2_100.ra_in1k": downloaded}.get
     )
     assert network.load_imagenet() == "timm/mobilenetv2_100.ra_in1k"
     assert torch.equal(network.backbone.conv_stem.weight, downloaded["conv_stem.weight"])

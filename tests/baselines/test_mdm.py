@@ -12,8 +12,8 @@ from sac_lightning.baselines.diffusion_unet import DiffusionUNet
 from sac_lightning.baselines.mdm import (
     MDM,
     PixelClassifier,
-    generators,
     hide_patches,
+    make_generators,
     squared_norm_at,
 )
 from sac_lightning.core.errors import UserError
@@ -103,7 +103,7 @@ def test_the_norm_of_upsampled_maps_needs_no_upsampling(old: tuple[int, int], ne
 def test_the_step_says_how_many_patches_are_hidden(step: int, hidden: int) -> None:
     """Of the 1024 patches of an image of 256 pixels: those beyond the whole number that stays."""
     images = torch.ones(1, 3, 256, 256)
-    masked = hide_patches(images, torch.tensor([step]), generators(torch.tensor([7])))
+    masked = hide_patches(images, torch.tensor([step]), make_generators(torch.tensor([7])))
     patches = masked.view(3, 32, 8, 32, 8).transpose(2, 3).reshape(3, 1024, 64)
     assert ((patches == 0).all(-1) | (patches == 1).all(-1)).all()
     assert torch.equal(patches[0], patches[1])
@@ -112,7 +112,7 @@ def test_the_step_says_how_many_patches_are_hidden(step: int, hidden: int) -> No
 
 def test_the_seed_of_an_image_says_which_patches_are_hidden() -> None:
     images, steps = torch.ones(3, 3, 64, 32), torch.tensor([500, 500, 500])
-    one, other, again = hide_patches(images, steps, generators(torch.tensor([1, 2, 1])))
+    one, other, again = hide_patches(images, steps, make_generators(torch.tensor([1, 2, 1])))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -174,7 +174,7 @@ def test_weights_are_loaded_when_asked_for(weights: Path, fill: Fill, tmp_path: 
 
 
 def test_weights_of_another_width_are_refused(weights: Path) -> None:
-    with pytest.raises(UserError, match=r"mdm.safetensors holds no of_step.0.weight .*model.width=16"):
+    with pytest.raises(UserError, match=r"mdm.safetensors does not contain of_step.0.weight .*model.width=16"):
         MDM(16, weights=str(weights)).load_weights(weights)
 
 

@@ -105,7 +105,7 @@ def test_gates_start_as_in_the_official_code() -> None:
 def test_patches_are_a_quarter_of_the_side_and_join_again() -> None:
     model = small(image_size=256, grid=4)
     images = torch.rand(2, 3, 256, 256)
-    patches = model.patches(images)
+    patches = model.cut_patches(images)
     assert patches.shape == (32, 3, 64, 64)
     assert torch.equal(patches[16 + 4 * 1 + 2], images[1, :, 64:128, 128:192])
     assert torch.equal(model.join_patches(patches), images)

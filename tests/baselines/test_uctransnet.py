@@ -138,7 +138,7 @@ def test_refuses_an_image_size_that_patches_do_not_tile(image_size: int, patch: 
 
 
 def test_refuses_a_patch_that_the_deepest_level_cannot_halve() -> None:
-    with pytest.raises(UserError, match=r"model\.patch of UCTransNet is 12: set a multiple of 8"):
+    with pytest.raises(UserError, match=r"model\.patch of UCTransNet is 12: set it to a multiple of 8"):
         UCTransNet(width=2, image_size=48, patch=12)
 
 

@@ -9,10 +9,10 @@ from sac_lightning.model.image_encoder import Backbone, Block, ImageEncoder
 
 
 def official_encoder(backbone: Backbone) -> nn.Module:
-    """The official encoder of these sizes, with random weights.
+    """Build the official encoder of these sizes, with random weights.
 
     Args:
-        backbone: Its ``native_size`` is the size of the images.
+        backbone: The sizes; ``native_size`` is the size of the images.
     """
     return ImageEncoderViT(  # type: ignore[no-any-return]
         img_size=backbone.native_size,

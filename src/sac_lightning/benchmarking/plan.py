@@ -1,7 +1,7 @@
-"""``benchmark plan=true``: what training SAC as in the paper would cost, by backbone, image size and batch.
+"""``benchmark plan=true``: the cost of training SAC as in the paper, by backbone, image size and batch size.
 
-Operations and kept bytes are counted in a pass without numbers (cost.py). The time is that of the operations at
-the rate of a step that is run; another step that is run shows how far off time and memory are.
+Operations and kept bytes are counted in a pass without numbers (cost.py). Time is predicted from these operations
+and the rate of a step that is actually run; running another step shows how accurate time and memory are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from sac_lightning.benchmarking.side import Side, measure
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sac
 
-# Of a process that has imported everything and computed something small.
+# Memory of a process that has imported everything and computed something small.
 PROCESS_BYTES = 750 * 2**20
-# What the backward pass holds beside the kept tensors: gradients of a block's tokens, 12 times as wide as a token.
+# The backward pass needs more than the kept tensors: gradients of a block's tokens, 12 times as wide as a token.
 PASSING = 12
-# A step that is run must not take much longer than this, nor much of the memory.
+# Limits on the time and memory of a step that is actually run.
 CHECK_SECONDS = 20.0
 CHECK_BYTES = 8 * 2**30
 
@@ -31,15 +31,15 @@ class Plan:
     """The cost of training one model with one batch size.
 
     Attributes:
-        backbone: Its name.
+        backbone: Name of the backbone.
         image_size: Side of the input in pixels.
         batch_size: Images per step.
-        parameters: All of them.
-        trained: Those that train.
+        parameters: Number of all parameters.
+        trained: Number of parameters that train.
         operations: Floating-point operations of a step, per image.
-        memory: Predicted peak bytes of the process on a CPU, with Adam's two moments.
+        memory: Predicted peak bytes of the process on a CPU, including Adam's two moments.
         gpu_memory: Predicted bytes of tensors on a GPU, where attention keeps wider tensors (not checked here).
-        seconds_per_image: Predicted, on this machine.
+        seconds_per_image: Predicted seconds per image on this machine.
     """
 
     backbone: str
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanCheck:
-    """A step that was run, and what had been predicted of it."""
+    """The prediction for a step that was run, and its measurement."""
 
     backbone: str
     image_size: int
@@ -68,13 +68,15 @@ class PlanCheck:
 def plans(
     backbones: Sequence[Mapping[str, Any]], image_sizes: Sequence[int], batch_sizes: Sequence[int], bfloat16: bool
 ) -> tuple[list[Plan], PlanCheck | None]:
-    """The plans, cheapest first for each backbone, and the check: None where only one step is short enough to run.
+    """Return a plan for each backbone, image size and batch size, and the check of the prediction.
+
+    The check is None if only one step is short enough to run.
 
     Args:
         backbones: Sizes of image encoders, as in conf/backbone.
         image_sizes: Sides of the input in pixels.
         batch_sizes: Images per step.
-        bfloat16: As precision bf16-mixed.
+        bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     costs = {
         (index, size): _cost(backbone, size, bfloat16)
@@ -84,7 +86,7 @@ def plans(
     by_operations = sorted(costs, key=lambda key: costs[key].operations)
     at_best = matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
     short = [key for key in by_operations if _is_short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
-    # The rate of a dear step, at which small costs do not count; the dearest one is for the check.
+    # Take the rate from an expensive step, where small costs do not count. The most expensive is for the check.
     index, size = short[-2] if len(short) > 1 else by_operations[0]
     rate = costs[index, size].operations / _run(backbones[index], size, bfloat16).median_seconds
     made = [
@@ -100,13 +102,13 @@ def plans(
 
 @dataclass(frozen=True)
 class _Cost:
-    """What a step costs per image, and whatever the batch."""
+    """The cost of a step, per image and independent of the batch size."""
 
     operations: int
     parameters: int
     trained: int
     kept: int
-    kept_once: int  # Under autocast: the frozen weights in bfloat16.
+    kept_once: int  # Under autocast, the frozen weights in bfloat16.
 
 
 def _cost(backbone: Mapping[str, Any], image_size: int, bfloat16: bool) -> _Cost:
@@ -137,7 +139,7 @@ def _plan(
 
 
 def _step_memory(backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, bfloat16: bool) -> int:
-    """Predicted peak bytes of a process that runs a training step: forward and backward, without an optimiser."""
+    """Predict the peak bytes of a process that runs a training step, forward and backward but no optimiser."""
     tokens = (size // int(backbone["patch"])) ** 2
     passing = PASSING * tokens * int(backbone["dim"]) * (2 if bfloat16 else 4)
     once = PROCESS_BYTES + cost.parameters + cost.trained + cost.kept_once
@@ -145,9 +147,10 @@ def _step_memory(backbone: Mapping[str, Any], size: int, batch_size: int, cost: 
 
 
 def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> int:
-    """Bytes that torch's fused attention keeps of one image beyond what ours on a CPU does (model/attention.py).
+    """Return the bytes per image that torch's fused attention keeps in addition to ours on a CPU.
 
-    Queries, keys, values and outputs as wide as channels and biases, in place of channels alone.
+    Ours is in model/attention.py. The fused one keeps queries, keys, values and outputs as wide as channels and
+    biases together, instead of channels alone.
     """
     side = size // backbone["patch"]
     heads, window = backbone["heads"], backbone["window"]
@@ -160,7 +163,7 @@ def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> 
 
 
 def _is_short(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> bool:
-    """Return whether a step is short and small enough to be run here."""
+    """Return whether a step is short and small enough to run here."""
     memory = _step_memory(backbone, size, 1, cost, bfloat16)
     return cost.operations / rate < CHECK_SECONDS and memory < CHECK_BYTES
 
@@ -178,6 +181,6 @@ def _check(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfl
 
 
 def _run(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> Side:
-    """A training step with one image, run twice after a first one."""
+    """Measure a training step with one image: two runs, after a warm-up."""
     arguments = {"backbone": backbone, "image_size": size, "bfloat16": bfloat16}
     return measure({"ours": sides.step}, arguments, 2)["ours"]

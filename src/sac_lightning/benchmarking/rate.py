@@ -1,4 +1,4 @@
-"""What the machine can do at best: its rate of matrix products."""
+"""The machine's peak speed: its rate of matrix products."""
 
 import time
 
@@ -9,7 +9,7 @@ ROUNDS = 5
 
 
 def matrix_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations per second in products of two square matrices, the best of a few."""
+    """Return the floating-point operations per second of products of two square matrices, the best of a few."""
     a = torch.randn(SIDE, SIDE).to(dtype)
     a @ a
     best = float("inf")

@@ -1,4 +1,4 @@
-"""``python -m sac_lightning.benchmark``: measures the chosen pieces of work, or plans, and writes the table."""
+"""``python -m sac_lightning.benchmark``: measure the chosen pieces of work, or plan, and write the table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ from sac_lightning.benchmarking.table import (
 )
 from sac_lightning.core.configuration import config_dir, resolve_config
 
-WIDTH = 200  # Of a table that goes into a file.
+WIDTH = 200  # Of a table written to a file.
 WORKS = {
     work.__name__: work
     for work in (
@@ -41,7 +41,7 @@ WORKS = {
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Measures, or predicts with ``plan=true``."""
+    """Measure, or predict with ``plan=true``."""
     if cfg.plan:
         _plan(cfg)
     else:
@@ -58,7 +58,7 @@ def _measure(cfg: DictConfig) -> None:
     for name in (progress := tqdm(cfg.works, disable=None)):
         progress.set_description(name)
         rows += WORKS[name](settings)
-        paths = write_table(Path(cfg.output_dir), rows, about)  # What is measured stays, whatever comes next.
+        paths = write_table(Path(cfg.output_dir), rows, about)  # Save the rows so far, whatever comes next.
     _show("Benchmark", HEADINGS, [cells(row) for row in rows], paths)
 
 

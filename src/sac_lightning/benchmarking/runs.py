@@ -1,6 +1,6 @@
 """Sides that need data or a whole configuration: steps and loading at scale=cpu, tests under prompt settings.
 
-Apart from sides.py, whose processes shall import little: their memory is measured.
+They are separate from sides.py because its processes, whose memory is measured, must import as little as possible.
 """
 
 import itertools
@@ -30,17 +30,17 @@ from sac_lightning.training.metrics.scores import Scores
 
 
 def step_o() -> Run:
-    """A training step at scale=cpu with 256 pairs of points chosen by O."""
+    """Prepare a training step at scale=cpu with 256 pairs of points chosen by O."""
     return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=O"))
 
 
 def step_r() -> Run:
-    """A training step at scale=cpu with 256 pairs of points chosen by R."""
+    """Prepare a training step at scale=cpu with 256 pairs of points chosen by R."""
     return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=R"))
 
 
 def batch() -> Run:
-    """The next batch of training windows at scale=cpu, from images in memory."""
+    """Prepare loading the next batch of training windows at scale=cpu, from images in memory."""
     data = make_data(_scale_cpu("data.workers=0"))
     batches = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))
 
@@ -52,17 +52,17 @@ def batch() -> Run:
 
 
 def one_test(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """Testing SAC on two images with one expert point: segmented and scored."""
+    """Prepare a test of SAC on two images with one expert point: segmentation and scores."""
     return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(1,))
 
 
 def tests_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """Testing SAC on two images with none, one, two and three expert points, the trunk's tokens kept on disk."""
+    """Prepare tests of SAC on two images with 0, 1, 2 and 3 expert points, the trunk's tokens kept on disk."""
     return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(0, 1, 2, 3))
 
 
 def _tests(backbone: Backbone, image_size: int, expert_counts: Sequence[int]) -> Run:
-    """Every test begins with an empty folder, and with models as a checkpoint would give them."""
+    """Prepare tests that start with an empty folder and with a model as loaded from a checkpoint."""
     model = random_sac(backbone, image_size).eval().requires_grad_(False)
     view, side = View(image_size), image_size
     samples = [
@@ -91,7 +91,7 @@ def _scale_cpu(*overrides: str) -> dict[str, Any]:
 
 
 def _step_of(config: Mapping[str, Any]) -> Run:
-    """A training step as a configuration has it, without its weights."""
+    """Prepare a training step according to a configuration, but with random weights."""
     torch.manual_seed(0)
     model = build_model(config["model"]).train()
     assert isinstance(model, SAC)

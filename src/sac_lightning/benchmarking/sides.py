@@ -1,6 +1,7 @@
-"""What is measured: each function prepares one side of a comparison in its own process and returns it to be run.
+"""Functions that each prepare one side of a comparison in its own process and return the function to measure.
 
-Weights and images are random, but the same on both sides; positions and LoRA's B, which would start at zero, too.
+Weights and images are random, but the same on both sides. So are positions and LoRA's B, which would otherwise
+start at zero.
 """
 
 from collections.abc import Mapping
@@ -21,16 +22,16 @@ from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-RANDOM = "random"  # Weights by this name are not looked for, but what they would freeze is frozen.
+RANDOM = "random"  # No weights of this name are loaded, but the parts that weights would freeze are frozen.
 
 
 def encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """Our image encoder on one image, without gradients."""
+    """Prepare our image encoder on one image, without gradients."""
     return _forward(_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
 
 
 def official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """segment-anything's image encoder on the same image, in float32."""
+    """Prepare segment-anything's image encoder on the same image, in float32."""
     sizes = resize_backbone(backbone, image_size)
     return _forward(convert_to_official(_encoder(sizes), sizes), image_size, bfloat16=False)
 
@@ -41,14 +42,14 @@ def step(
     bfloat16: bool = False,
     checkpointing: bool = False,
 ) -> Run:
-    """A training step of SAC, forward and backward, without the optimiser; returns the gradients of LoRA."""
+    """Prepare a training step of SAC, forward and backward without optimiser; it returns LoRA's gradients."""
     model = random_sac(resize_backbone(backbone, image_size), image_size)
     model.image_encoder.checkpointing = checkpointing
     return step_of(model, image_size, 1, bfloat16)
 
 
 def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """The same step with segment-anything's image encoder."""
+    """Prepare the same step with segment-anything's image encoder."""
     sizes = resize_backbone(backbone, image_size)
     model = random_sac(sizes, image_size)
     model.image_encoder = convert_to_official(model.image_encoder, sizes)  # type: ignore[assignment]
@@ -56,12 +57,12 @@ def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool =
 
 
 def sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """A training step of SAM-FT (frozen trunk), which computes its trunk every time."""
+    """Prepare a training step of SAM-FT (frozen trunk) that computes the trunk every time."""
     return step_of(_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False)
 
 
 def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """The same, which reads what the trunk gave the first time."""
+    """Prepare the same step, but reading the trunk's tokens that the first run stored."""
     model = _sam_ft(resize_backbone(backbone, image_size), image_size)
     folder = TemporaryDirectory()
     model.image_encoder.features = TrunkFeatures(Path(folder.name))
@@ -70,7 +71,7 @@ def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
     def run_in(folder: TemporaryDirectory[str]) -> Mapping[str, Tensor]:
         return run()
 
-    return partial(run_in, folder)  # It lives as long as the side.
+    return partial(run_in, folder)  # So that the folder exists as long as the side.
 
 
 def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
@@ -79,7 +80,7 @@ def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
 
 
 def resize_backbone(backbone: Mapping[str, Any], image_size: int) -> Backbone:
-    """Return the sizes of an encoder, native to this image size, so that neither side interpolates positions."""
+    """Return an encoder's sizes, native to this image size, so that neither side interpolates positions."""
     return Backbone(**dict(backbone) | {"native_size": image_size, "weights": RANDOM})
 
 
@@ -89,7 +90,7 @@ def _encoder(backbone: Backbone) -> ImageEncoder:
 
 
 def _fill_weights(module: AnyModule) -> AnyModule:
-    """Fill a module's positions and LoRA with random numbers, from a seed."""
+    """Fill a module's positions and LoRA weights with seeded random numbers."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -100,7 +101,7 @@ def _fill_weights(module: AnyModule) -> AnyModule:
 
 
 def random_sac(backbone: Backbone, image_size: int) -> SAC:
-    """SAC with one pair of points, every time with the same random weights, to be trained."""
+    """Build a trainable SAC with one pair of points and always the same random weights."""
     torch.manual_seed(0)
     return _fill_weights(sac(backbone, Prompts(), image_size)).train()
 
@@ -118,7 +119,7 @@ def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
 
 
 def step_of(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
-    """Forward and backward on random images, without the optimiser; returns the gradients of the encoder."""
+    """Prepare a forward and backward pass on random images, which returns the gradients of the encoder."""
     generator = torch.Generator().manual_seed(2)
     images = torch.rand(batch_size, 3, image_size, image_size, generator=generator) * 255
     masks = (torch.rand(batch_size, 1, image_size, image_size, generator=generator) > 0.7).float()

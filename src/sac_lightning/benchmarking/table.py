@@ -43,7 +43,7 @@ GIB = 2**30
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured: processor, threads, versions, and the rates of its matrix products."""
+    """Describe where the measurements are made: processor, threads, versions, and rates of matrix products."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name that the processor gives itself, where the system tells it."""
+    """Return the processor's own name, if the system reveals it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
@@ -64,14 +64,14 @@ def processor() -> str:
 
 
 def write_table(folder: Path, rows: Sequence[BenchmarkRow], about: dict[str, Any]) -> list[Path]:
-    """Writes benchmark.json and benchmark.md; returns their paths."""
+    """Write benchmark.json and benchmark.md; return their paths."""
     notes = [f"{row.work}: {row.note}." for row in rows if row.note]
     text = "\n".join([*_head(about), *markdown(HEADINGS, [cells(row) for row in rows]), "", *notes])
     return _write_files(folder, "benchmark", {"machine": about, "rows": [asdict(row) for row in rows]}, text)
 
 
 def write_plan(folder: Path, plans: Sequence[Plan], check: PlanCheck | None, about: dict[str, Any]) -> list[Path]:
-    """Writes plan.json and plan.md; returns their paths."""
+    """Write plan.json and plan.md; return their paths."""
     table = markdown(PLAN_HEADINGS, [plan_cells(plan) for plan in plans])
     text = "\n".join([*_head(about), *table, "", describe_check(check)])
     record = {
@@ -102,12 +102,12 @@ def _head(about: dict[str, Any]) -> list[str]:
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
+    """Return the lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
 
 
 def plan_cells(plan: Plan) -> list[str]:
-    """The cells of a plan as text."""
+    """Format the cells of a plan as text."""
     return [
         plan.backbone,
         str(plan.image_size),
@@ -122,7 +122,7 @@ def plan_cells(plan: Plan) -> list[str]:
 
 
 def describe_check(check: PlanCheck | None) -> str:
-    """Describe how far off the prediction was, in a sentence."""
+    """Describe in a sentence how far off the prediction was."""
     if check is None:
         return "No second step was short enough to check the prediction."
     return (
@@ -133,7 +133,7 @@ def describe_check(check: PlanCheck | None) -> str:
 
 
 def cells(row: BenchmarkRow) -> list[str]:
-    """The cells of a row as text."""
+    """Format the cells of a row as text."""
     memory = [f"{size / GIB:.1f}" for size in (row.memory, row.reference_memory) if size is not None]
     return [
         row.work,

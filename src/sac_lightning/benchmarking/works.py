@@ -30,10 +30,10 @@ class Settings:
     """What is measured, and how often.
 
     Attributes:
-        backbone: The sizes of the image encoder, as in conf/backbone.
-        largest: Of the encoder of the row about memory alone.
+        backbone: Sizes of the image encoder, as in conf/backbone.
+        largest: Sizes of the encoder for the row about memory alone.
         image_size: Side of the input in pixels.
-        repetitions: Of each measurement; the table has their median.
+        repetitions: Repetitions of each measurement; the table has their median.
     """
 
     backbone: Mapping[str, Any]
@@ -43,12 +43,12 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """Of the backbone and the size, for the table."""
+        """Name of the backbone and the image size, for the table."""
         return f"{self.backbone['name']}, {self.image_size} px"
 
 
 def forward(settings: Settings) -> list[BenchmarkRow]:
-    """The image encoder's forward pass in float32 and bfloat16 against the official one in float32."""
+    """Compare the image encoder's forward pass in float32 and bfloat16 with the official one in float32."""
     pair = {"ours": sides.encoder, "official": sides.official_encoder}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     operations = encoder_operations(Backbone(**settings.backbone), settings.image_size)
@@ -74,7 +74,7 @@ def forward(settings: Settings) -> list[BenchmarkRow]:
 
 
 def step(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of SAC, LoRA on all blocks, against the same step with the official encoder."""
+    """Compare a training step of SAC, with LoRA on all blocks, with the same step using the official encoder."""
     pair = {"ours": sides.step, "official": sides.official_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     rows = []
@@ -100,7 +100,7 @@ def step(settings: Settings) -> list[BenchmarkRow]:
 
 
 def largest_step(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of the largest encoder with activation checkpointing: does it fit?"""
+    """Measure whether a training step of the largest encoder with activation checkpointing fits into memory."""
     arguments = {"backbone": settings.largest, "image_size": settings.image_size, "checkpointing": True}
     side = measure({"ours": sides.step}, arguments | {"bfloat16": True}, 1)["ours"]
     return [
@@ -117,7 +117,7 @@ def largest_step(settings: Settings) -> list[BenchmarkRow]:
 
 
 def selection(settings: Settings) -> list[BenchmarkRow]:
-    """A training step at scale=cpu with 256 pairs of points by O against the same by R."""
+    """Compare a training step at scale=cpu with 256 pairs of points chosen by O with the same by R."""
     o, r = _measure_pair({"ours": runs.step_o, "r": runs.step_r}, {}, settings.repetitions + 4)
     figure = o.median_seconds / r.median_seconds
     return [
@@ -134,7 +134,7 @@ def selection(settings: Settings) -> list[BenchmarkRow]:
 
 
 def features(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of SAM-FT from its second epoch on, its trunk's tokens read, against computing them."""
+    """Compare a training step of SAM-FT from epoch 2 on, which reads its trunk's tokens, with computing them."""
     pair = {"ours": sides.sam_ft_step_from_disk, "computing": sides.sam_ft_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     read, computing = _measure_pair(pair, arguments, settings.repetitions)
@@ -155,7 +155,7 @@ def features(settings: Settings) -> list[BenchmarkRow]:
 
 
 def prompt_settings(settings: Settings) -> list[BenchmarkRow]:
-    """Testing under four prompt settings with the trunk's tokens kept on disk, against one test without."""
+    """Compare testing under four prompt settings, the trunk's tokens kept on disk, with a single test without."""
     pair = {"ours": runs.tests_from_disk, "one": runs.one_test}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     four, one = _measure_pair(pair, arguments, settings.repetitions)
@@ -174,7 +174,7 @@ def prompt_settings(settings: Settings) -> list[BenchmarkRow]:
 
 
 def loading(settings: Settings) -> list[BenchmarkRow]:
-    """A batch of training windows against a training step, both at scale=cpu."""
+    """Compare loading a batch of training windows with a training step, both at scale=cpu."""
     batch, training_step = _measure_pair({"ours": runs.batch, "step": runs.step_r}, {}, settings.repetitions + 4)
     figure = training_step.median_seconds / batch.median_seconds
     return [
@@ -191,7 +191,7 @@ def loading(settings: Settings) -> list[BenchmarkRow]:
 
 
 def start_up(settings: Settings) -> list[BenchmarkRow]:
-    """The slowest of all commands to say how it is called, and to refuse a key that there is not."""
+    """Time the slowest command's answer to --help, and to a key that does not exist."""
     rows = []
     for what, argument in (("--help", "--help"), ("a misspelt key", "nonsense=1")):
         slowest = max(
@@ -212,12 +212,12 @@ def start_up(settings: Settings) -> list[BenchmarkRow]:
 
 
 def commands() -> list[str]:
-    """The names of all commands: each has a configuration of its own."""
+    """Return the names of all commands: each has its own configuration."""
     return sorted(file.stem for file in config_dir().glob("*.yaml"))
 
 
 def seconds_to_answer(command: str, argument: str) -> float:
-    """From the start of a command to its end."""
+    """Return the seconds from the start of a command to its end."""
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         subprocess.run(
@@ -232,7 +232,7 @@ def seconds_to_answer(command: str, argument: str) -> float:
 def _measure_pair(
     pair: Mapping[str, Prepare], arguments: Mapping[str, Any], repetitions: int
 ) -> tuple[Side, Side]:
-    """Measure our side and the other one."""
+    """Measure our side and the reference."""
     ours, reference = measure(pair, arguments, repetitions).values()
     return ours, reference
 
@@ -247,7 +247,7 @@ def _compare_sides(
     equal: bool,
     least_seconds: float,
 ) -> BenchmarkRow:
-    """Return the row of a comparison with a factor of speed to reach and results that have to agree."""
+    """Return the row of a comparison that requires a speed-up and results that agree."""
     ours, reference = both
     figure = reference.median_seconds / ours.median_seconds
     return BenchmarkRow(
@@ -280,5 +280,5 @@ def _join_tensors(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _relative_error(result: Tensor, expected: Tensor) -> float:
-    """Return the norm of the difference over the norm of what is expected."""
+    """Return the norm of the difference divided by the norm of the expected tensor."""
     return float((result - expected).norm() / expected.norm())

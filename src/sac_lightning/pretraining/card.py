@@ -1,4 +1,4 @@
-"""The model card that lies beside pre-trained weights."""
+"""The model card that is saved beside pre-trained weights."""
 
 import re
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
-    """The card, in Markdown, of the record that a pre-training has written.
+    """Return the model card, in Markdown, for the record of a pre-training.
 
     Args:
-        record: With ``weights`` (name, sha256, bytes), ``base_weights`` (what it went on from, or None),
-            ``config``, ``metrics``, ``parameters``, ``date``.
-        base_card: The card of the weights that it went on from; it is repeated at the end.
+        record: Its keys include ``weights`` (name, sha256, bytes), ``base_weights`` (the weights it started from,
+            or None), ``config``, ``metrics``, ``parameters`` and ``date``.
+        base_card: The card of the weights it started from, which is repeated at the end.
     """
     config, weights, metrics = record["config"], record["weights"], record["metrics"]
     base = record["base_weights"]
@@ -71,7 +71,7 @@ the union of kinds that 4 to 32 pairs of points stand for.
 
 
 def _demote_headings(base_card: str | None) -> str:
-    """Return the earlier card, a level of headings deeper."""
+    """Return the earlier card with all headings one level deeper."""
     if base_card is None:
         return ""
     deeper = re.sub("^#", "##", base_card, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A pre-training from end to end: of a small SAM its weights, their test and model card; or another method's."""
+"""A pre-training from end to end, of a small SAM with evaluation and model card, or of another method."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -44,7 +44,7 @@ PICTURED = 6
 
 
 def pretrain(cfg: DictConfig) -> None:
-    """Pre-trains what the method says: a network of this package under ``model``, or else a small SAM."""
+    """Pre-train what the configuration asks for: the network under ``model``, or a small SAM if there is none."""
     if "model" in cfg:
         pretrain_masked(cfg)
     else:
@@ -52,7 +52,7 @@ def pretrain(cfg: DictConfig) -> None:
 
 
 def pretrain_sam(cfg: DictConfig) -> None:
-    """Trains, writes the weights, tests what has been written, and describes it."""
+    """Train a small SAM, write its weights, evaluate the written weights, and write a report."""
     config = resolve_config(cfg)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
@@ -68,7 +68,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
 
     weights = output_dir / f"{backbone.name}.safetensors"
     write_weights(weights, model.state_dict())
-    load_official_state(model, read_weights(weights), weights, backbone.name)  # As written, rounded.
+    load_official_state(model, read_weights(weights), weights, backbone.name)  # As written: rounded.
     model.requires_grad_(False).eval()
     metrics, pictures = {}, {}
     with trainer.precision_plugin.forward_context():
@@ -96,14 +96,14 @@ def pretrain_sam(cfg: DictConfig) -> None:
 
 
 def new_sam(backbone: Backbone, image_size: int) -> SAC:
-    """A SAM with random weights, all of which train."""
+    """Build a SAM with random weights, all of which train."""
     model = sam(backbone, Prompts(points=0), image_size).requires_grad_(True)
     initialise_positions(model)
     return model
 
 
 def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
-    """The data set whose test images are clicked on, read before the training begins; None without one."""
+    """Read the data set whose test images will be clicked on, before the training begins; None without one."""
     if "data" not in config:
         return None
     data = make_data({**config, "model": {}})  # Without expert points.
@@ -112,7 +112,7 @@ def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
 
 
 def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
-    """Trains the model in place; see fit."""
+    """Train the model in place; see fit."""
     task = PretrainingTask(
         model,
         patch=cfg.backbone.patch,
@@ -127,7 +127,7 @@ def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: His
 
 
 def evaluate_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
-    """Return the mean IoU on held-out scenes, and some of them to be shown."""
+    """Return the mean IoU on held-out scenes, and some of these scenes for pictures."""
     assert isinstance(model, SAC)
     scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
     batches = scene_loader(scenes, cfg.scenes.batch_size, workers=0)
@@ -145,7 +145,7 @@ def evaluate_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[Clicked
 def write_report(
     output_dir: Path, record: Mapping[str, Any], pictures: Mapping[str, list[ClickedImage]]
 ) -> dict[str, Path]:
-    """Writes the record, the model card, the curves and the pictures; returns where."""
+    """Write the record, the model card, the curves and the pictures; return their paths."""
     written = {"record": output_dir / RECORD_FILE, "card": output_dir / f"{record['weights']['name']}.md"}
     write_record(written["record"], record, PretrainingRecord)
     with whole_file(written["card"]) as partial:
@@ -162,7 +162,7 @@ def write_report(
 
 
 def card_beside(weights: str | None) -> str | None:
-    """The model card of weights that a pre-training went on from, where one lies beside them."""
+    """Read the model card beside the weights from which a pre-training started; None if there is none."""
     if weights is None:
         return None
     card = locate(weights).with_suffix(".md")
@@ -170,7 +170,7 @@ def card_beside(weights: str | None) -> str | None:
 
 
 def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[str, Path]) -> None:
-    """Says what came out and where it is."""
+    """Print the figures and the paths of the files."""
     console = Console()
     for name, values in metrics.items():
         figures = ", ".join(

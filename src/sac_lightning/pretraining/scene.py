@@ -1,9 +1,9 @@
-"""Dead-leaves scenes: random shapes that occlude each other, in textures that make kinds of them.
+"""Dead-leaves scenes: random shapes that occlude each other, of several kinds that differ in texture.
 
-After the dead-leaves model (Matheron 1968; Lee, Mumford and Huang 2001), which has the occlusions and the scales
-of photographs and teaches features that serve on real images (Baradad et al. 2021). Half of the scenes are covered
-with shapes of all sizes, half hold scattered shapes of about one size on a background. Shapes of one kind share
-their texture and its two colours.
+They follow the dead-leaves model (Matheron 1968; Lee, Mumford and Huang 2001), which has the occlusions and the
+scales of photographs and teaches features that work on real images (Baradad et al. 2021). Half of the scenes are
+covered with shapes of all sizes; the other half hold scattered shapes of about one size on a background. Shapes of
+one kind share a texture and its two colours.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,12 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and what is on it.
+    """An image and its objects.
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        objects: (S, S) int32, 0 where none is; each visible, connected piece of a shape has a number of its own.
+        objects: (S, S) int32; 0 is the background, and each visible, connected piece of a shape has its own
+            number.
         kinds: (S, S) uint8, the kind of the object; 0 is the background.
     """
 
@@ -36,13 +37,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the shapes of a scene lie; row 0 of ``centres`` and ``radii`` and ``kind_of`` is the background.
+    """Where the shapes of a scene lie; row 0 of ``centres``, ``radii`` and ``kind_of`` is the background.
 
     Attributes:
-        shapes: (S, S) int32, the uppermost shape of each pixel, 0 the background.
-        kind_of: (N + 1,) the kind of each shape.
+        shapes: (S, S) int32, the uppermost shape at each pixel; 0 is the background.
+        kind_of: (N + 1,), the kind of each shape.
         centres: (N + 1, 2) xy in pixels.
-        radii: (N + 1,) pixels.
+        radii: (N + 1,) in pixels.
     """
 
     shapes: NDArray[np.int32]
@@ -52,7 +53,7 @@ class Layout:
 
 
 def draw_scene(rng: np.random.Generator, side: int) -> Scene:
-    """Draws a scene of ``side`` x ``side`` pixels; the same state of ``rng`` gives the same scene."""
+    """Draw a scene of ``side`` x ``side`` pixels; the same state of ``rng`` gives the same scene."""
     covered = rng.random() < 0.5
     radii = _radii_of_all_sizes(rng, side) if covered else _radii_of_one_size(rng, side)
     kinds = int(rng.integers(2, 6) if covered else rng.integers(1, 4))
@@ -63,7 +64,7 @@ def draw_scene(rng: np.random.Generator, side: int) -> Scene:
 
 
 def _radii_of_all_sizes(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """Radii r with density proportional to r**-2.5, enough of them to cover the scene about twice."""
+    """Draw radii r with density proportional to r**-2.5, enough of them to cover the scene about twice."""
     smallest, largest, power = 0.02 * side, 0.4 * side, -1.5
     uniform = rng.random(rng.integers(100, 300))
     radii: NDArray[np.float64] = (smallest**power + uniform * (largest**power - smallest**power)) ** (1 / power)
@@ -71,7 +72,7 @@ def _radii_of_all_sizes(rng: np.random.Generator, side: int) -> NDArray[np.float
 
 
 def _radii_of_one_size(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """Radii around a common one, between 2 and 18 percent of the side, to cover a twentieth to two thirds."""
+    """Draw radii around a common one of 2 to 18 percent of the side, to cover a twentieth to two thirds."""
     common = side * np.exp(rng.uniform(np.log(0.02), np.log(0.18)))
     number = int(np.clip(rng.uniform(0.05, 0.66) * side**2 / (np.pi * common**2), 2, 250))
     radii: NDArray[np.float64] = common * np.exp(rng.normal(0, rng.uniform(0.05, 0.4), number))
@@ -81,7 +82,7 @@ def _radii_of_one_size(rng: np.random.Generator, side: int) -> NDArray[np.float3
 def _place_shapes(
     rng: np.random.Generator, side: int, radii: NDArray[np.float32], kinds: int, crowded: bool
 ) -> Layout:
-    """Place shapes one over the other; where it is not crowded, most keep off the middle of the others."""
+    """Place shapes on top of each other; unless crowded, most are left out if their centre is covered."""
     number = len(radii)
     shapes = np.zeros((side, side), np.int32)
     centres = rng.uniform(0, side, (number + 1, 2)).astype(np.float32)
@@ -101,8 +102,8 @@ def _place_shapes(
 def _paint_shapes(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArray[np.float32]:
     """Paint textures, colours and shading: (S, S, 3), about 0..255.
 
-    Every shape takes its own place of its kind's texture, and a light of its own, so that two of a kind that
-    touch can be told apart.
+    Every shape uses its own place in its kind's texture, and has its own light, so that two touching shapes of one
+    kind can be told apart.
     """
     side, number = layout.shapes.shape[0], len(layout.radii)
     bank = texture_bank()
@@ -123,17 +124,17 @@ def _paint_shapes(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArr
 
 
 def _mirror_indices(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return places on a tile that goes on in its mirror image, without a seam."""
+    """Map indices to a tile that continues as its mirror image, without a seam."""
     index = index % (2 * TILE)
     return np.minimum(index, 2 * TILE - 1 - index)
 
 
 def _colours(rng: np.random.Generator, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two colours of each kind's texture, (kinds + 1, 3) each; the kinds differ from each other."""
+    """Draw the two colours of each kind's texture, (kinds + 1, 3) each, so that the kinds differ."""
     middles: list[NDArray[np.float64]] = []
     for _ in range(kinds + 1):
         candidates = rng.uniform(20, 235, (4, 3))
-        if middles:  # Of a few, the one that is farthest from the others.
+        if middles:  # Take the candidate that is farthest from the other kinds.
             distance = np.abs(candidates[:, None] - np.array(middles)[None]).mean(2).min(1)
             middles.append(candidates[distance.argmax()])
         else:
@@ -143,14 +144,14 @@ def _colours(rng: np.random.Generator, kinds: int) -> tuple[NDArray[np.float64],
 
 
 def _relief(rng: np.random.Generator, layout: Layout) -> NDArray[np.float32]:
-    """Shading of the shapes, (S, S): a slope each, and for some scenes a dome, a rim, or both."""
+    """Draw the shading of the shapes, (S, S): a slope for each, and in some scenes a dome, a rim, or both."""
     side = layout.shapes.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32)
     shapes = layout.shapes
     dx = (x - layout.centres[:, 0][shapes]) / layout.radii[shapes]
     dy = (y - layout.centres[:, 1][shapes]) / layout.radii[shapes]
     slope = rng.normal(0, rng.uniform(0, 15), (2, len(layout.radii))).astype(np.float32)
-    slope[:, 0] = 0  # The background's light comes with the photograph.
+    slope[:, 0] = 0  # _simulate_camera lights the background.
     relief = slope[0][shapes] * dx + slope[1][shapes] * dy
     if rng.random() < 0.3:
         dome = np.float32(rng.normal(0, 25)) * (1 - np.minimum(dx**2 + dy**2, 1.5))
