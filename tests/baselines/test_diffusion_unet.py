@@ -1,4 +1,4 @@
-"""The diffusion U-Net: the official numbers, and what its parts are to do."""
+"""The diffusion U-Net: the official code's numbers, and the behaviour of its parts."""
 
 import math
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_it_begins_with_nothing_restored() -> None:
 
 
 def test_each_block_of_the_decoder_has_its_place() -> None:
-    """Three blocks for each level, the last of which is at the resolution of the next."""
+    """Each level has three blocks, the last of which is at the resolution of the next level."""
     outputs = DecoderFeatures(8).decode(torch.zeros(1, 3, 64, 96), torch.tensor([0]))
     assert len(outputs) == DECODER_BLOCKS
     widths = [32] * 6 + [16] * 6 + [8] * 6

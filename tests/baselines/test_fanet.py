@@ -1,4 +1,4 @@
-"""FANet against values of its official code, and its masks of before."""
+"""FANet against values from its official code, and the masks that are fed back."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ PASS_10 = (
 
 
 def batch_of(masks: Tensor, seed: int = 1) -> TrainingBatch:
-    """A batch of noise with these masks (B, 1, S, S)."""
+    """Make a batch of noise with these masks (B, 1, S, S)."""
     images = torch.rand(len(masks), 3, *masks.shape[-2:], generator=torch.Generator().manual_seed(seed)) * 255
     return TrainingBatch(
         images=images,
@@ -54,7 +54,7 @@ def squares(size: int = 32) -> Tensor:
 
 
 def blobs(fixed_images: Images) -> Tensor:
-    """An image (1, 3, 64, 64) of soft spots, of which Otsu's threshold makes regions."""
+    """Draw an image (1, 3, 64, 64) of soft spots, which Otsu's threshold turns into regions."""
     return F.interpolate(fixed_images(8), scale_factor=8, mode="bilinear").round()
 
 
@@ -63,16 +63,16 @@ def small() -> FANet:
     return FANet(width=8, feedback=3)
 
 
-def spied_masks(model: FANet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """A list that the masks of each pass are added to."""
+def record_masks(model: FANet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Return a list to which the masks of each pass are appended."""
     seen: list[Tensor] = []
     logits = model._logits
 
-    def spied(prepared: Tensor, masks: Tensor) -> Tensor:
+    def spy(prepared: Tensor, masks: Tensor) -> Tensor:
         seen.append(masks)
         return logits(prepared, masks)
 
-    monkeypatch.setattr(model, "_logits", spied)
+    monkeypatch.setattr(model, "_logits", spy)
     return seen
 
 
@@ -155,7 +155,7 @@ def test_every_parameter_that_trains_gets_a_gradient(epoch: int, autocast: bool)
 def test_epoch_0_is_fed_otsu_s_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(squares())
     model = small()
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     (masks,) = passes
     assert torch.equal(masks, find_otsu_masks(batch["images"]))
@@ -173,7 +173,7 @@ def test_later_epochs_are_fed_what_a_prediction_s_first_pass_gives(
     assert expected.any()
     assert not expected.all()
     model.start_epoch(3)
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     first, second = passes
     assert torch.equal(first, find_otsu_masks(batch["images"]))
@@ -210,7 +210,7 @@ def test_a_prediction_ends_where_it_no_longer_changes(monkeypatch: pytest.Monkey
     model.head.weight.zero_()
     assert model.head.bias is not None
     model.head.bias.fill_(1)  # Every pixel is a nucleus, whatever the mask.
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     assert (model(batch_of(squares())["images"]) == 1).all()
     assert len(passes) == 3
     assert not passes[0].all()

@@ -1,4 +1,4 @@
-"""MSRF-Net against its own Keras code: the count of its numbers, four outputs, edges, losses."""
+"""MSRF-Net against its own Keras code: its parameter count, four outputs, edges, losses."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,14 @@ OFFICIAL = {
 
 @pytest.fixture
 def small() -> MSRFNet:
-    """A narrow MSRF-Net."""
+    """Build a narrow MSRF-Net."""
     torch.manual_seed(0)
     return MSRFNet(width=8)
 
 
 @pytest.fixture
 def batch() -> dict[str, Tensor]:
-    """Two images of 32 pixels, one with a square nucleus, the other all background."""
+    """Make two images of 32 pixels, one with a square nucleus, the other all background."""
     masks = torch.zeros(2, 1, 32, 32)
     masks[0, :, 8:20, 10:24] = 1
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 255

@@ -1,4 +1,4 @@
-"""Pre-trained parameters cannot be had: one kind of error, whatever the library raises."""
+"""Pre-trained weights that cannot be downloaded raise one kind of error, whatever the library raises."""
 
 from pathlib import Path
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""UCTransNet: the official code's numbers, its size, its loss, and what it refuses."""
+"""UCTransNet: the official code's numbers, its size, its loss, and the sizes that it rejects."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def tiny() -> UCTransNet:
-    """At 32 px there are four tokens."""
+    """Build a network for 32 px, which has four tokens."""
     torch.manual_seed(0)
     return UCTransNet(width=4, image_size=SIDE, layers=2, heads=2, expansion=2)
 

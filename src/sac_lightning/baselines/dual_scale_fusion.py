@@ -14,12 +14,7 @@ class HalvingConvolution(nn.Conv2d):
     """3x3 convolution that halves the sides; it pads below and on the right, like TensorFlow's "same"."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Build the layer.
-
-        Args:
-            channels_in: Channels of the input.
-            channels_out: Channels of the output.
-        """
+        """Build the convolution from ``channels_in`` to ``channels_out`` channels."""
         super().__init__(channels_in, channels_out, kernel_size=3, stride=2)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -31,12 +26,7 @@ class DoublingConvolution(nn.ConvTranspose2d):
     """Transposed 3x3 convolution that doubles the sides; it crops below and on the right, like TensorFlow."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Build the layer.
-
-        Args:
-            channels_in: Channels of the input.
-            channels_out: Channels of the output.
-        """
+        """Build the convolution from ``channels_in`` to ``channels_out`` channels."""
         super().__init__(channels_in, channels_out, kernel_size=3, stride=2)
 
     def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:

@@ -66,12 +66,7 @@ class RecalibratedResidual(nn.Module):
     """Two 3x3 convolutions beside a 1x1 convolution whose channels are gated through a single hidden unit."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Build the layers.
-
-        Args:
-            channels_in: Channels of the input.
-            channels_out: Channels of the output.
-        """
+        """Build the layers from ``channels_in`` to ``channels_out`` channels."""
         super().__init__()
         self.convolutions = nn.Sequential(
             _normalised_convolution(channels_in, channels_out, 3),
@@ -144,12 +139,7 @@ class Level(nn.Module):
     """The layers at one resolution, the same in encoder and decoder."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Build the layers.
-
-        Args:
-            channels_in: Channels of the input.
-            channels_out: Channels of the output.
-        """
+        """Build the layers from ``channels_in`` to ``channels_out`` channels."""
         super().__init__()
         self.residuals = nn.Sequential(
             RecalibratedResidual(channels_in, channels_out), RecalibratedResidual(channels_out, channels_out)

@@ -172,12 +172,7 @@ class AttentionGate(nn.Module):
     """Features multiplied by a map of where the coarser level agrees with them."""
 
     def __init__(self, channels: int, coarse_channels: int) -> None:
-        """Build the layers.
-
-        Args:
-            channels: Channels of the features.
-            coarse_channels: Channels of the coarser level.
-        """
+        """Build the layers for ``channels`` features and a coarser level of ``coarse_channels``."""
         super().__init__()
         self.own = nn.Conv2d(channels, channels, kernel_size=2, stride=2)
         self.coarse = nn.Conv2d(coarse_channels, channels, kernel_size=1)
@@ -195,12 +190,7 @@ class DualAttention(nn.Module):
     """The features of two levels combined, weighted by channel and by place."""
 
     def __init__(self, channels: int, coarse_channels: int) -> None:
-        """Build the layers.
-
-        Args:
-            channels: Channels of the features.
-            coarse_channels: Channels of the coarser level.
-        """
+        """Build the layers for ``channels`` features and a coarser level of ``coarse_channels``."""
         super().__init__()
         self.up = nn.Sequential(
             nn.ConvTranspose2d(coarse_channels, channels, kernel_size=4, stride=2, padding=1),

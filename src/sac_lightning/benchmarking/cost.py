@@ -33,14 +33,14 @@ class Cost:
     kept: int
 
 
-def encoder_operations(backbone: Backbone, image_size: int) -> int:
+def count_encoder_operations(backbone: Backbone, image_size: int) -> int:
     """Count the floating-point operations of the image encoder's forward pass over one image."""
-    with _use_fake_tensors(), _counter() as counter, torch.no_grad():
+    with _use_fake_tensors(), _make_counter() as counter, torch.no_grad():
         ImageEncoder(backbone)(torch.zeros(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
 
 
-def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: int, bfloat16: bool) -> Cost:
+def count_training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: int, bfloat16: bool) -> Cost:
     """Count the cost of a training step on a CPU, without the optimiser.
 
     Point selection and the prompt encoder are left out: they need actual numbers and cost next to nothing.
@@ -52,10 +52,10 @@ def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: in
         bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     kept: dict[int, int] = {}
-    with _use_fake_tensors(), _counter() as counter:
+    with _use_fake_tensors(), _make_counter() as counter:
         model = make_model().train()
-        with _account(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss = _loss(model, image_size, batch_size)
+        with _count_kept_bytes(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = _compute_loss(model, image_size, batch_size)
         loss.backward()  # type: ignore[no-untyped-call]
         sizes = [(4 * parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return Cost(
@@ -66,18 +66,18 @@ def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: in
     )
 
 
-def _counter() -> FlopCounterMode:
+def _make_counter() -> FlopCounterMode:
     """Make torch's operation counter, extended by the in-place batched product that it overlooks."""
-    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product})
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _count_product})
 
 
-def _product(_sum: list[int], a: list[int], b: list[int], **_kwargs: object) -> int:
+def _count_product(_sum: list[int], a: list[int], b: list[int], **_kwargs: object) -> int:
     """Return the operations of a batch of matrix products from their shapes."""
     batch, rows, inner = a
     return 2 * batch * rows * inner * b[-1]
 
 
-def _loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
+def _compute_loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
     """Return a loss of all outputs, with as many points as the model would have."""
     images = torch.zeros(batch_size, 3, image_size, image_size)
     embeddings = model.image_encoder(images)
@@ -110,7 +110,7 @@ def _use_fake_tensors() -> Iterator[None]:
 
 
 @contextmanager
-def _account(kept: dict[int, int], model: nn.Module) -> Iterator[None]:
+def _count_kept_bytes(kept: dict[int, int], model: nn.Module) -> Iterator[None]:
     """Count the bytes of the storages that autograd keeps, each once and without parameters."""
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     storages = []

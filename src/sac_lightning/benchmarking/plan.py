@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from sac_lightning.benchmarking import sides
-from sac_lightning.benchmarking.cost import training_cost
-from sac_lightning.benchmarking.rate import matrix_rate
+from sac_lightning.benchmarking.cost import count_training_cost
+from sac_lightning.benchmarking.rate import measure_matrix_rate
 from sac_lightning.benchmarking.side import Side, measure
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sac
@@ -65,7 +65,7 @@ class PlanCheck:
     memory: int
 
 
-def plans(
+def make_plans(
     backbones: Sequence[Mapping[str, Any]], image_sizes: Sequence[int], batch_sizes: Sequence[int], bfloat16: bool
 ) -> tuple[list[Plan], PlanCheck | None]:
     """Return a plan for each backbone, image size and batch size, and the check of the prediction.
@@ -79,25 +79,25 @@ def plans(
         bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     costs = {
-        (index, size): _cost(backbone, size, bfloat16)
+        (index, size): _count_cost(backbone, size, bfloat16)
         for index, backbone in enumerate(backbones)
         for size in image_sizes
     }
     by_operations = sorted(costs, key=lambda key: costs[key].operations)
-    at_best = matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
+    at_best = measure_matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
     short = [key for key in by_operations if _is_short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
     # Take the rate from an expensive step, where small costs do not count. The most expensive is for the check.
     index, size = short[-2] if len(short) > 1 else by_operations[0]
-    rate = costs[index, size].operations / _run(backbones[index], size, bfloat16).median_seconds
+    rate = costs[index, size].operations / _run_step(backbones[index], size, bfloat16).median_seconds
     made = [
-        _plan(backbones[index], size, batch_size, cost, rate, bfloat16)
+        _make_plan(backbones[index], size, batch_size, cost, rate, bfloat16)
         for (index, size), cost in costs.items()
         for batch_size in batch_sizes
     ]
     if len(short) < 2:
         return made, None
     index, size = short[-1]
-    return made, _check(backbones[index], size, costs[index, size], rate, bfloat16)
+    return made, _check_prediction(backbones[index], size, costs[index, size], rate, bfloat16)
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,21 @@ class _Cost:
     kept_once: int  # Under autocast, the frozen weights in bfloat16.
 
 
-def _cost(backbone: Mapping[str, Any], image_size: int, bfloat16: bool) -> _Cost:
+def _count_cost(backbone: Mapping[str, Any], image_size: int, bfloat16: bool) -> _Cost:
     sizes = Backbone(**dict(backbone) | {"weights": sides.RANDOM})
     one, two = (
-        training_cost(lambda: sac(sizes, Prompts(), image_size), image_size, batch, bfloat16) for batch in (1, 2)
+        count_training_cost(lambda: sac(sizes, Prompts(), image_size), image_size, batch, bfloat16)
+        for batch in (1, 2)
     )
     per_image = two.kept - one.kept
     return _Cost(one.operations, one.parameters, one.trained, per_image, one.kept - per_image)
 
 
-def _plan(
+def _make_plan(
     backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, rate: float, bfloat16: bool
 ) -> Plan:
-    step = _step_memory(backbone, size, batch_size, cost, bfloat16)
-    wider = _wider_attention(backbone, size, bfloat16) * batch_size
+    step = _predict_step_memory(backbone, size, batch_size, cost, bfloat16)
+    wider = _count_wider_attention(backbone, size, bfloat16) * batch_size
     return Plan(
         backbone=str(backbone["name"]),
         image_size=size,
@@ -138,7 +139,9 @@ def _plan(
     )
 
 
-def _step_memory(backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, bfloat16: bool) -> int:
+def _predict_step_memory(
+    backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, bfloat16: bool
+) -> int:
     """Predict the peak bytes of a process that runs a training step, forward and backward but no optimiser."""
     tokens = (size // int(backbone["patch"])) ** 2
     passing = PASSING * tokens * int(backbone["dim"]) * (2 if bfloat16 else 4)
@@ -146,7 +149,7 @@ def _step_memory(backbone: Mapping[str, Any], size: int, batch_size: int, cost: 
     return once + batch_size * (cost.kept + passing)
 
 
-def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> int:
+def _count_wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> int:
     """Return the bytes per image that torch's fused attention keeps in addition to ours on a CPU.
 
     Ours is in model/attention.py. The fused one keeps queries, keys, values and outputs as wide as channels and
@@ -164,23 +167,25 @@ def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> 
 
 def _is_short(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> bool:
     """Return whether a step is short and small enough to run here."""
-    memory = _step_memory(backbone, size, 1, cost, bfloat16)
+    memory = _predict_step_memory(backbone, size, 1, cost, bfloat16)
     return cost.operations / rate < CHECK_SECONDS and memory < CHECK_BYTES
 
 
-def _check(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> PlanCheck:
-    side = _run(backbone, size, bfloat16)
+def _check_prediction(
+    backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool
+) -> PlanCheck:
+    side = _run_step(backbone, size, bfloat16)
     return PlanCheck(
         backbone=str(backbone["name"]),
         image_size=size,
         predicted_seconds=cost.operations / rate,
         seconds=side.median_seconds,
-        predicted_memory=_step_memory(backbone, size, 1, cost, bfloat16),
+        predicted_memory=_predict_step_memory(backbone, size, 1, cost, bfloat16),
         memory=side.peak_memory_bytes,
     )
 
 
-def _run(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> Side:
+def _run_step(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> Side:
     """Measure a training step with one image: two runs, after a warm-up."""
     arguments = {"backbone": backbone, "image_size": size, "bfloat16": bfloat16}
-    return measure({"ours": sides.step}, arguments, 2)["ours"]
+    return measure({"ours": sides.prepare_step}, arguments, 2)["ours"]

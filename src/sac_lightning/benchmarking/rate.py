@@ -8,7 +8,7 @@ SIDE = 2048
 ROUNDS = 5
 
 
-def matrix_rate(dtype: torch.dtype) -> float:
+def measure_matrix_rate(dtype: torch.dtype) -> float:
     """Return the floating-point operations per second of products of two square matrices, the best of a few."""
     a = torch.randn(SIDE, SIDE).to(dtype)
     a @ a

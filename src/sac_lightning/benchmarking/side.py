@@ -55,7 +55,7 @@ def measure(sides: Mapping[str, Prepare], arguments: Mapping[str, Any], repetiti
         The measurements of each side, by name.
     """
     measured = {name: Side() for name in sides}
-    with _processes(sides, arguments) as connections:
+    with _start_processes(sides, arguments) as connections:
         for repetition in range(repetitions + 1):
             for name, connection in connections.items():
                 connection.send(None)
@@ -69,7 +69,9 @@ def measure(sides: Mapping[str, Prepare], arguments: Mapping[str, Any], repetiti
 
 
 @contextmanager
-def _processes(sides: Mapping[str, Prepare], arguments: Mapping[str, Any]) -> Iterator[dict[str, Connection]]:
+def _start_processes(
+    sides: Mapping[str, Prepare], arguments: Mapping[str, Any]
+) -> Iterator[dict[str, Connection]]:
     """Start a process per side, ready to run on request; end them afterwards, whatever happens."""
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, []

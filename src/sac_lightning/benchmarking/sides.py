@@ -25,48 +25,50 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 RANDOM = "random"  # No weights of this name are loaded, but the parts that weights would freeze are frozen.
 
 
-def encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+def prepare_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """Prepare our image encoder on one image, without gradients."""
-    return _forward(_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
+    return _prepare_forward(_build_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
 
 
-def official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+def prepare_official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """Prepare segment-anything's image encoder on the same image, in float32."""
     sizes = resize_backbone(backbone, image_size)
-    return _forward(convert_to_official(_encoder(sizes), sizes), image_size, bfloat16=False)
+    return _prepare_forward(convert_to_official(_build_encoder(sizes), sizes), image_size, bfloat16=False)
 
 
-def step(
+def prepare_step(
     backbone: Mapping[str, Any],
     image_size: int,
     bfloat16: bool = False,
     checkpointing: bool = False,
 ) -> Run:
     """Prepare a training step of SAC, forward and backward without optimiser; it returns LoRA's gradients."""
-    model = random_sac(resize_backbone(backbone, image_size), image_size)
+    model = build_random_sac(resize_backbone(backbone, image_size), image_size)
     model.image_encoder.checkpointing = checkpointing
-    return step_of(model, image_size, 1, bfloat16)
+    return prepare_model_step(model, image_size, 1, bfloat16)
 
 
-def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+def prepare_official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
     """Prepare the same step with segment-anything's image encoder."""
     sizes = resize_backbone(backbone, image_size)
-    model = random_sac(sizes, image_size)
+    model = build_random_sac(sizes, image_size)
     model.image_encoder = convert_to_official(model.image_encoder, sizes)  # type: ignore[assignment]
-    return step_of(model, image_size, 1, bfloat16)
+    return prepare_model_step(model, image_size, 1, bfloat16)
 
 
-def sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
+def prepare_sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
     """Prepare a training step of SAM-FT (frozen trunk) that computes the trunk every time."""
-    return step_of(_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False)
+    return prepare_model_step(
+        _build_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False
+    )
 
 
-def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
+def prepare_sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
     """Prepare the same step, but reading the trunk's tokens that the first run stored."""
-    model = _sam_ft(resize_backbone(backbone, image_size), image_size)
+    model = _build_sam_ft(resize_backbone(backbone, image_size), image_size)
     folder = TemporaryDirectory()
     model.image_encoder.features = TrunkFeatures(Path(folder.name))
-    run = step_of(model, image_size, 1, bfloat16=False)
+    run = prepare_model_step(model, image_size, 1, bfloat16=False)
 
     def run_in(folder: TemporaryDirectory[str]) -> Mapping[str, Tensor]:
         return run()
@@ -74,7 +76,7 @@ def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
     return partial(run_in, folder)  # So that the folder exists as long as the side.
 
 
-def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
+def _build_sam_ft(backbone: Backbone, image_size: int) -> SAC:
     torch.manual_seed(0)
     return _fill_weights(sam_ft(backbone, Prompts(points=0), image_size)).train()
 
@@ -84,7 +86,7 @@ def resize_backbone(backbone: Mapping[str, Any], image_size: int) -> Backbone:
     return Backbone(**dict(backbone) | {"native_size": image_size, "weights": RANDOM})
 
 
-def _encoder(backbone: Backbone) -> ImageEncoder:
+def _build_encoder(backbone: Backbone) -> ImageEncoder:
     torch.manual_seed(0)
     return _fill_weights(ImageEncoder(backbone))
 
@@ -100,13 +102,13 @@ def _fill_weights(module: AnyModule) -> AnyModule:
     return module
 
 
-def random_sac(backbone: Backbone, image_size: int) -> SAC:
+def build_random_sac(backbone: Backbone, image_size: int) -> SAC:
     """Build a trainable SAC with one pair of points and always the same random weights."""
     torch.manual_seed(0)
     return _fill_weights(sac(backbone, Prompts(), image_size)).train()
 
 
-def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
+def _prepare_forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
     module.eval()
     images = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(2))
 
@@ -118,7 +120,7 @@ def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
     return run
 
 
-def step_of(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
+def prepare_model_step(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
     """Prepare a forward and backward pass on random images, which returns the gradients of the encoder."""
     generator = torch.Generator().manual_seed(2)
     images = torch.rand(batch_size, 3, image_size, image_size, generator=generator) * 255

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
+def format_model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
     """Return the model card, in Markdown, for the record of a pre-training.
 
     Args:
@@ -62,7 +62,7 @@ Mean IoU of the file as it is, in half precision, and of the same architecture u
 point of an object that is farthest from its border; each further one at the middle of the larger error of the mask
 that the model itself rates best. "Best" is the best of the three masks, "single" the single mask.
 
-{_table(metrics)}
+{_format_table(metrics)}
 
 The scenes are held out (of another range of numbers than any scene of the training), with up to four objects of at
 least {scenes["smallest"]} pixels each, drawn in proportion to the square root of their area. "Union" is the IoU of
@@ -78,7 +78,7 @@ def _demote_headings(base_card: str | None) -> str:
     return f"\n## What it went on from\n\n{deeper}"
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def _format_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     columns = {
         "objects": "objects",
         "one_click": "1 click, best",

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from sac_lightning.data.base import EpochSampler
 from sac_lightning.pretraining.example import Example, make_example
 from sac_lightning.pretraining.scene import draw_scene
-from sac_lightning.pretraining.textures import texture_bank
+from sac_lightning.pretraining.textures import make_texture_bank
 
 # Scenes with numbers from here on are held out, because no training lasts long enough to reach them.
 FIRST_HELD_OUT = 1 << 40
@@ -89,22 +89,22 @@ class SceneData(LightningDataModule):
         """Return batches of training scenes."""
         length = self.batch_size * self.steps_per_epoch
         scenes = Scenes(self.seed, 0, length, self.side, self.questions, self.smallest)
-        return scene_loader(scenes, self.batch_size, self.workers)
+        return make_scene_loader(scenes, self.batch_size, self.workers)
 
     def val_dataloader(self) -> DataLoader[Example]:
         """Return batches of the first held-out scenes, the same after every epoch."""
-        scenes = held_out_scenes(self.seed, self.watched, self.side, self.smallest)
-        return scene_loader(scenes, self.batch_size, workers=0)
+        scenes = make_held_out_scenes(self.seed, self.watched, self.side, self.smallest)
+        return make_scene_loader(scenes, self.batch_size, workers=0)
 
 
-def held_out_scenes(seed: int, number: int, side: int, smallest: int, questions: int = 4) -> Scenes:
+def make_held_out_scenes(seed: int, number: int, side: int, smallest: int, questions: int = 4) -> Scenes:
     """Return the first scenes that no training with this seed sees."""
     return Scenes(seed, FIRST_HELD_OUT, number, side, questions, smallest)
 
 
-def scene_loader(scenes: Scenes, batch_size: int, workers: int) -> DataLoader[Example]:
+def make_scene_loader(scenes: Scenes, batch_size: int, workers: int) -> DataLoader[Example]:
     """Return batches of scenes in the order of their numbers."""
-    texture_bank()  # Build it before the workers start, so that they share it.
+    make_texture_bank()  # Build it before the workers start, so that they share it.
     return DataLoader(
         scenes,
         batch_size,

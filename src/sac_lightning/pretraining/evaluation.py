@@ -88,7 +88,7 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     """
     assert view.image_size is not None
     size = (view.image_size, view.image_size)
-    by_window = _share_out(image.instances.numpy(), view)
+    by_window = _group_by_window(image.instances.numpy(), view)
     height, width = image.instances.shape
     answer, clicks, best, single = np.zeros((height, width), bool), [], [], []
     for window, numbers in by_window.items():
@@ -106,7 +106,7 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
             single.append(answers.single)
             scale = np.array([window.width, window.height]) / size
             clicks.append((answers.coords[:, 0].numpy() + 0.5) * scale - 0.5 + [window.left, window.top])
-            _add(answer, answers.masks.any(0), window)
+            _add_mask(answer, answers.masks.any(0), window)
     return ClickedImage(
         image.name,
         image.image.permute(1, 2, 0).byte().numpy(),
@@ -118,7 +118,7 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     )
 
 
-def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
+def _group_by_window(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
     """Group the nuclei by the window in which they lie farthest from the border."""
     windows = view.windows(*instances.shape)
     shared: dict[Window, list[int]] = {}
@@ -129,14 +129,14 @@ def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[in
     return shared
 
 
-def _add(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
+def _add_mask(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
     """Add a mask (S, S) of a window to the mask of the image, in place."""
     resized = F.interpolate(mask[None, None].float(), (window.height, window.width), mode="nearest-exact")[0, 0]
     in_image, in_window = window.clip(*answer.shape)
     answer[in_image] |= resized[in_window].numpy() > 0
 
 
-def scene_metrics(
+def compute_scene_metrics(
     clicked: Iterable[tuple[ClickedImage, float]], number: int
 ) -> tuple[dict[str, float], list[ClickedImage]]:
     """Return the mean IoU over all objects of all scenes, and the scenes."""
@@ -144,10 +144,10 @@ def scene_metrics(
     for scene, union in tqdm(clicked, desc="held-out scenes", total=number, leave=False, disable=None):
         scenes.append(scene)
         unions.append(union)
-    return click_metrics(scenes) | {"union": float(np.mean(unions))}, scenes
+    return compute_click_metrics(scenes) | {"union": float(np.mean(unions))}, scenes
 
 
-def click_metrics(clicked: Iterable[ClickedImage]) -> dict[str, float]:
+def compute_click_metrics(clicked: Iterable[ClickedImage]) -> dict[str, float]:
     """Return the mean IoU over all objects after one and after three clicks, of the best and the single mask."""
     images = list(clicked)
     best, single = torch.cat([image.best for image in images]), torch.cat([image.single for image in images])

@@ -80,7 +80,7 @@ def make_example(rng: np.random.Generator, scene: Scene, questions: int, smalles
         chosen = rng.integers(len(pixels))
         clicks[i] = x[chosen], y[chosen]
         boxes[i] = _jitter_box(rng, np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]), side)
-    union, coords, labels = _union(rng, scene)
+    union, coords, labels = _draw_union(rng, scene)
     return {
         "image": torch.from_numpy(scene.image).permute(2, 0, 1),
         "objects": torch.from_numpy(scene.objects),
@@ -100,7 +100,7 @@ def _jitter_box(rng: np.random.Generator, box: NDArray[np.int64], side: int) -> 
     return np.clip(box + noise, 0, side)
 
 
-def _union(
+def _draw_union(
     rng: np.random.Generator, scene: Scene
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.int64]]:
     """Draw one kind, or in one of three cases all objects, with random points on it and off it."""

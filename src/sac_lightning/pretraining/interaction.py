@@ -45,7 +45,7 @@ def decode(
     return logits.float(), iou.float()
 
 
-def corrections(
+def draw_corrections(
     logits: Tensor, target: Tensor, number: int, side: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw random clicks on what is wrong, or on the object if nothing is.
@@ -109,7 +109,7 @@ def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answe
     signs = [1] * len(truths)
     best, single, first = [], [], None
     for _ in range(clicks):
-        middles = torch.tensor([middle(mask) for mask in wrong], dtype=torch.float32)
+        middles = torch.tensor([find_middle(mask) for mask in wrong], dtype=torch.float32)
         coords = torch.cat([coords, middles[:, None]], dim=1)
         labels = torch.cat([labels, torch.tensor(signs)[:, None]], dim=1)
         logits, iou = decode(sam, embeddings, coords.to(embeddings.device), labels.to(embeddings.device))
@@ -120,19 +120,19 @@ def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answe
         if first is None:
             first = masks[torch.arange(len(masks)), 1 + ious[:, 1:].argmax(1)].cpu()
         rated_best = masks[torch.arange(len(masks)), 1 + iou[:, 1:].argmax(1)]
-        wrong, signs = _errors(rated_best.cpu(), truths.cpu())
+        wrong, signs = _find_errors(rated_best.cpu(), truths.cpu())
     assert first is not None
     return Answers(torch.stack(best, 1), torch.stack(single, 1), first, coords, labels)
 
 
-def middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
+def find_middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the pixel (x, y) of a mask farthest from its border and the image's; (0, 0) for an empty mask."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     y, x = np.unravel_index(distance.argmax(), distance.shape)
     return max(int(x) - 1, 0), max(int(y) - 1, 0)
 
 
-def _errors(masks: Tensor, truths: Tensor) -> tuple[list[NDArray[np.bool_]], list[int]]:
+def _find_errors(masks: Tensor, truths: Tensor) -> tuple[list[NDArray[np.bool_]], list[int]]:
     """Return the larger error of each object, missed or wrongly included pixels, and the label of a click.
 
     If nothing is wrong, the region is the object itself.

@@ -70,7 +70,7 @@ def dissimilarity(images: Tensor, restored: Tensor) -> Tensor:
     """
     with torch.autocast(images.device.type, enabled=False):
         x, y = images.float(), restored.float()
-        mean_x, mean_y, square_x, square_y, product = _local_means([x, y, x * x, y * y, x * y])
+        mean_x, mean_y, square_x, square_y, product = _average_locally([x, y, x * x, y * y, x * y])
         variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
         covariance = product - mean_x * mean_y
         small, smaller = SSIM_CONSTANTS[1], SSIM_CONSTANTS[0]
@@ -79,7 +79,7 @@ def dissimilarity(images: Tensor, restored: Tensor) -> Tensor:
         return ((1 - luminance * structure).clamp(0, 1) / 2).mean()
 
 
-def _local_means(maps: list[Tensor]) -> tuple[Tensor, ...]:
+def _average_locally(maps: list[Tensor]) -> tuple[Tensor, ...]:
     """Average each of the maps (B, 3, H, W) in a Gaussian window around each pixel."""
     offsets = torch.arange(SSIM_WINDOW, device=maps[0].device) - SSIM_WINDOW // 2
     profile = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))

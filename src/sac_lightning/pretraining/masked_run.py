@@ -33,9 +33,8 @@ def pretrain_masked(cfg: DictConfig) -> None:
     config, output_dir = resolve_config(cfg), Path(cfg.output_dir)
     side = cfg.view.image_size or cfg.view.crop
     if side is None or side % LOWEST_STRIDE:
-        raise UserError(
-            f"the windows are {side} pixels wide: set view.image_size to a multiple of {LOWEST_STRIDE}"
-        )
+        found = "have no fixed size" if side is None else f"are {side} pixels wide"
+        raise UserError(f"the windows {found}: set view.image_size to a multiple of {LOWEST_STRIDE}")
     data = make_data({**config, "model": {}})  # Without expert points.
     data.read("train")
     seed_everything(cfg.seed, workers=True, verbose=False)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from sac_lightning.pretraining.shapes import Outline, outline
-from sac_lightning.pretraining.textures import TILE, smooth_noise, texture_bank
+from sac_lightning.pretraining.shapes import Outline, draw_outline
+from sac_lightning.pretraining.textures import TILE, draw_smooth_noise, make_texture_bank
 
 _SUBPIXEL_BITS = 4
 
@@ -55,7 +55,7 @@ class Layout:
 def draw_scene(rng: np.random.Generator, side: int) -> Scene:
     """Draw a scene of ``side`` x ``side`` pixels; the same state of ``rng`` gives the same scene."""
     covered = rng.random() < 0.5
-    radii = _radii_of_all_sizes(rng, side) if covered else _radii_of_one_size(rng, side)
+    radii = _draw_radii_of_all_sizes(rng, side) if covered else _draw_radii_of_one_size(rng, side)
     kinds = int(rng.integers(2, 6) if covered else rng.integers(1, 4))
     layout = _place_shapes(rng, side, radii, kinds, crowded=covered)
     image = _simulate_camera(rng, _paint_shapes(rng, layout, kinds))
@@ -63,7 +63,7 @@ def draw_scene(rng: np.random.Generator, side: int) -> Scene:
     return Scene(image, objects, layout.kind_of[layout.shapes].astype(np.uint8))
 
 
-def _radii_of_all_sizes(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+def _draw_radii_of_all_sizes(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     """Draw radii r with density proportional to r**-2.5, enough of them to cover the scene about twice."""
     smallest, largest, power = 0.02 * side, 0.4 * side, -1.5
     uniform = rng.random(rng.integers(100, 300))
@@ -71,7 +71,7 @@ def _radii_of_all_sizes(rng: np.random.Generator, side: int) -> NDArray[np.float
     return radii.astype(np.float32)
 
 
-def _radii_of_one_size(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+def _draw_radii_of_one_size(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     """Draw radii around a common one of 2 to 18 percent of the side, to cover a twentieth to two thirds."""
     common = side * np.exp(rng.uniform(np.log(0.02), np.log(0.18)))
     number = int(np.clip(rng.uniform(0.05, 0.66) * side**2 / (np.pi * common**2), 2, 250))
@@ -93,7 +93,7 @@ def _place_shapes(
         x, y = centres[i].astype(int)
         if not free[i - 1] and shapes[y, x]:
             continue
-        polygon = centres[i] + radius * outline(rng, outlines[kind_of[i]])
+        polygon = centres[i] + radius * draw_outline(rng, outlines[kind_of[i]])
         fixed = np.round(polygon * 2**_SUBPIXEL_BITS).astype(np.int32)
         cv2.fillPoly(shapes, [fixed], i, shift=_SUBPIXEL_BITS)
     return Layout(shapes, kind_of, centres, np.concatenate([[side / 2], radii]).astype(np.float32))
@@ -106,7 +106,7 @@ def _paint_shapes(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArr
     kind can be told apart.
     """
     side, number = layout.shapes.shape[0], len(layout.radii)
-    bank = texture_bank()
+    bank = make_texture_bank()
     textures = bank[rng.integers(len(bank), size=kinds + 1)]
     shapes = layout.shapes
     y, x = np.mgrid[:side, :side]
@@ -114,12 +114,12 @@ def _paint_shapes(rng: np.random.Generator, layout: Layout, kinds: int) -> NDArr
     tone = textures[
         layout.kind_of[shapes], _mirror_indices(y + shift[0][shapes]), _mirror_indices(x + shift[1][shapes])
     ]
-    light, shade = _colours(rng, kinds)
+    light, shade = _draw_colours(rng, kinds)
     own = rng.normal(0, rng.uniform(2, 20), (number, 1)) + rng.normal(0, rng.uniform(0, 6), (number, 3))
     low = (light[layout.kind_of] + own).astype(np.float32)
     high = (shade[layout.kind_of] + own).astype(np.float32)
     share = (tone.astype(np.float32) / 255)[..., None]
-    image = low[shapes] * (1 - share) + high[shapes] * share + _relief(rng, layout)[..., None]
+    image = low[shapes] * (1 - share) + high[shapes] * share + _draw_relief(rng, layout)[..., None]
     return image.astype(np.float32)
 
 
@@ -129,7 +129,7 @@ def _mirror_indices(index: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.minimum(index, 2 * TILE - 1 - index)
 
 
-def _colours(rng: np.random.Generator, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _draw_colours(rng: np.random.Generator, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw the two colours of each kind's texture, (kinds + 1, 3) each, so that the kinds differ."""
     middles: list[NDArray[np.float64]] = []
     for _ in range(kinds + 1):
@@ -143,7 +143,7 @@ def _colours(rng: np.random.Generator, kinds: int) -> tuple[NDArray[np.float64],
     return np.array(middles) - contrast, np.array(middles) + contrast
 
 
-def _relief(rng: np.random.Generator, layout: Layout) -> NDArray[np.float32]:
+def _draw_relief(rng: np.random.Generator, layout: Layout) -> NDArray[np.float32]:
     """Draw the shading of the shapes, (S, S): a slope for each, and in some scenes a dome, a rim, or both."""
     side = layout.shapes.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32)
@@ -169,7 +169,7 @@ def _simulate_camera(rng: np.random.Generator, image: NDArray[np.float32]) -> ND
     side = image.shape[0]
     if rng.random() < 0.35:
         image = image.mean(2, keepdims=True) * rng.uniform(0.7, 1.2, 3).astype(np.float32)
-    lit = image * (1 + np.float32(rng.uniform(0, 0.2)) * smooth_noise(rng, side, 3))[..., None]
+    lit = image * (1 + np.float32(rng.uniform(0, 0.2)) * draw_smooth_noise(rng, side, 3))[..., None]
     blurred = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.6))
     gain, middle = np.exp(rng.normal(0, 0.35)), rng.uniform(90, 165)
     noise = rng.uniform(0, 14) * rng.standard_normal(image.shape, dtype=np.float32)

@@ -33,7 +33,7 @@ class Outline:
         )
 
 
-def outline(rng: np.random.Generator, like: Outline) -> NDArray[np.float32]:
+def draw_outline(rng: np.random.Generator, like: Outline) -> NDArray[np.float32]:
     """Draw a closed outline around the origin, (V, 2) xy, of about the area of the unit circle."""
     if like.corners:
         angles = (np.arange(like.corners) + rng.uniform(-0.3, 0.3, like.corners)) * 2 * np.pi / like.corners

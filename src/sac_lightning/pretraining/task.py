@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
 from sac_lightning.pretraining.example import Example
-from sac_lightning.pretraining.interaction import CLICKS, corrections, decode, interact
+from sac_lightning.pretraining.interaction import CLICKS, decode, draw_corrections, interact
 from sac_lightning.pretraining.losses import balanced_bce, coverage, dice, iou, mask_loss
 
 MOST_CORRECTIONS = 3
@@ -119,7 +119,7 @@ class PretrainingTask(LightningModule):
         rated_best = estimate[:, 1:].argmax(1) + 1
         answer = logits.detach()[torch.arange(len(logits)), rated_best][:, None]
         number = int(torch.randint(1, MOST_CORRECTIONS + 1, (), generator=generator))
-        more_coords, more_labels = corrections(answer[:, 0], target[:, 0], number, side, generator)
+        more_coords, more_labels = draw_corrections(answer[:, 0], target[:, 0], number, side, generator)
         if boxes is None:
             more_coords, more_labels = torch.cat([coords, more_coords], 1), torch.cat([labels, more_labels], 1)
         shown = answer if torch.rand((), generator=generator) < 0.5 else None
