@@ -70,7 +70,7 @@ def make_plans(
 ) -> tuple[list[Plan], PlanCheck | None]:
     """Return a plan for each backbone, image size and batch size, and the check of the prediction.
 
-    The check is None if only one step is short enough to run.
+    The check is None if fewer than two steps are short enough to run.
 
     Args:
         backbones: Sizes of image encoders, as in conf/backbone.
@@ -86,7 +86,8 @@ def make_plans(
     by_operations = sorted(costs, key=lambda key: costs[key].operations)
     at_best = measure_matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
     short = [key for key in by_operations if _is_short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
-    # Take the rate from an expensive step, where small costs do not count. The most expensive is for the check.
+    # Take the rate from the second longest of the short steps, as small costs do not count there; the longest is
+    # for the check.
     index, size = short[-2] if len(short) > 1 else by_operations[0]
     rate = costs[index, size].operations / _run_step(backbones[index], size, bfloat16).median_seconds
     made = [
@@ -102,7 +103,7 @@ def make_plans(
 
 @dataclass(frozen=True)
 class _Cost:
-    """The cost of a step, per image and independent of the batch size."""
+    """The cost of a step: operations and kept bytes per image; the rest does not depend on the batch size."""
 
     operations: int
     parameters: int
