@@ -46,8 +46,8 @@ class MDM(Network):
         Args:
             width: Channels of the U-Net at full resolution; see DecoderFeatures.
             units: Sizes of the classifier's two hidden layers.
-            weights: Pre-trained weights, which load_pretrained puts into the U-Net; the U-Net is then frozen and only
-                the classifier trains. None: everything trains from scratch.
+            weights: Pre-trained weights, which load_pretrained puts into the U-Net; the U-Net is then frozen and
+                only the classifier trains. None: everything trains from scratch.
         """
         super().__init__(multiple=LOWEST_STRIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         self.pretrained = weights
@@ -56,7 +56,7 @@ class MDM(Network):
         self.classifier = PixelClassifier(FEATURES * width, units)
 
     def load_pretrained(self) -> None:
-        """See Network."""
+        """Load the U-Net's pre-trained weights, if any; see Network."""
         if self.pretrained is not None:
             self.load_weights(Path(self.pretrained))
 

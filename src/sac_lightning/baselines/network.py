@@ -66,10 +66,10 @@ class Network(nn.Module, ABC):
         """Prepare for an epoch, counted from 0; called before each training batch."""
 
     def load_pretrained(self) -> None:
-        """Load the weights of the network's own pre-training, if it was built with some.
+        """Load the weights of the network's own pre-training, if it was built with any.
 
         Raises:
-            UserError: They cannot be read, or do not fit.
+            UserError: The weights cannot be read, or do not fit.
         """
 
     def load_imagenet(self) -> str | None:
