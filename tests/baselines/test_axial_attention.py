@@ -1,4 +1,4 @@
-"""Axial attention: against its equation written as loops, and patches against taking them in turn."""
+"""Axial attention against its equation written as loops; BatchNorm of patches against one patch at a time."""
 
 import copy
 from collections.abc import Callable
@@ -14,7 +14,7 @@ CHANNELS, GROUPS, LENGTH = 8, 2, 3
 
 
 def normalised_value(norm: nn.BatchNorm2d, value: Tensor, channel: int) -> Tensor:
-    """One number after BatchNorm outside of training."""
+    """Return one number after BatchNorm outside training."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight[channel] / (norm.running_var[channel] + norm.eps).sqrt()
@@ -22,7 +22,7 @@ def normalised_value(norm: nn.BatchNorm2d, value: Tensor, channel: int) -> Tenso
 
 
 def attention_of_a_row(layer: GatedAxialAttention, row: Tensor) -> Tensor:
-    """A row (C, L) as the paper's equation has it: a softmax over places j for every place i of every head."""
+    """Attend to a row (C, L) by the paper's equation: for each head and place i, a softmax over places j."""
     size = CHANNELS // GROUPS
     half = size // 2
     g_q, g_k, g_v1, g_v2 = layer.gates

@@ -1,4 +1,4 @@
-"""The diffusion U-Net: the official numbers, and what its parts are to do."""
+"""The diffusion U-Net: the official code's numbers, and the behaviour of its parts."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sac_lightning.baselines.diffusion_unet import (
     DecoderFeatures,
     DiffusionUNet,
     SelfAttention,
-    sinusoids,
+    embed_steps,
 )
 from sac_lightning.core.errors import UserError
 
@@ -53,7 +53,7 @@ def test_it_begins_with_nothing_restored() -> None:
 
 
 def test_each_block_of_the_decoder_has_its_place() -> None:
-    """Three blocks for each level, the last of which is at the resolution of the next."""
+    """Each level has three blocks, the last of which is at the resolution of the next level."""
     outputs = DecoderFeatures(8).decode(torch.zeros(1, 3, 64, 96), torch.tensor([0]))
     assert len(outputs) == DECODER_BLOCKS
     widths = [32] * 6 + [16] * 6 + [8] * 6
@@ -91,7 +91,7 @@ def test_every_parameter_matters(fill: Fill, fixed_images: Images) -> None:
 
 
 def test_sinusoids_by_hand() -> None:
-    found = sinusoids(torch.tensor([0, 50]), 4)
+    found = embed_steps(torch.tensor([0, 50]), 4)
     slow = 50 / 100  # Of two frequencies, the second is 10,000 ** -(1/2).
     expected = [[1, 1, 0, 0], [math.cos(50), math.cos(slow), math.sin(50), math.sin(slow)]]
     torch.testing.assert_close(found, torch.tensor(expected))

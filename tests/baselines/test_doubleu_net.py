@@ -1,4 +1,4 @@
-"""DoubleU-Net against values of its official PyTorch code."""
+"""DoubleU-Net against values from its official PyTorch code."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ DOWNLOAD = "torchvision.models._api.load_state_dict_from_url"
 
 
 def batch_of(masks: Tensor) -> TrainingBatch:
-    """A batch of noise with these masks (B, 1, S, S)."""
+    """Make a batch of noise with these masks (B, 1, S, S)."""
     images = torch.rand(len(masks), 3, *masks.shape[-2:], generator=torch.Generator().manual_seed(1)) * 255
     return TrainingBatch(
         images=images,

@@ -1,4 +1,4 @@
-"""DuAT against its official code, its scales, its losses."""
+"""DuAT: equality with its official code, its scales, its losses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,8 +36,8 @@ def _batch(side: int, seeds: list[int], nuclei: bool = True) -> TrainingBatch:
     }
 
 
-class _Seen(nn.Module):
-    """A mask loss that keeps what it is given."""
+class _RecordingLoss(nn.Module):
+    """A mask loss that stores its arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def test_every_parameter_gets_a_gradient(small: DuAT, nuclei: bool) -> None:
 @pytest.mark.parametrize(("seeds", "side"), [([3, 6], 96), ([1, 3], 128), ([3, 5], 160)])
 def test_the_seeds_of_a_batch_draw_its_scale(small: DuAT, seeds: list[int], side: int) -> None:
     small.train()
-    seen = _Seen()
+    seen = _RecordingLoss()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         small.losses(_batch(128, seeds), seen)
 
@@ -134,7 +134,7 @@ def test_the_seeds_of_a_batch_draw_its_scale(small: DuAT, seeds: list[int], side
 
 def test_images_keep_their_size_out_of_training(small: DuAT) -> None:
     small.eval()
-    seen = _Seen()
+    seen = _RecordingLoss()
     with torch.no_grad():
         small.losses(_batch(64, [0]), seen)
 
@@ -144,7 +144,7 @@ def test_images_keep_their_size_out_of_training(small: DuAT) -> None:
 def test_a_size_that_is_refused_is_not_rescaled_into_a_good_one(small: DuAT) -> None:
     small.train()
     with pytest.raises(UserError, match="multiple of 32"):
-        small.losses(_batch(120, [0]), _Seen())
+        small.losses(_batch(120, [0]), _RecordingLoss())
 
 
 def test_imagenet_weights_go_into_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:

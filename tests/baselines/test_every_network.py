@@ -1,4 +1,4 @@
-"""Every compared network, tiny, through a run's life: fit, kill, resume, test, predict; and one image learnt."""
+"""Every compared network, tiny, through a run's life: fit, kill, resume, test, predict; and learning an image."""
 
 import signal
 import subprocess
@@ -80,7 +80,7 @@ def overrides(name: str, folder: Path) -> list[str]:
     ]
 
 
-def test_there_is_no_network_that_is_not_tested_here() -> None:
+def test_every_network_is_tested_here() -> None:
     of_sam = {"sac", "lora", "sam", "sam_ft", "msa", "otsu"}
     assert {file.stem for file in (config_dir() / "model").glob("*.yaml")} - of_sam == TINY.keys()
     assert {file.stem for file in (config_dir() / "recipe" / "own").glob("[a-z]*.yaml")} == TINY.keys() - {"smp"}
@@ -97,7 +97,7 @@ def test_the_number_of_parameters_is_the_official_codes(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven images of discs, of which one in each part of the split is all background."""
+    """Write seven images of discs, of which one in each part of the split is all background."""
     folder = tmp_path_factory.mktemp("data")
     root = folder / "nuclei"
     for part in ("images", "masks"):
@@ -115,7 +115,7 @@ def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def discs(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """An image (64, 64, 3) of bright discs on noise, and its mask (64, 64) in {0, 255}."""
+    """Draw an image (64, 64, 3) of bright discs on noise, and its mask (64, 64) in {0, 255}."""
     y, x = np.mgrid[:SIDE, :SIDE]
     mask = np.zeros((SIDE, SIDE), dtype=bool)
     for _ in range(count):
@@ -127,7 +127,7 @@ def discs(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], N
 
 
 def curves(record: dict[str, Any]) -> list[dict[str, float]]:
-    """The history without its times."""
+    """Return the history without its times."""
     return [{k: v for k, v in row.items() if k.startswith(("train/", "val/"))} for row in record["history"]]
 
 
@@ -139,7 +139,7 @@ def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -
     assert all(np.isfinite(list(row.values())).all() for row in curves(whole))
 
     (tmp_path / "killed").mkdir()
-    killed_in_second_epoch(name, nuclei, tmp_path / "killed")
+    kill_in_second_epoch(name, nuclei, tmp_path / "killed")
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
     resumed = run(overrides(name, nuclei), tmp_path / "killed", f"resume={last}")
     assert curves(resumed) == curves(whole)
@@ -154,8 +154,8 @@ def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -
     assert 0 <= found.probability.min() <= found.probability.max() <= 1
 
 
-def killed_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
-    """Runs a training in a process of its own, which dies in its second epoch."""
+def kill_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
+    """Run a training in its own process, which dies in its second epoch."""
     code = (
         "import os, signal, sys\n"
         "import torch\n"
@@ -220,7 +220,7 @@ def test_one_image_is_learnt(name: str, nuclei: Path) -> None:
 
 
 def batch_of(nuclei: Path, *names: int) -> Any:
-    """Images of the folder as a training batch."""
+    """Make a training batch of the folder's images."""
     images = [np.asarray(Image.open(nuclei / "nuclei" / "images" / f"{name}.png")) for name in names]
     masks = [np.asarray(Image.open(nuclei / "nuclei" / "masks" / f"{name}.png")) > 0 for name in names]
     return {
@@ -231,7 +231,7 @@ def batch_of(nuclei: Path, *names: int) -> Any:
 
 
 def dice_of(task: SegmentationTask, batch: dict[str, Tensor]) -> float:
-    """Of the predictions in eval mode."""
+    """Return the Dice of the predictions in eval mode."""
     with torch.no_grad():
         predicted = (task.model.eval()(batch["images"]) > 0).float()
     truth = batch["masks"]

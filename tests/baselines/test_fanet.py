@@ -1,4 +1,4 @@
-"""FANet against values of its official code, and its masks of before."""
+"""FANet against values from its official code, and the masks that are fed back."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sac_lightning.baselines.fanet import FANet, RandomSelection, otsu_masks
+from sac_lightning.baselines.fanet import FANet, RandomSelection, find_otsu_masks
 from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
@@ -35,7 +35,7 @@ PASS_10 = (
 
 
 def batch_of(masks: Tensor, seed: int = 1) -> TrainingBatch:
-    """A batch of noise with these masks (B, 1, S, S)."""
+    """Make a batch of noise with these masks (B, 1, S, S)."""
     images = torch.rand(len(masks), 3, *masks.shape[-2:], generator=torch.Generator().manual_seed(seed)) * 255
     return TrainingBatch(
         images=images,
@@ -54,7 +54,7 @@ def squares(size: int = 32) -> Tensor:
 
 
 def blobs(fixed_images: Images) -> Tensor:
-    """An image (1, 3, 64, 64) of soft spots, of which Otsu's threshold makes regions."""
+    """Draw an image (1, 3, 64, 64) of soft spots, which Otsu's threshold turns into regions."""
     return F.interpolate(fixed_images(8), scale_factor=8, mode="bilinear").round()
 
 
@@ -63,16 +63,16 @@ def small() -> FANet:
     return FANet(width=8, feedback=3)
 
 
-def spied_masks(model: FANet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """A list that the masks of each pass are added to."""
+def record_masks(model: FANet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Return a list to which the masks of each pass are appended."""
     seen: list[Tensor] = []
     logits = model._logits
 
-    def spied(prepared: Tensor, masks: Tensor) -> Tensor:
+    def spy(prepared: Tensor, masks: Tensor) -> Tensor:
         seen.append(masks)
         return logits(prepared, masks)
 
-    monkeypatch.setattr(model, "_logits", spied)
+    monkeypatch.setattr(model, "_logits", spy)
     return seen
 
 
@@ -98,7 +98,7 @@ def test_gives_the_official_code_s_logits(
 
 
 def test_first_masks_are_the_official_code_s(fixed_images: Images) -> None:
-    masks = otsu_masks(blobs(fixed_images))
+    masks = find_otsu_masks(blobs(fixed_images))
     assert masks.shape == (1, 1, 64, 64)
     assert set(masks.flatten().tolist()) == {0, 1}
     assert int(masks.sum()) == 1807
@@ -108,19 +108,19 @@ def test_first_masks_are_the_official_code_s(fixed_images: Images) -> None:
 def test_first_mask_is_the_bright_side() -> None:
     image = torch.full((1, 3, 32, 32), 200.0)
     image[:, :, 8:24, 8:24] = 50
-    found = otsu_masks(image)[0, 0]
+    found = find_otsu_masks(image)[0, 0]
     assert not found[12:20, 12:20].any()
     assert found[:6].all()
 
 
 @pytest.mark.parametrize(("grey", "marked"), [(0.0, 0.0), (120.0, 1.0), (255.0, 1.0)])
 def test_first_mask_of_an_image_of_one_colour(grey: float, marked: float) -> None:
-    assert float(otsu_masks(torch.full((1, 3, 16, 16), grey)).mean()) == marked
+    assert float(find_otsu_masks(torch.full((1, 3, 16, 16), grey)).mean()) == marked
 
 
 def test_masks_of_one_image_do_not_depend_on_the_others() -> None:
     images = batch_of(squares())["images"] * torch.tensor([1.0, 0.3]).view(2, 1, 1, 1)
-    assert torch.equal(otsu_masks(images), torch.cat([otsu_masks(image[None]) for image in images]))
+    assert torch.equal(find_otsu_masks(images), torch.cat([find_otsu_masks(image[None]) for image in images]))
 
 
 def test_random_selection_never_trains_but_has_a_say(fixed_images: Images) -> None:
@@ -155,10 +155,10 @@ def test_every_parameter_that_trains_gets_a_gradient(epoch: int, autocast: bool)
 def test_epoch_0_is_fed_otsu_s_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(squares())
     model = small()
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     (masks,) = passes
-    assert torch.equal(masks, otsu_masks(batch["images"]))
+    assert torch.equal(masks, find_otsu_masks(batch["images"]))
 
 
 def test_later_epochs_are_fed_what_a_prediction_s_first_pass_gives(
@@ -173,10 +173,10 @@ def test_later_epochs_are_fed_what_a_prediction_s_first_pass_gives(
     assert expected.any()
     assert not expected.all()
     model.start_epoch(3)
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     model.losses(batch, DiceCrossEntropy(0.5, 0.5))
     first, second = passes
-    assert torch.equal(first, otsu_masks(batch["images"]))
+    assert torch.equal(first, find_otsu_masks(batch["images"]))
     assert torch.equal(second, expected.float())
     assert not torch.equal(first, second)
 
@@ -210,7 +210,7 @@ def test_a_prediction_ends_where_it_no_longer_changes(monkeypatch: pytest.Monkey
     model.head.weight.zero_()
     assert model.head.bias is not None
     model.head.bias.fill_(1)  # Every pixel is a nucleus, whatever the mask.
-    passes = spied_masks(model, monkeypatch)
+    passes = record_masks(model, monkeypatch)
     assert (model(batch_of(squares())["images"]) == 1).all()
     assert len(passes) == 3
     assert not passes[0].all()

@@ -1,4 +1,4 @@
-"""HistoSeg against its own Keras code: the count of its numbers, its output, its loss."""
+"""HistoSeg against its own Keras code: its parameter count, its output, its loss."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ OFFICIAL = [0.8915756, 0.9297093, 0.8565373, 0.7806025, 0.9667219, 0.9550751, 0.
 
 @pytest.fixture
 def small() -> HistoSeg:
-    """A narrow HistoSeg."""
+    """Build a narrow HistoSeg."""
     torch.manual_seed(0)
     return HistoSeg(width=0.35, head_width=16)
 
@@ -71,7 +71,7 @@ def test_imagenet_weights_fill_the_backbone(monkeypatch: pytest.MonkeyPatch) -> 
     downloaded = timm.create_model("mobilenetv2_100", pretrained=False).state_dict()
     network = HistoSeg()
     monkeypatch.setattr(
-        "sac_lightning.baselines.histoseg.hub_state", {"timm/mobilenetv2_100.ra_in1k": downloaded}.get
+        "sac_lightning.baselines.histoseg.download_state", {"timm/mobilenetv2_100.ra_in1k": downloaded}.get
     )
     assert network.load_imagenet() == "timm/mobilenetv2_100.ra_in1k"
     assert torch.equal(network.backbone.conv_stem.weight, downloaded["conv_stem.weight"])

@@ -1,4 +1,4 @@
-"""The networks' losses against hand arithmetic."""
+"""The networks' losses against arithmetic by hand."""
 
 from math import exp, log
 

@@ -1,4 +1,4 @@
-"""MDM: the official numbers, the classifier's shortcut, what is hidden, and what stays frozen."""
+"""MDM: the official code's numbers, the classifier's shortcut, which patches are hidden, and what stays frozen."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,8 @@ from sac_lightning.baselines.diffusion_unet import DiffusionUNet
 from sac_lightning.baselines.mdm import (
     MDM,
     PixelClassifier,
-    generators,
     hide_patches,
+    make_generators,
     squared_norm_at,
 )
 from sac_lightning.core.errors import UserError
@@ -43,7 +43,7 @@ def batch_of(images: Tensor, masks: Tensor | None = None, first_seed: int = 0) -
 
 @pytest.fixture
 def weights(fill: Fill, tmp_path: Path) -> Path:
-    """Of a narrow U-Net, as its pre-training would write them."""
+    """Write the weights of a narrow U-Net as its pre-training would."""
     path = tmp_path / "mdm.safetensors"
     write_weights(path, fill(DiffusionUNet(8)).state_dict())
     return path
@@ -100,19 +100,19 @@ def test_the_norm_of_upsampled_maps_needs_no_upsampling(old: tuple[int, int], ne
 
 
 @pytest.mark.parametrize(("step", "hidden"), [(0, 0), (50, 52), (500, 512), (999, 1023)])
-def test_the_step_says_how_many_patches_are_hidden(step: int, hidden: int) -> None:
-    """Of the 1024 patches of an image of 256 pixels: those beyond the whole number that stays."""
+def test_the_step_sets_how_many_patches_are_hidden(step: int, hidden: int) -> None:
+    """Of the 1024 patches of an image of 256 pixels, a whole number stays visible; the others are hidden."""
     images = torch.ones(1, 3, 256, 256)
-    masked = hide_patches(images, torch.tensor([step]), generators(torch.tensor([7])))
+    masked = hide_patches(images, torch.tensor([step]), make_generators(torch.tensor([7])))
     patches = masked.view(3, 32, 8, 32, 8).transpose(2, 3).reshape(3, 1024, 64)
     assert ((patches == 0).all(-1) | (patches == 1).all(-1)).all()
     assert torch.equal(patches[0], patches[1])
     assert (patches[0, :, 0] == 0).sum() == hidden
 
 
-def test_the_seed_of_an_image_says_which_patches_are_hidden() -> None:
+def test_the_seed_of_an_image_decides_which_patches_are_hidden() -> None:
     images, steps = torch.ones(3, 3, 64, 32), torch.tensor([500, 500, 500])
-    one, other, again = hide_patches(images, steps, generators(torch.tensor([1, 2, 1])))
+    one, other, again = hide_patches(images, steps, make_generators(torch.tensor([1, 2, 1])))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -161,7 +161,7 @@ def test_the_unet_stays_what_the_pre_training_made_it(weights: Path, fixed_image
 
 
 def test_weights_are_loaded_when_asked_for(weights: Path, fill: Fill, tmp_path: Path) -> None:
-    """A checkpoint holds them already: the constructor must not need their file."""
+    """The constructor must not need the weights' file, because a checkpoint already holds them."""
     mdm = MDM(8, weights=str(tmp_path / "gone.safetensors"))
     assert mdm.frozen
     mdm.load_weights(weights)
@@ -174,12 +174,12 @@ def test_weights_are_loaded_when_asked_for(weights: Path, fill: Fill, tmp_path: 
 
 
 def test_weights_of_another_width_are_refused(weights: Path) -> None:
-    with pytest.raises(UserError, match=r"mdm.safetensors holds no of_step.0.weight .*model.width=16"):
+    with pytest.raises(UserError, match=r"mdm.safetensors does not contain of_step.0.weight .*model.width=16"):
         MDM(16, weights=str(weights)).load_weights(weights)
 
 
 def test_a_frozen_one_learns(weights: Path, fixed_images: Images) -> None:
-    """Bright from dark halves, in a few steps."""
+    """It learns to tell bright from dark halves in a few steps."""
     torch.manual_seed(0)
     mdm = MDM(8, weights=str(weights)).train()
     mdm.load_weights(weights)

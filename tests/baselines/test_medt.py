@@ -52,13 +52,13 @@ def batch(images: int = 2, side: int = 64, nuclei: bool = True) -> TrainingBatch
 
 
 def gates(model: nn.Module) -> Tensor:
-    """All of them, (24,)."""
+    """Return all gates, (24,)."""
     return torch.cat([m.gates.detach() for m in model.modules() if isinstance(m, GatedAxialAttention)]).clone()
 
 
 @torch.no_grad()
 def with_strong_positions(model: MedT) -> MedT:
-    """The same with positions and gates so large that the outputs depend on them."""
+    """Return the network with positions and gates so large that the outputs depend on them."""
     for module in model.modules():
         if isinstance(module, GatedAxialAttention):
             module.distances.mul_(10)
@@ -66,8 +66,8 @@ def with_strong_positions(model: MedT) -> MedT:
     return model
 
 
-def trained(model: MedT, epochs: range, steps: int = 2) -> MedT:
-    """After some steps of each epoch, with the weight decay that would move a gate without gradient."""
+def train_for(model: MedT, epochs: range, steps: int = 2) -> MedT:
+    """Train for some steps in each epoch, with the weight decay that would move a gate without a gradient."""
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-2, weight_decay=0.1)
     for epoch in epochs:
         model.start_epoch(epoch)
@@ -105,7 +105,7 @@ def test_gates_start_as_in_the_official_code() -> None:
 def test_patches_are_a_quarter_of_the_side_and_join_again() -> None:
     model = small(image_size=256, grid=4)
     images = torch.rand(2, 3, 256, 256)
-    patches = model.patches(images)
+    patches = model.cut_patches(images)
     assert patches.shape == (32, 3, 64, 64)
     assert torch.equal(patches[16 + 4 * 1 + 2], images[1, :, 64:128, 128:192])
     assert torch.equal(model.join_patches(patches), images)
@@ -170,10 +170,10 @@ def test_gates_stay_to_the_bit_until_their_epoch_and_move_then() -> None:
     model = small(gates_open=3)
     before = gates(model)
     others = model.head.weight.detach().clone()
-    trained(model, range(3))
+    train_for(model, range(3))
     assert torch.equal(gates(model), before)
     assert not torch.equal(model.head.weight, others)
-    trained(model, range(3, 4))
+    train_for(model, range(3, 4))
     assert (gates(model) != before).all()
 
 
@@ -181,14 +181,14 @@ def test_gates_stay_to_the_bit_until_their_epoch_and_move_then() -> None:
 def test_a_resumed_training_knows_whether_the_gates_are_open(epoch: int, moved: bool) -> None:
     model = small()
     before = gates(model)
-    trained(model, range(epoch, epoch + 1))
+    train_for(model, range(epoch, epoch + 1))
     assert (gates(model) != before).all() if moved else torch.equal(gates(model), before)
 
 
 def test_gates_of_a_copy_wait_too() -> None:
     model = copy.deepcopy(small())
     before = gates(model)
-    assert torch.equal(gates(trained(model, range(1))), before)
+    assert torch.equal(gates(train_for(model, range(1))), before)
 
 
 def test_parameter_groups_are_all_parameters_once() -> None:

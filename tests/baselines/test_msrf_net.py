@@ -1,4 +1,4 @@
-"""MSRF-Net against its own Keras code: the count of its numbers, four outputs, edges, losses."""
+"""MSRF-Net against its own Keras code: its parameter count, four outputs, edges, losses."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.losses import DiceCrossEntropy
 from sac_lightning.baselines.msrf_net import MSRFNet
-from sac_lightning.baselines.shape_stream import canny_edges
+from sac_lightning.baselines.shape_stream import find_canny_edges
 from sac_lightning.core.errors import UserError
 
 # What the authors' model gave for the same weights and image under TensorFlow 2.15: probabilities at these places.
@@ -25,14 +25,14 @@ OFFICIAL = {
 
 @pytest.fixture
 def small() -> MSRFNet:
-    """A narrow MSRF-Net."""
+    """Build a narrow MSRF-Net."""
     torch.manual_seed(0)
     return MSRFNet(width=8)
 
 
 @pytest.fixture
 def batch() -> dict[str, Tensor]:
-    """Two images of 32 pixels, one with a square nucleus, the other all background."""
+    """Make two images of 32 pixels, one with a square nucleus, the other all background."""
     masks = torch.zeros(2, 1, 32, 32)
     masks[0, :, 8:20, 10:24] = 1
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 255
@@ -97,7 +97,7 @@ def test_an_all_background_image_alone_gives_finite_losses(small: MSRFNet, batch
 
 def test_canny_edges_are_opencvs_of_the_rounded_image() -> None:
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
-    edges = canny_edges(images)
+    edges = find_canny_edges(images)
     for image, edge in zip(images, edges, strict=True):
         array = np.ascontiguousarray(image.round().byte().permute(1, 2, 0).numpy())
         assert np.array_equal(edge[0].numpy() * 255, cv2.Canny(array, 10, 1000))
@@ -105,7 +105,7 @@ def test_canny_edges_are_opencvs_of_the_rounded_image() -> None:
 
 
 def test_canny_edges_of_a_mask_are_its_boundary(batch: dict[str, Tensor]) -> None:
-    edges = canny_edges(255 * batch["masks"])
+    edges = find_canny_edges(255 * batch["masks"])
     assert edges.shape == (2, 1, 32, 32)
     assert edges[0].sum() > 30
     assert edges[0, 0, 10:18, 12:22].sum() == 0

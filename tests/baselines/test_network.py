@@ -1,4 +1,4 @@
-"""What every compared network has in common: its input, its refusals, its place in the training."""
+"""What all compared networks share: their input, the sizes that they reject, their place in the training."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from sac_lightning.core.errors import UserError
 
 
 class Brightness(Network):
-    """The mean of the normalised channels, by one trained factor."""
+    """A network that returns the mean of the normalised channels times one trained factor."""
 
     def __init__(self, **about: object) -> None:
         super().__init__(**about)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Otsu's threshold: scikit-image's, per image, with the smaller class for nuclei."""
+"""Otsu's threshold: equal to scikit-image's, one per image, with the smaller class as nuclei."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ SIZE = 64
 
 
 def disc(radius: int = 15) -> Tensor:
-    """(SIZE, SIZE) bool."""
+    """Return a disc (SIZE, SIZE) bool."""
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     return (x - 30) ** 2 + (y - 25) ** 2 < radius**2
 
 
-def painted(mask: Tensor, inside: tuple[int, ...], outside: tuple[int, ...]) -> Tensor:
-    """An image (3, H, W) of two colours."""
+def paint(mask: Tensor, inside: tuple[int, ...], outside: tuple[int, ...]) -> Tensor:
+    """Return an image (3, H, W) of two colours."""
     return torch.where(mask, torch.tensor(inside).view(3, 1, 1), torch.tensor(outside).view(3, 1, 1)).float()
 
 
@@ -41,7 +41,7 @@ def mask_of(image: Tensor) -> Tensor:
 def test_finds_nuclei_that_are_brighter_or_darker_than_the_rest(
     inside: tuple[int, ...], outside: tuple[int, ...]
 ) -> None:
-    assert torch.equal(mask_of(painted(disc(), inside, outside)), disc())
+    assert torch.equal(mask_of(paint(disc(), inside, outside)), disc())
 
 
 @pytest.mark.parametrize("bright_part", [0.2, 0.8])
@@ -61,7 +61,7 @@ def test_agrees_with_scikit_image_on_noise(bright_part: float) -> None:
 
 
 def test_each_image_has_its_own_threshold() -> None:
-    bright, dark = painted(disc(), (250, 250, 250), (200, 200, 200)), painted(disc(8), (10, 10, 10), (60, 60, 60))
+    bright, dark = paint(disc(), (250, 250, 250), (200, 200, 200)), paint(disc(8), (10, 10, 10), (60, 60, 60))
     masks = Otsu()(torch.stack([bright, dark]))[:, 0] > 0
     assert torch.equal(masks[0], disc())
     assert torch.equal(masks[1], disc(8))

@@ -1,4 +1,4 @@
-"""The structure loss against arithmetic by hand and the official function."""
+"""The structure loss against arithmetic by hand and against the official function."""
 
 import math
 
@@ -10,7 +10,7 @@ from sac_lightning.baselines.structure_loss import StructureLoss
 
 
 def _example() -> tuple[Tensor, Tensor]:
-    """Two pixels with probabilities 0.75 (nucleus) and 0.5 (background), and their target."""
+    """Return two pixels with probabilities 0.75 (nucleus) and 0.5 (background), and their target."""
     return torch.tensor([[[[math.log(3), 0.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
 
 

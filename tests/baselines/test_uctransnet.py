@@ -1,4 +1,4 @@
-"""UCTransNet: the official code's numbers, its size, its loss, and what it refuses."""
+"""UCTransNet: the official code's numbers, its size, its loss, and the sizes that it rejects."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def tiny() -> UCTransNet:
-    """At 32 px there are four tokens."""
+    """Build a network for 32 px, which has four tokens."""
     torch.manual_seed(0)
     return UCTransNet(width=4, image_size=SIDE, layers=2, heads=2, expansion=2)
 
@@ -138,7 +138,7 @@ def test_refuses_an_image_size_that_patches_do_not_tile(image_size: int, patch: 
 
 
 def test_refuses_a_patch_that_the_deepest_level_cannot_halve() -> None:
-    with pytest.raises(UserError, match=r"model\.patch of UCTransNet is 12: set a multiple of 8"):
+    with pytest.raises(UserError, match=r"model\.patch of UCTransNet is 12: set it to a multiple of 8"):
         UCTransNet(width=2, image_size=48, patch=12)
 
 

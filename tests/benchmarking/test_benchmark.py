@@ -1,4 +1,4 @@
-"""The benchmark, on models so small that its figures mean nothing: what it writes, and that its sides agree."""
+"""The benchmark, on models so small that its figures mean nothing: its files, and that its sides agree."""
 
 import json
 import os
@@ -11,19 +11,19 @@ import torch
 
 from sac_lightning.benchmark import WORKS as NAMES
 from sac_lightning.benchmarking import sides
-from sac_lightning.benchmarking.plan import plans
+from sac_lightning.benchmarking.plan import make_plans
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.run import WORKS
 from sac_lightning.benchmarking.side import Prepare, measure
-from sac_lightning.benchmarking.table import HEADINGS, cells
-from sac_lightning.benchmarking.works import commands
+from sac_lightning.benchmarking.table import HEADINGS, format_row
+from sac_lightning.benchmarking.works import list_commands
 
 TINY = {"name": "tiny", "dim": 32, "depth": 2, "heads": 2, "global_blocks": (1,), "patch": 8, "window": 3}
 
 
 @pytest.mark.parametrize(
     ("ours", "official"),
-    [(sides.encoder, sides.official_encoder), (sides.step, sides.official_step)],
+    [(sides.prepare_encoder, sides.prepare_official_encoder), (sides.prepare_step, sides.prepare_official_step)],
     ids=["forward", "step"],
 )
 def test_both_sides_come_to_the_same(ours: Prepare, official: Prepare) -> None:
@@ -73,7 +73,7 @@ def test_writes_a_table_for_people_and_one_for_machines(tmp_path: Path) -> None:
         ("repetitions=0", "repetitions is 0: choose at least 1"),
     ],
 )
-def test_refuses_what_it_cannot_measure(argument: str, sentence: str, tmp_path: Path) -> None:
+def test_rejects_what_it_cannot_measure(argument: str, sentence: str, tmp_path: Path) -> None:
     finished = run(tmp_path, argument)
     assert finished.returncode == 1
     assert sentence in finished.stderr
@@ -82,13 +82,13 @@ def test_refuses_what_it_cannot_measure(argument: str, sentence: str, tmp_path: 
 
 def test_every_named_work_is_there() -> None:
     assert tuple(WORKS) == NAMES
-    assert {"train", "predict", "benchmark"} <= set(commands())
-    assert "rows" not in commands()
+    assert {"train", "predict", "benchmark"} <= set(list_commands())
+    assert "rows" not in list_commands()
 
 
 def test_a_plan_grows_with_image_and_batch_and_is_checked() -> None:
     torch.manual_seed(0)
-    made, check = plans([TINY | {"native_size": 256}], [256, 512], [1, 2], bfloat16=False)
+    made, check = make_plans([TINY | {"native_size": 256}], [256, 512], [1, 2], bfloat16=False)
     small, small_twice, large, _ = made
     assert [plan.image_size for plan in made] == [256, 256, 512, 512]
     assert small.operations == small_twice.operations
@@ -100,9 +100,9 @@ def test_a_plan_grows_with_image_and_batch_and_is_checked() -> None:
     assert check.memory > 0
 
 
-def test_a_missed_target_is_said() -> None:
+def test_the_table_marks_a_missed_target() -> None:
     row = BenchmarkRow(work="w", against="a", target="t", figure=1.234, met=False, seconds=0.5, memory=2**30)
-    by_heading = dict(zip(HEADINGS, cells(row), strict=True))
+    by_heading = dict(zip(HEADINGS, format_row(row), strict=True))
     assert by_heading["met"] == "**no**"
     assert by_heading["ratio"] == "1.23"
     assert by_heading["ours"] == "500.0 ms"

@@ -1,10 +1,10 @@
-"""Counted operations and kept bytes against hand arithmetic and against a pass with numbers."""
+"""Counted operations and kept bytes, against arithmetic by hand and against a pass with numbers."""
 
 import torch
 from torch import Tensor
 
 from sac_lightning.benchmarking import cost
-from sac_lightning.benchmarking.cost import encoder_operations, training_cost
+from sac_lightning.benchmarking.cost import count_encoder_operations, count_training_cost
 from sac_lightning.model import attention
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sac
@@ -23,7 +23,7 @@ def test_operations_of_the_encoder_are_those_of_its_products() -> None:
     tokens, dim, head = 8 * 8, 32, 16
     linear = 2 * tokens * 12 * dim**2 * 2  # qkv, output and MLP, in two blocks
 
-    def attended(windows: int, side: int) -> int:
+    def attention_operations(windows: int, side: int) -> int:
         keys = side**2
         scores_and_values = 2 * 2 * windows * 2 * keys**2 * head
         biases = 2 * windows * 2 * keys * 2 * side * head  # a query with the positions of each row and column
@@ -32,12 +32,12 @@ def test_operations_of_the_encoder_are_those_of_its_products() -> None:
 
     patches = 2 * tokens * dim * 3 * 8**2
     neck = 2 * tokens * 256 * (dim + 9 * 256)
-    expected = linear + attended(4, 4) + attended(1, 8) + patches + neck
-    assert encoder_operations(TINY, 64) == expected
+    expected = linear + attention_operations(4, 4) + attention_operations(1, 8) + patches + neck
+    assert count_encoder_operations(TINY, 64) == expected
 
 
 def test_kept_bytes_are_those_that_a_real_pass_keeps() -> None:
-    counted = training_cost(tiny, 64, 2, bfloat16=False).kept
+    counted = count_training_cost(tiny, 64, 2, bfloat16=False).kept
     model = tiny().train()
     kept: dict[int, int] = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -51,14 +51,14 @@ def test_kept_bytes_are_those_that_a_real_pass_keeps() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = cost._loss(model, 64, 2)
+        loss = cost._compute_loss(model, 64, 2)
     assert loss.requires_grad
     assert abs(counted - sum(kept.values())) <= 0.01 * counted
 
 
 def test_a_step_costs_more_than_twice_a_forward_pass_and_grows_with_the_batch() -> None:
-    one, three = (training_cost(tiny, 64, batch, bfloat16=False) for batch in (1, 3))
-    assert one.operations > 2 * encoder_operations(TINY, 64)
+    one, three = (count_training_cost(tiny, 64, batch, bfloat16=False) for batch in (1, 3))
+    assert one.operations > 2 * count_encoder_operations(TINY, 64)
     assert three.operations == 3 * one.operations
     assert 2.5 * one.kept < three.kept <= 3 * one.kept
     model = tiny()
@@ -67,21 +67,21 @@ def test_a_step_costs_more_than_twice_a_forward_pass_and_grows_with_the_batch() 
 
 
 def test_bfloat16_and_checkpointing_keep_less() -> None:
-    def checkpointed() -> SAC:
+    def make_checkpointed() -> SAC:
         model = tiny()
         model.image_encoder.checkpointing = True
         return model
 
     # Under autocast frozen weights are kept in bfloat16 too, whatever the batch: what an image adds is compared.
-    one, two = ([training_cost(tiny, 64, batch, half).kept for half in (False, True)] for batch in (1, 2))
+    one, two = ([count_training_cost(tiny, 64, batch, half).kept for half in (False, True)] for batch in (1, 2))
     assert two[1] - one[1] < two[0] - one[0]
-    full = training_cost(tiny, 64, 1, bfloat16=False)
-    saved = training_cost(checkpointed, 64, 1, bfloat16=False)
+    full = count_training_cost(tiny, 64, 1, bfloat16=False)
+    saved = count_training_cost(make_checkpointed, 64, 1, bfloat16=False)
     assert saved.kept < full.kept
     assert saved.operations > full.operations
 
 
 def test_counting_leaves_the_attention_as_it_was() -> None:
     before = attention.SCORES
-    encoder_operations(TINY, 64)
+    count_encoder_operations(TINY, 64)
     assert before == attention.SCORES

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sac_lightning.benchmarking.official import official_encoder as official_encoder_of
+from sac_lightning.benchmarking.official import build_official_encoder as official_encoder_of
 from sac_lightning.core.errors import UserError
 from sac_lightning.model import image_encoder
 from sac_lightning.model.image_encoder import Backbone, ImageEncoder
@@ -27,7 +27,7 @@ def random_encoder(backbone: Backbone, seed: int = 0) -> ImageEncoder:
     return encoder.eval()
 
 
-def official_encoder(backbone: Backbone, state: dict[str, Tensor]) -> nn.Module:
+def build_official_encoder(backbone: Backbone, state: dict[str, Tensor]) -> nn.Module:
     official = official_encoder_of(backbone)
     official.load_state_dict(state, strict=True)
     return official.eval()
@@ -37,7 +37,7 @@ def official_encoder(backbone: Backbone, state: dict[str, Tensor]) -> nn.Module:
 def largest_difference(backbone: Backbone, height: int, width: int) -> float:
     """Largest difference of the two encoders on a random image."""
     encoder = random_encoder(backbone)
-    official = official_encoder(backbone, encoder.state_dict())
+    official = build_official_encoder(backbone, encoder.state_dict())
     # The official encoder adds its absolute positions only at the native size.
     grid = F.interpolate(
         encoder.pos_embed.permute(0, 3, 1, 2),
@@ -93,7 +93,7 @@ def test_the_comparison_would_notice_wrong_positions(name: str) -> None:
 
 def test_state_dict_has_the_official_names_and_shapes() -> None:
     ours = {name: tensor.shape for name, tensor in ImageEncoder(TINY).state_dict().items()}
-    official = official_encoder(TINY, ImageEncoder(TINY).state_dict()).state_dict()
+    official = build_official_encoder(TINY, ImageEncoder(TINY).state_dict()).state_dict()
     assert ours == {name: tensor.shape for name, tensor in official.items()}
 
 

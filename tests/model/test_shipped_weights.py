@@ -13,8 +13,8 @@ from sac_lightning.data.build import make_data
 from sac_lightning.model.build import build_model, load_base
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import SHIPPED, read_weights, sha256_of
-from sac_lightning.pretraining.data import held_out_scenes, scene_loader
-from sac_lightning.pretraining.evaluation import click_metrics, click_on_nuclei, click_on_scenes
+from sac_lightning.pretraining.data import make_held_out_scenes, make_scene_loader
+from sac_lightning.pretraining.evaluation import click_on_nuclei, click_on_scenes, compute_click_metrics
 
 FILE = SHIPPED["vit_t"].path
 SIDE, SMALLEST = 512, 600
@@ -63,9 +63,9 @@ def test_the_encoder_is_frozen_at_scale_cpu_as_at_scale_paper() -> None:
 
 
 def test_a_click_finds_objects_of_scenes_that_it_has_not_seen(shipped: SAC) -> None:
-    scenes = held_out_scenes(seed=0, number=24, side=SIDE, smallest=SMALLEST)
-    clicked = [scene for scene, _ in click_on_scenes(shipped, scene_loader(scenes, batch_size=4, workers=0))]
-    metrics = click_metrics(clicked)
+    scenes = make_held_out_scenes(seed=0, number=24, side=SIDE, smallest=SMALLEST)
+    clicked = [scene for scene, _ in click_on_scenes(shipped, make_scene_loader(scenes, batch_size=4, workers=0))]
+    metrics = compute_click_metrics(clicked)
     assert metrics["one_click"] > ONE_CLICK_FLOOR
     assert metrics["three_clicks"] > metrics["one_click"]
 
@@ -76,7 +76,7 @@ def test_a_click_finds_nuclei_that_it_has_not_seen(shipped: SAC, data_root: Path
     data = make_data(run)
     images = data.test_dataloader()
     clicked = [click_on_nuclei(shipped, image, data.view) for image, _ in zip(images, range(3), strict=False)]
-    assert click_metrics(clicked)["one_click"] > NUCLEI_FLOOR
+    assert compute_click_metrics(clicked)["one_click"] > NUCLEI_FLOOR
 
 
 def test_it_differs_from_chance_in_what_it_answers(shipped: SAC) -> None:
@@ -85,6 +85,6 @@ def test_it_differs_from_chance_in_what_it_answers(shipped: SAC) -> None:
     untrained = ["model=sam", "prompts=none", "backbone.weights=null", f"view.image_size={SIDE}"]
     model = build_model(settings(*untrained)["model"])
     assert isinstance(model, SAC)
-    scenes = held_out_scenes(seed=0, number=4, side=SIDE, smallest=SMALLEST)
-    clicked = [scene for scene, _ in click_on_scenes(model.eval(), scene_loader(scenes, 4, workers=0))]
-    assert click_metrics(clicked)["one_click"] < 0.3 < ONE_CLICK_FLOOR
+    scenes = make_held_out_scenes(seed=0, number=4, side=SIDE, smallest=SMALLEST)
+    clicked = [scene for scene, _ in click_on_scenes(model.eval(), make_scene_loader(scenes, 4, workers=0))]
+    assert compute_click_metrics(clicked)["one_click"] < 0.3 < ONE_CLICK_FLOOR

@@ -1,9 +1,9 @@
-"""The questions about a scene, and the scenes of a training: right, and never the same twice."""
+"""The questions about a scene are right, and the scenes of a training never repeat."""
 
 import numpy as np
 import torch
 
-from sac_lightning.pretraining.data import Scenes, held_out_scenes, scene_loader
+from sac_lightning.pretraining.data import Scenes, make_held_out_scenes, make_scene_loader
 from sac_lightning.pretraining.example import PAIRS, Example, make_example
 from sac_lightning.pretraining.scene import Scene
 
@@ -11,7 +11,7 @@ SMALLEST = 30
 
 
 def scene() -> Scene:
-    """Two discs of kind 1 with 49 and 400 pixels, a bar of kind 2 with 100, and a speck of 4."""
+    """Draw two discs of kind 1 with 49 and 400 pixels, a bar of kind 2 with 100, and a speck of 4."""
     objects, kinds = np.zeros((64, 64), np.int32), np.zeros((64, 64), np.uint8)
     for number, kind, rows, columns in (
         (1, 1, slice(2, 9), slice(2, 9)),
@@ -53,7 +53,7 @@ def test_a_scene_without_an_object_as_large_has_no_question() -> None:
     assert make_example(np.random.default_rng(0), scene(), 3, smallest=401) is None
 
 
-def test_the_points_of_a_union_say_which_kinds_it_is_of() -> None:
+def test_the_points_of_a_union_show_its_kinds() -> None:
     seen = set()
     for example in examples(60):
         union, labels = example["union"], example["union_labels"]
@@ -71,7 +71,7 @@ def test_the_points_of_a_union_say_which_kinds_it_is_of() -> None:
 def test_no_scene_of_a_training_comes_twice_and_none_is_held_out() -> None:
     training = Scenes(seed=0, first=0, length=2, side=64, questions=2, smallest=SMALLEST)
     images = [training[epoch, index]["image"] for epoch in range(2) for index in range(2)]
-    images += [held_out_scenes(0, 2, 64, SMALLEST)[0, index]["image"] for index in range(2)]
+    images += [make_held_out_scenes(0, 2, 64, SMALLEST)[0, index]["image"] for index in range(2)]
     images.append(Scenes(1, 0, 2, 64, 2, SMALLEST)[0, 0]["image"])
     for i, image in enumerate(images):
         assert not any(torch.equal(image, other) for other in images[:i])
@@ -79,7 +79,7 @@ def test_no_scene_of_a_training_comes_twice_and_none_is_held_out() -> None:
 
 def test_workers_make_the_same_scenes() -> None:
     scenes = Scenes(seed=0, first=0, length=4, side=64, questions=2, smallest=SMALLEST)
-    alone, shared = (list(scene_loader(scenes, batch_size=2, workers=workers)) for workers in (0, 2))
+    alone, shared = (list(make_scene_loader(scenes, batch_size=2, workers=workers)) for workers in (0, 2))
     for one, other in zip(alone, shared, strict=True):
         for key in one:
             assert torch.equal(one[key], other[key])  # type: ignore[literal-required]

@@ -1,4 +1,4 @@
-"""Clicks and answers: against segment-anything's own prompt encoder and decoder, and by hand."""
+"""Clicks and answers, against segment-anything's own prompt encoder and decoder, and by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining import interaction
-from sac_lightning.pretraining.interaction import corrections, decode, interact, middle
+from sac_lightning.pretraining.interaction import decode, draw_corrections, find_middle, interact
 from sac_lightning.pretraining.losses import mask_iou
 
 SIDE = 64
@@ -68,18 +68,18 @@ def test_answers_are_the_official_ones(prompts: dict[str, Tensor], official: Sam
 def test_the_middle_is_farthest_from_the_border_also_from_the_images() -> None:
     mask = np.zeros((20, 30), bool)
     mask[3:8, 10:21] = True  # 5 x 11: its middle line is row 5.
-    assert middle(mask)[1] == 5
-    assert 12 <= middle(mask)[0] <= 18
+    assert find_middle(mask)[1] == 5
+    assert 12 <= find_middle(mask)[0] <= 18
     half = np.zeros((21, 21), bool)
     half[:, :10] = True
-    assert middle(half) in {(4, y) for y in range(4, 17)} | {(5, y) for y in range(4, 17)}
-    assert middle(np.zeros((5, 5), bool)) == (0, 0)
+    assert find_middle(half) in {(4, y) for y in range(4, 17)} | {(5, y) for y in range(4, 17)}
+    assert find_middle(np.zeros((5, 5), bool)) == (0, 0)
 
 
 def test_each_click_goes_to_the_larger_error_of_the_mask_rated_best(
     monkeypatch: pytest.MonkeyPatch, model: SAC
 ) -> None:
-    """The answers are given: at first the left half is missing, then a stripe is too much."""
+    """The answers are given: first the left half is missing, then there is a stripe too much."""
     truth = torch.zeros(1, 16, 16, dtype=torch.bool)
     truth[0, 4:12, 2:14] = True
     missing, extra = truth.clone(), truth.clone()
@@ -117,7 +117,7 @@ def test_corrections_are_in_the_wrong_cells_with_the_true_label() -> None:
     logits = torch.where(target > 0, 5.0, -5.0)
     logits[0, 2, 2:6] = -5  # missed
     logits[0, 7, 7] = 5  # too much
-    coords, labels = corrections(logits, target, 50, side=32, generator=torch.Generator().manual_seed(0))
+    coords, labels = draw_corrections(logits, target, 50, side=32, generator=torch.Generator().manual_seed(0))
     cells = ((coords + 0.5) / 4).floor().long()  # Cells of four pixels.
     for (column, row), label in zip(cells[0].tolist(), labels[0].tolist(), strict=True):
         assert (row, column) in [(2, 2), (2, 3), (2, 4), (2, 5), (7, 7)]

@@ -1,4 +1,4 @@
-"""The losses of the pre-training against torchvision, the package's own and hand arithmetic."""
+"""The losses of the pre-training against torchvision, the package's own losses and arithmetic by hand."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def logits() -> torch.Tensor:
 
 @pytest.fixture
 def target() -> torch.Tensor:
-    """One mask for the four answers to each question."""
+    """Return one mask for the four answers to each question."""
     return (torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.7).float()
 
 

@@ -1,4 +1,4 @@
-"""The pre-training on masked images, tiny: it learns, resumes, sees training images alone, MDM loads it."""
+"""The pre-training on masked images, tiny: it learns, resumes, sees training images only; MDM loads its file."""
 
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ TINY = [
 
 
 def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
-    """Pre-trains into a folder and returns the record."""
+    """Pre-train into a folder and return the record."""
     output_dir.mkdir(parents=True, exist_ok=True)
     pretrain(compose_config("pretrain", [*TINY, f"output_dir={output_dir}", *overrides]))
     return record_of(output_dir)
@@ -158,7 +158,7 @@ def test_dissimilarity_is_the_official_codes() -> None:
 
 
 def test_dissimilarity_of_two_tones_by_hand() -> None:
-    """Without variance the structure is alike, and what remains is (2 a b + c) / (a^2 + b^2 + c)."""
+    """Without variance the structures are equal, which leaves (2 a b + c) / (a^2 + b^2 + c)."""
     tones = torch.full((1, 3, 128, 128), 0.5), torch.full((1, 3, 128, 128), 0.25)
     expected = (1 - (0.25 + 1e-4) / (0.3125 + 1e-4)) / 2
     # Of the 128 x 128 pixels those within 2 of the border also see zeros.
@@ -172,7 +172,7 @@ def test_dissimilarity_of_two_tones_by_hand() -> None:
         (["data.train=0"], "no image for train"),
         (["model.width=24"], "24 channels wide: choose"),
         (["view.image_size=40"], "the windows are 40 pixels wide: set view.image_size to a multiple of 32"),
-        (["view.image_size=null", "view.crop=null"], "set view.image_size to a multiple of 32"),
+        (["view.image_size=null", "view.crop=null"], "the windows have no fixed size: set view.image_size to"),
     ],
 )
 def test_bad_input_is_refused_before_the_training(

@@ -1,4 +1,4 @@
-"""Pictures of a pre-training show what they are given."""
+"""The pictures of a pre-training show their data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pre-training from end to end, tiny: it learns, resumes, and writes what segment-anything itself can load."""
+"""The pre-training from end to end, tiny: it learns, resumes, and writes what segment-anything can load."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def run(tiny_backbone: list[str]) -> Run:
-    """Pre-trains into a folder with some overrides and returns the record."""
+    """Pre-train into a folder with some overrides and return the record."""
 
     def run(output_dir: Path, *overrides: str) -> dict[str, Any]:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def test_it_goes_on_from_weights_at_a_finer_size(run: Run, whole: Path, tmp_path
 
 
 def test_it_learns(run: Run, tmp_path: Path) -> None:
-    """Some twenty steps on small scenes: the losses that train the embedding directly have come down."""
+    """After some twenty steps on small scenes, the losses that train the embedding directly have fallen."""
     record = run(
         tmp_path, "scenes.steps_per_epoch=6", "trainer.max_epochs=4", "optimizer.lr=2e-3", "tested_scenes=1"
     )

@@ -1,12 +1,12 @@
-"""Dead-leaves scenes: what a scene promises of its objects and kinds, and that seeds give scenes."""
+"""Dead-leaves scenes: the properties of their objects and kinds, and their reproducibility from seeds."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from sac_lightning.pretraining.scene import Scene, draw_scene
-from sac_lightning.pretraining.shapes import Outline, outline
-from sac_lightning.pretraining.textures import TILE, texture_bank
+from sac_lightning.pretraining.shapes import Outline, draw_outline
+from sac_lightning.pretraining.textures import TILE, make_texture_bank
 
 SIDE = 96
 
@@ -45,7 +45,7 @@ def test_scenes_are_pictures_with_contrast_and_of_many_compositions(scenes: list
 
 
 def test_objects_can_be_told_from_the_background_by_their_pixels(scenes: list[Scene]) -> None:
-    """In the median scene the border of objects has at least twice the contrast that the inside has."""
+    """In the median scene, the contrast at the objects' borders is at least twice that inside them."""
     ratios = []
     for scene in scenes:
         grey = scene.image.astype(float).mean(2)
@@ -56,14 +56,14 @@ def test_objects_can_be_told_from_the_background_by_their_pixels(scenes: list[Sc
 
 
 def test_textures_fill_their_range_and_are_always_the_same() -> None:
-    bank = texture_bank()
+    bank = make_texture_bank()
     assert bank.shape[1:] == (TILE, TILE)
     assert len(bank) >= 100
     for tile in bank:
         assert tile.min() == 0
         assert tile.max() == 255
-    texture_bank.cache_clear()
-    assert np.array_equal(texture_bank(), bank)
+    make_texture_bank.cache_clear()
+    assert np.array_equal(make_texture_bank(), bank)
 
 
 @pytest.mark.parametrize("like", [Outline(0, 0.0, 1.0), Outline(0, 0.3, 1.0), Outline(5, 0.0, 3.0)])
@@ -71,7 +71,7 @@ def test_an_outline_has_about_the_area_of_the_unit_circle_and_its_aspect(like: O
     rng = np.random.default_rng(0)
     areas, aspects = [], []
     for _ in range(200):
-        x, y = outline(rng, like).T.astype(float)
+        x, y = draw_outline(rng, like).T.astype(float)
         areas.append(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)  # The shoelace formula.
         spread = np.linalg.svd(np.stack([x - x.mean(), y - y.mean()]), compute_uv=False)
         aspects.append(spread[0] / spread[1])

@@ -1,6 +1,6 @@
-"""The systems that SAC is compared with: each a module from images (B, 3, H, W) in 0..255 to logits.
+"""The systems that SAC is compared with: each is a module that maps images (B, 3, H, W) in 0..255 to logits.
 
-Its public names stand in ``__init__.pyi`` and are imported when they are asked for: torch takes seconds.
+The public names are listed in ``__init__.pyi`` and imported on first use, because importing torch takes seconds.
 """
 
 import lazy_loader

@@ -1,8 +1,9 @@
 """Attention along one axis of a map, plain and with gated positions (Valanarasu et al. 2021).
 
-A map (B, C, R, L) is taken row by row: each of its B * R rows of L places attends to itself. For columns, swap the
-last two dimensions before and after. With C channels in G groups (heads), queries and keys have C / 2G channels,
-values C / G. BatchNorm follows each product, as in Axial-DeepLab (Wang et al. 2020), which the paper builds on.
+A map (B, C, R, L) is processed row by row: each of its B * R rows of L places attends to itself. For columns, swap
+the last two dimensions before and after. With C channels in G groups (heads), queries and keys have C / 2G
+channels, values C / G. BatchNorm follows each product, as in Axial-DeepLab (Wang et al. 2020), which the paper
+builds on.
 """
 
 from collections.abc import Sequence
@@ -11,29 +12,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# G_Q, G_K, G_V1, G_V2 of the paper before training, from the official code.
+# The paper's G_Q, G_K, G_V1 and G_V2 before training, taken from the official code.
 FIRST_GATES = (0.1, 0.1, 1.0, 0.1)
 
 
 class PatchBatchNorm(nn.BatchNorm2d):
-    """BatchNorm of an image's patches, which lie side by side in the batch, as if each had its turn.
+    """BatchNorm for the patches of images, as if each place in the image had a batch of its own.
 
-    In training every place in the image has statistics of its own, over the batch, and the running averages move
-    once per place, one after the other. Otherwise it is BatchNorm2d, as it always is for one patch per image.
+    The batch holds each image's patches one after the other.
+
+    In training, every place in the image has its own statistics over the batch, and the running averages are
+    updated once per place, in order. Otherwise, and always with one patch per image, it is BatchNorm2d.
     """
 
     def __init__(self, features: int, patches: int = 1) -> None:
-        """Args: features: channels of a map; patches: per image."""
+        """Build the layer.
+
+        Args:
+            features: Channels of a map.
+            patches: Patches per image.
+        """
         super().__init__(features)
         self.patches = patches
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps (B * patches, features, H, W), an image's patches one after the other, to the same, normalised."""
+        """Normalise maps (B * patches, features, H, W), in which an image's patches follow one another."""
         if self.patches == 1 or not self.training:
             return super().forward(input)
         maps = input.reshape(-1, self.patches * self.num_features, *input.shape[2:])
         means, variances = (torch.zeros_like(self.weight).repeat(self.patches) for _ in range(2))
-        # With momentum 1 the running averages that are handed in become the statistics of this batch.
+        # With momentum 1, the running averages passed in become the statistics of this batch.
         normalised = F.batch_norm(
             maps,
             means,
@@ -49,7 +57,7 @@ class PatchBatchNorm(nn.BatchNorm2d):
 
     @torch.no_grad()
     def move_averages(self, means: Tensor, variances: Tensor) -> None:
-        """Moves the running averages by the statistics (patches * features,) of a batch."""
+        """Update the running averages with the statistics (patches * features,) of a batch."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
@@ -69,12 +77,12 @@ class AxialAttention(nn.Module):
     """Attention along rows by content alone, as in the local branch of the official code."""
 
     def __init__(self, channels: int, groups: int, patches: int = 1) -> None:
-        """Builds the layer.
+        """Build the layer.
 
         Args:
-            channels: Of the map, in and out; a multiple of 2 * groups.
+            channels: Channels of the map, in and out; a multiple of 2 * groups.
             groups: Heads.
-            patches: Maps per image, see PatchBatchNorm.
+            patches: Patches per image; see PatchBatchNorm.
         """
         super().__init__()
         self.groups = groups
@@ -85,15 +93,15 @@ class AxialAttention(nn.Module):
         self.value_norm = PatchBatchNorm(channels, patches)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Map (B, C, R, L) to the same shape, each row having attended to itself."""
-        queries, keys, values = self.heads(rows)
+        """Let each row of a map (B, C, R, L) attend to itself; the shape stays the same."""
+        queries, keys, values = self.project_heads(rows)
         content = torch.einsum("bgcri,bgcrj->bgrij", queries, keys)
         attention = normalise_groups(self.content_norm, content).softmax(dim=-1)
         attended = torch.einsum("bgrij,bgcrj->bgcri", attention, values)
         return self.value_norm(attended.flatten(1, 2))  # type: ignore[no-any-return]
 
-    def heads(self, rows: Tensor) -> Sequence[Tensor]:
-        """Map (B, C, R, L) to queries, keys (B, G, C / 2G, R, L) and values (B, G, C / G, R, L)."""
+    def project_heads(self, rows: Tensor) -> Sequence[Tensor]:
+        """Project a map (B, C, R, L) to queries and keys (B, G, C / 2G, R, L) and values (B, G, C / G, R, L)."""
         projected = self.projection_norm(self.projection(rows)).unflatten(1, (self.groups, -1))
         quarter = projected.shape[2] // 4
         return projected.split([quarter, quarter, 2 * quarter], dim=2)  # type: ignore[no-any-return]
@@ -102,37 +110,38 @@ class AxialAttention(nn.Module):
 class GatedAxialAttention(AxialAttention):
     """Attention along rows by content and learned relative positions, with a gate for each term.
 
-    As in the official code, the shift of each similarity's BatchNorm cannot change the output, as softmax takes it
-    off again, and in training BatchNorm takes off the scale that a gate gives, but for its eps.
+    As in the official code, the shift of each similarity's BatchNorm cannot change the output, because softmax
+    cancels it; and in training, BatchNorm cancels the scale of a gate, up to its eps.
 
     Attributes:
-        gates: (4,): G_Q of query and position, G_K of key and position, G_V1 of value, G_V2 of its position.
-        gates_open: Whether the gates train. Where they do not, they still have a gradient, of zeros, as
-            distributed training waits for one from every parameter.
+        gates: (4,): G_Q for query and position, G_K for key and position, G_V1 for the value, G_V2 for its
+            position.
+        gates_open: Whether the gates train. If not, they still get a gradient, of zeros, because distributed
+            training waits for one from every parameter.
     """
 
     def __init__(self, channels: int, groups: int, length: int) -> None:
-        """Builds the layer.
+        """Build the layer.
 
         Args:
-            channels: Of the map, in and out; a multiple of 2 * groups.
+            channels: Channels of the map, in and out; a multiple of 2 * groups.
             groups: Heads.
-            length: Of the rows; the positions are tied to it.
+            length: Length of the rows, to which the positions are tied.
         """
         super().__init__(channels, groups)
         self.length = length
         self.query_norm = nn.BatchNorm2d(groups)
         self.key_norm = nn.BatchNorm2d(groups)
         self.position_norm = nn.BatchNorm2d(channels)
-        # For queries, keys and values, shared by the groups: one column per distance, -(L - 1) to L - 1.
+        # For queries, keys and values, shared by the groups: one column per distance from -(L - 1) to L - 1.
         self.distances = nn.Parameter(torch.empty(2 * channels // groups, 2 * length - 1))
         nn.init.normal_(self.distances, std=(channels // groups) ** -0.5)
         self.gates = nn.Parameter(torch.tensor(FIRST_GATES))
         self.gates_open = True
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Map (B, C, R, L) to the same shape, each row having attended to itself."""
-        queries, keys, values = self.heads(rows)
+        """Let each row of a map (B, C, R, L) attend to itself; the shape stays the same."""
+        queries, keys, values = self.project_heads(rows)
         query_gate, key_gate, value_gate, position_gate = self.current_gates().unbind()
         query_positions, key_positions, value_positions = self.positions()
         content = torch.einsum("bgcri,bgcrj->bgrij", queries, keys)
@@ -149,15 +158,18 @@ class GatedAxialAttention(AxialAttention):
         )
 
     def current_gates(self) -> Tensor:
-        """The gates (4,); while they are closed, what flows back to them is zeros."""
-        # A hook on the parameter itself would be lost wherever the network is copied or sent to another process.
+        """Return the gates (4,); while they are closed, their gradients are zeros."""
+        # A hook on the parameter itself would be lost when the network is copied or sent to another process.
         gates = self.gates.clone()
         if not self.gates_open and gates.requires_grad:
             gates.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
         return gates
 
     def positions(self) -> Sequence[Tensor]:
-        """Embeddings for queries, keys (C / 2G, L, L) and values (C / G, L, L): [:, i, j] is that of i - j."""
+        """Return the position embeddings; element [:, i, j] is that of the distance i - j.
+
+        Those of queries and keys are (C / 2G, L, L), those of values (C / G, L, L).
+        """
         by_place = self.distances.flip(1).unfold(1, self.length, 1).flip(1)
         quarter = by_place.shape[0] // 4
         return torch.split(by_place, [quarter, quarter, 2 * quarter])

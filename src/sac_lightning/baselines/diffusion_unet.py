@@ -1,13 +1,13 @@
-"""The U-Net of guided diffusion (Dhariwal and Nichol 2021), as MDM has it: features by decoder block, or an image.
+"""The U-Net of guided diffusion (Dhariwal and Nichol 2021) as used by MDM: features per decoder block or an image.
 
 Six levels, each at half the resolution of the one above. At every level there are two residual blocks on the way
-down and three on the way up; at the three lowest, each of them attends to all positions afterwards. The step of
-the diffusion enters each residual block as a scale and a shift. Skip connections join each output of the encoder
-to one block of the decoder, the first to the last:
+down and three on the way up; at the three lowest levels, each of them is followed by attention over all positions.
+The diffusion step enters each residual block as a scale and a shift. Skip connections join each output of the
+encoder to one block of the decoder, the first to the last:
 
     stem, 2 blocks, down, 2 blocks, down, ... 2 blocks, middle, 3 blocks, up, 3 blocks, up, ... 3 blocks, head
 
-Between two levels a residual block changes the resolution, by averaging 2x2 pixels or by repeating each of them.
+Between two levels a residual block changes the resolution, by averaging 2x2 pixels or by repeating each pixel.
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 
 MULTIPLIERS = (1, 1, 2, 2, 4, 4)
-"""Channels of each level, in widths."""
+"""Channels of each level, in multiples of the width."""
 
 BLOCKS = 2
 ATTENDING_LEVELS = (3, 4, 5)
@@ -32,17 +32,17 @@ LOWEST_STRIDE = 2 ** (len(MULTIPLIERS) - 1)
 
 
 class DecoderFeatures(nn.Module):
-    """Stem, encoder, middle and the first blocks of the decoder: images and steps to what each block puts out."""
+    """Stem, encoder, middle and first decoder blocks: images and steps to the output of each decoder block."""
 
     def __init__(self, width: int = 192, decoder_blocks: int = DECODER_BLOCKS) -> None:
-        """Builds the network with random weights; each residual block begins as its shortcut alone.
+        """Build the network with random weights; each residual block starts out as its shortcut alone.
 
         Args:
             width: Channels of the first level: a multiple of 32, or 8 or 16.
-            decoder_blocks: How many blocks of the decoder there are, from the lowest resolution on.
+            decoder_blocks: Number of decoder blocks, counted from the lowest resolution.
 
         Raises:
-            UserError: The heads of the attention do not fit the width.
+            UserError: The attention heads do not fit the width.
         """
         super().__init__()
         if width < 1 or (width % 32 and width not in (8, 16)):
@@ -81,13 +81,13 @@ class DecoderFeatures(nn.Module):
             channels = levels[level]
 
     def decode(self, images: Tensor, steps: Tensor) -> list[Tensor]:
-        """Return the output (B, C, height, width) of each block of the decoder, from the lowest resolution on.
+        """Return the output (B, C, height, width) of each decoder block, starting at the lowest resolution.
 
         Args:
-            images: (B, 3, H, W) in -1..1, H and W multiples of 32.
-            steps: (B,) of the diffusion.
+            images: (B, 3, H, W) in -1..1; H and W are multiples of 32.
+            steps: Diffusion steps (B,).
         """
-        embedding = F.silu(self.of_step(sinusoids(steps, self.width)))
+        embedding = F.silu(self.of_step(embed_steps(steps, self.width)))
         features = self.stem(images)
         skipped = [features]
         for block in self.encoder:
@@ -106,18 +106,22 @@ class DiffusionUNet(DecoderFeatures):
     """The whole U-Net: 311,017,539 parameters at the official width of 192."""
 
     def __init__(self, width: int = 192) -> None:
-        """Args: width: See DecoderFeatures."""
+        """Build the network with random weights.
+
+        Args:
+            width: See DecoderFeatures.
+        """
         super().__init__(width)
         self.norm = normalisation(width)
         self.head = zero_module(nn.Conv2d(width, 3, kernel_size=3, padding=1))
 
     def forward(self, images: Tensor, steps: Tensor) -> Tensor:
-        """Images (B, 3, H, W), masked, and their steps (B,) to the images as they were; all in -1..1."""
+        """Restore masked images (B, 3, H, W) in -1..1, given their steps (B,); the result is in the same range."""
         return self.head(F.silu(self.norm(self.decode(images, steps)[-1])))  # type: ignore[no-any-return]
 
 
 class UNetBlock(nn.Module):
-    """A residual block, then attention where there is some, then a change to twice the resolution where wanted."""
+    """A residual block, optionally followed by attention and by an upsampling to twice the resolution."""
 
     def __init__(
         self,
@@ -128,14 +132,14 @@ class UNetBlock(nn.Module):
         attends: bool = False,
         rises: bool = False,
     ) -> None:
-        """Puts together what the block consists of.
+        """Build the parts of the block.
 
         Args:
-            channels_in: Of the input.
-            channels_out: Of the output.
+            channels_in: Channels of the input.
+            channels_out: Channels of the output.
             embedding: Length of the step's embedding.
-            before: What changes the resolution inside the residual block, if anything.
-            attends: Whether it attends to all positions.
+            before: Layer that changes the resolution inside the residual block, if any.
+            attends: Whether the block attends to all positions.
             rises: Whether a second residual block doubles the resolution at the end.
         """
         super().__init__()
@@ -144,18 +148,25 @@ class UNetBlock(nn.Module):
         self.rise = Residual(channels_out, channels_out, embedding, nn.Upsample(scale_factor=2)) if rises else None
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Features (B, channels, H, W) and embedding (B, length)."""
+        """Transform features (B, channels, H, W), given the step's embedding (B, length)."""
         features = self.attention(self.residual(features, embedding))
         return features if self.rise is None else self.rise(features, embedding)
 
 
 class Residual(nn.Module):
-    """Twice normalisation, SiLU and 3x3 convolution; the step scales and shifts the second normalisation."""
+    """Normalisation, SiLU and 3x3 convolution, twice; the step scales and shifts the second normalisation."""
 
     def __init__(
         self, channels_in: int, channels_out: int, embedding: int, resampling: nn.Module | None = None
     ) -> None:
-        """Args: channels_in, channels_out, embedding: See UNetBlock; resampling: of the input, if any."""
+        """Build the layers.
+
+        Args:
+            channels_in: See UNetBlock.
+            channels_out: See UNetBlock.
+            embedding: See UNetBlock.
+            resampling: Layer that changes the resolution of the input, if any.
+        """
         super().__init__()
         self.norm_in = normalisation(channels_in)
         self.resampling = resampling or nn.Identity()
@@ -167,7 +178,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, kernel_size=1)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Features (B, channels, H, W) and embedding (B, length)."""
+        """Transform features (B, channels, H, W), given the step's embedding (B, length)."""
         inner = self.conv_in(self.resampling(F.silu(self.norm_in(features))))
         scale, shift = self.scale_and_shift(embedding)[..., None, None].chunk(2, dim=1)
         inner = self.conv_out(F.silu(self.norm_out(inner) * (1 + scale) + shift))
@@ -175,10 +186,14 @@ class Residual(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Self-attention of all positions, added to the input."""
+    """Self-attention over all positions, added to the input."""
 
     def __init__(self, channels: int) -> None:
-        """Args: channels: 64 for each head, or all of them for the one head where there are fewer."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the input, 64 for each head; with fewer, a single head has all of them.
+        """
         super().__init__()
         self.heads = max(1, channels // HEAD_CHANNELS)
         self.norm = normalisation(channels)
@@ -186,15 +201,15 @@ class SelfAttention(nn.Module):
         self.out = zero_module(nn.Conv2d(channels, channels, kernel_size=1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, channels, H, W) to the same."""
+        """Transform features (B, channels, H, W); their shape stays the same."""
         projected = self.queries_keys_values(self.norm(features)).flatten(2)
         by_head = projected.unflatten(1, (3, self.heads, -1)).transpose(-1, -2)  # (B, 3, heads, H * W, channels)
         attended = F.scaled_dot_product_attention(*by_head.unbind(1))
         return features + self.out(attended.transpose(-1, -2).reshape(features.shape))  # type: ignore[no-any-return]
 
 
-def sinusoids(steps: Tensor, width: int) -> Tensor:
-    """Cosines and sines (B, width) of the steps (B,), at periods from 2 pi to nearly 20,000 pi."""
+def embed_steps(steps: Tensor, width: int) -> Tensor:
+    """Return cosines and sines (B, width) of the steps (B,), with periods from 2 pi to nearly 20,000 pi."""
     frequencies = torch.exp(
         torch.arange(width // 2, device=steps.device) * (-2 * math.log(LONGEST_PERIOD) / width)
     )
@@ -203,12 +218,12 @@ def sinusoids(steps: Tensor, width: int) -> Tensor:
 
 
 def normalisation(channels: int) -> nn.GroupNorm:
-    """Normalisation in 32 groups, or as many of them as narrow networks have channels for."""
+    """Build a group normalisation with 32 groups, or as many as divide the channels of a narrow network."""
     return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
 
 
 def zero_module(convolution: nn.Conv2d) -> nn.Conv2d:
-    """Fill a convolution with zeros, so that what it is added to, or what it puts out, begins without it."""
+    """Fill a convolution with zeros, so that at first its output, or what it adds to a sum, is zero; return it."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution

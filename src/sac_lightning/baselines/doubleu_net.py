@@ -1,8 +1,8 @@
 """DoubleU-Net (Jha et al. 2020, "A Deep Convolutional Neural Network for Medical Image Segmentation").
 
-Two U-Nets in a row. The first has VGG19 for an encoder; its output, as a probability, is multiplied with the
-image, and that is what the second one sees, whose decoder gets the skip connections of both encoders. The sizes
-are those of the official PyTorch file: 29,288,886 parameters at full width.
+Two U-Nets in a row. The first has VGG19 as its encoder; its output, as a probability, is multiplied with the
+image, and the product is the input of the second, whose decoder gets the skip connections of both encoders. The
+sizes are those of the official PyTorch file: 29,288,886 parameters at full width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.model.prompt_generator import DoubleConvolution
 
 VGG19_WIDTH = 64
-VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each stage
+VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # In each stage.
 DILATIONS = (6, 12, 18)
 MIDDLE_GREY = 127
 
@@ -28,7 +28,12 @@ class VGG19(nn.Module):
     """The convolutions of VGG19 (Simonyan and Zisserman 2015), without BatchNorm."""
 
     def __init__(self, width: int = VGG19_WIDTH) -> None:
-        """Args: width: Channels of the first stage; they double up to eight times as many, in the last two."""
+        """Build the convolutions.
+
+        Args:
+            width: Channels of the first stage; they double from stage to stage, up to eight times as many in the
+                last two.
+        """
         super().__init__()
         self.channels = [width * factor for factor in (1, 2, 4, 8, 8)]
         self.stages = nn.ModuleList(
@@ -37,14 +42,14 @@ class VGG19(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) to the maps of the five stages, from (B, w, H, W) to (B, 8w, H/16, W/16)."""
+        """Map images (B, 3, H, W) to the maps of the five stages, from (B, w, H, W) to (B, 8w, H/16, W/16)."""
         maps: list[Tensor] = []
         for stage in self.stages:
             maps.append(stage(F.max_pool2d(maps[-1], 2) if maps else images))
         return maps
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes the convolutions out of the state dict of torchvision's VGG19."""
+        """Load the convolutions from the state dict of torchvision's VGG19."""
         numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.")})
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         with torch.no_grad():
@@ -55,12 +60,12 @@ class VGG19(nn.Module):
 
 
 def _vgg_stage(channels_in: int, channels_out: int, number: int) -> nn.Sequential:
-    """As many convolutions with ReLU."""
+    """Build a stage of ``number`` convolutions, each with ReLU."""
     layers: list[nn.Module] = []
     for channels in [channels_in, *[channels_out] * (number - 1)]:
         convolution = nn.Conv2d(channels, channels_out, kernel_size=3, padding=1)
         assert convolution.bias is not None
-        # As torchvision draws them: sixteen convolutions without BatchNorm would let the signal fade otherwise.
+        # Initialised as in torchvision: else the signal would fade over sixteen convolutions without BatchNorm.
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(convolution.bias)
         layers += [convolution, nn.ReLU(inplace=True)]
@@ -71,7 +76,12 @@ class GatedConvolutions(nn.Sequential):
     """Two 3x3 convolutions with BatchNorm and ReLU, then squeeze and excitation with a reduction of 8."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Args: channels_in: of the input; channels_out: of the output."""
+        """Build the layers.
+
+        Args:
+            channels_in: Channels of the input.
+            channels_out: Channels of the output.
+        """
         super().__init__(
             DoubleConvolution(channels_in, channels_out),
             SqueezeExcitation(channels_out, hidden=max(1, channels_out // 8)),
@@ -79,7 +89,7 @@ class GatedConvolutions(nn.Sequential):
 
 
 def _convolution(channels_in: int, channels_out: int, kernel_size: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size, without bias, with BatchNorm and ReLU."""
+    """Build a convolution that keeps the size, without bias, followed by BatchNorm and ReLU."""
     padding = dilation * (kernel_size // 2)
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel_size, padding=padding, dilation=dilation, bias=False),
@@ -91,12 +101,17 @@ def _convolution(channels_in: int, channels_out: int, kernel_size: int = 1, dila
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (Chen et al. 2017).
 
-    The official PyTorch file averages the map down to 2x2, where the Keras code has a single mean. We follow the
-    former; so BatchNorm gets along with a batch of one image there.
+    The official PyTorch file averages the map down to 2x2, where the Keras code takes a single mean. We follow the
+    PyTorch file; it also lets BatchNorm work on a batch of one image.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Args: channels_in: of the input; channels_out: of each branch, and of the output."""
+        """Build the branches.
+
+        Args:
+            channels_in: Channels of the input.
+            channels_out: Channels of each branch, and of the output.
+        """
         super().__init__()
         self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(2), _convolution(channels_in, channels_out))
         self.branches = nn.ModuleList(
@@ -108,17 +123,23 @@ class ASPP(nn.Module):
         self.fusion = _convolution(channels_out * (len(self.branches) + 1), channels_out)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) to (B, C', h, w)."""
+        """Map features (B, C, h, w) to (B, C', h, w)."""
         mean = F.interpolate(self.mean(features), features.shape[-2:], mode="bilinear", align_corners=True)
         branches = [branch(features) for branch in self.branches]
         return self.fusion(torch.cat([mean, *branches], dim=1))  # type: ignore[no-any-return]
 
 
 class Decoder(nn.Module):
-    """Up to the image's resolution, with skip connections at each level."""
+    """A decoder up to the image's resolution, with skip connections at each level."""
 
     def __init__(self, channels_in: int, skips: Sequence[int], channels_out: Sequence[int]) -> None:
-        """Args: channels_in: of the deepest map; skips, channels_out: of each level, the deepest first."""
+        """Build the blocks.
+
+        Args:
+            channels_in: Channels of the deepest map.
+            skips: Channels of each level's skip connections, deepest level first.
+            channels_out: Channels of each level's output, deepest level first.
+        """
         super().__init__()
         self.blocks = nn.ModuleList(
             GatedConvolutions(below + skip, above)
@@ -126,7 +147,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, features: Tensor, *encoders: Sequence[Tensor]) -> Tensor:
-        """Features (B, C, h, w) and the maps of one or two encoders, the deepest last, to (B, C', H, W)."""
+        """Map features (B, C, h, w) and the maps of one or two encoders, deepest last, to (B, C', H, W)."""
         for block, *skips in zip(self.blocks, *(reversed(maps) for maps in encoders), strict=True):
             upsampled = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
             features = block(torch.cat([upsampled, *skips], dim=1))
@@ -136,12 +157,16 @@ class Decoder(nn.Module):
 class DoubleUNet(Network):
     """Two U-Nets; 29,288,886 parameters at width 64.
 
-    The prediction is the output of the second, our choice: the official code scores both as one, and its pictures
-    show them side by side.
+    The prediction is the output of the second. This is our choice: the official code scores both outputs as one,
+    and its pictures show them side by side.
     """
 
     def __init__(self, width: int = VGG19_WIDTH) -> None:
-        """Args: width: Channels of VGG19's first stage; all others are in proportion to it."""
+        """Build both U-Nets.
+
+        Args:
+            width: Channels of VGG19's first stage; all others are proportional to it.
+        """
         super().__init__(multiple=16)
         channels = [width // 2, width, 2 * width, 4 * width]
         self.vgg = VGG19(width)
@@ -159,12 +184,12 @@ class DoubleUNet(Network):
         self.width = width
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
+        """Return the logits of the second U-Net; see Network."""
         return self.outputs(images)[1]
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W) RGB in 0..255 to the logits (B, 1, H, W) of both U-Nets."""
-        # Channels last: see prompt_generator.UNet.
+        """Map images (B, 3, H, W) RGB in 0..255 to the logits (B, 1, H, W) of both U-Nets."""
+        # For channels last, see prompt_generator.UNet.
         prepared = self.prepare(centre_images(images)).contiguous(memory_format=torch.channels_last)
         *vgg_maps, deepest = self.vgg(prepared)
         first = self.first_head(self.first_decoder(self.first_pyramid(deepest), vgg_maps))
@@ -177,21 +202,22 @@ class DoubleUNet(Network):
         return first, second
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
-        """See Network; one loss of both outputs, which stand below each other as a single image.
+        """Return a single loss of both outputs, stacked vertically as one image; see Network.
 
-        The official code puts them into two channels and takes one Dice of all pixels: not the mean of two Dices.
+        The official code puts the outputs into two channels and computes one Dice over all pixels, which is not
+        the mean of two Dices.
         """
         outputs = torch.cat(self.outputs(batch["images"]), dim=-2)
         return {"mask": mask_loss(outputs.float(), torch.cat([batch["masks"]] * 2, dim=-2))}
 
     def load_imagenet(self) -> str | None:
-        """See Network; VGG19 has published weights at its full width alone."""
+        """Download VGG19's ImageNet weights, which exist at its full width only; see Network."""
         if self.width != VGG19_WIDTH:
             return None
         weights = VGG19_Weights.IMAGENET1K_V1
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
-        except Exception as error:  # Besides OSErrors: a file that arrived damaged, or was so in the cache.
+        except Exception as error:  # Not only OSErrors: the file may be damaged, in transit or in the cache.
             raise OSError(f"the ImageNet weights {weights.url} cannot be downloaded: {error}") from error
         self.vgg.load(state)
         return f"torchvision {weights}"
@@ -200,8 +226,9 @@ class DoubleUNet(Network):
 def centre_images(images: Tensor) -> Tensor:
     """Shift images (B, 3, H, W) in 0..255 so that the median of all their values is 127; clip them to 0..255.
 
-    That is how the official code reads them. An even number of values has the mean of the middle two for a median.
+    The official code reads images this way. For an even number of values, the median is the mean of the middle
+    two.
     """
-    # Image by image: along a dimension, a GPU's median is not the same in every run.
+    # One image at a time, because on a GPU the median along a dimension is not the same in every run.
     medians = torch.stack([(image.median() - (-image).median()) / 2 for image in images])
     return (images - medians.view(-1, 1, 1, 1) + MIDDLE_GREY).clamp(0, 255)

@@ -1,8 +1,8 @@
-"""MedT, the Medical Transformer (Valanarasu et al. 2021): gated axial attention, on the image and on its patches.
+"""MedT, the Medical Transformer (Valanarasu et al. 2021): gated axial attention on the image and on its patches.
 
 A shallow global branch sees the whole image, a deep local branch sees its 16 patches ("Local-Global Training").
-The features of both, at full resolution, are summed and make the logits. Facts that the paper leaves open are
-those of the official code.
+The features of both, at full resolution, are summed and give the logits. Where the paper leaves something open, we
+follow the official code.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from sac_lightning.core.errors import UserError
 def convolution(
     channels_in: int, channels_out: int, kernel_size: int = 1, stride: int = 1, patches: int = 1
 ) -> nn.Sequential:
-    """Convolution without bias, then BatchNorm."""
+    """Build a convolution without bias, followed by BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding=kernel_size // 2, bias=False),
         PatchBatchNorm(channels_out, patches),
@@ -27,7 +27,7 @@ def convolution(
 
 
 def double_size(features: Tensor) -> Tensor:
-    """Map features (B, C, H, W) to (B, C, 2H, 2W), then apply ReLU."""
+    """Upsample features (B, C, H, W) to (B, C, 2H, 2W), then apply ReLU."""
     return F.relu(F.interpolate(features, scale_factor=2, mode="bilinear"))
 
 
@@ -37,15 +37,15 @@ class AxialBlock(nn.Module):
     def __init__(
         self, channels_in: int, channels: int, groups: int, stride: int, side: int | None, patches: int
     ) -> None:
-        """Builds the block.
+        """Build the block.
 
         Args:
-            channels_in: Of the input; the output has 2 * channels.
-            channels: Of the attention.
-            groups: Its heads.
+            channels_in: Channels of the input; the output has 2 * channels.
+            channels: Channels of the attention.
+            groups: Heads of the attention.
             stride: 1, or 2 to halve the map after the attention.
-            side: Of the input, for gated attention with positions. None: attention without.
-            patches: Per image, see PatchBatchNorm.
+            side: Side of the input, for gated attention with positions. None: attention without positions.
+            patches: Patches per image; see PatchBatchNorm.
         """
         super().__init__()
 
@@ -66,7 +66,7 @@ class AxialBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C_in, H, W) to (B, 2 C, H / stride, W / stride)."""
+        """Map features (B, C_in, H, W) to (B, 2 C, H / stride, W / stride)."""
         inner = F.relu(self.reduction(features))
         inner = self.column_attention(inner.transpose(2, 3)).transpose(2, 3)
         inner = F.relu(self.pool(self.row_attention(inner)))
@@ -74,7 +74,7 @@ class AxialBlock(nn.Module):
 
 
 class Branch(nn.Module):
-    """A U-shaped network of axial attention: stem, stages that each halve the map but the first, decoder."""
+    """A U-shaped network of axial attention: a stem, stages that halve the map (except the first), a decoder."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class Branch(nn.Module):
         patches: int = 1,
         bottom: bool = False,
     ) -> None:
-        """Builds the branch.
+        """Build the branch.
 
         Args:
-            width: Of the network, see MedT; the output has 2 * width channels.
+            width: Width of the network; see MedT. The output has 2 * width channels.
             stem_width: Channels of the stem's first and last convolution.
-            blocks: Number of blocks of each stage.
+            blocks: Number of blocks in each stage.
             groups: Heads of the attention.
-            side: Of the input, for gated attention with positions. None: attention without.
-            patches: Per image, see PatchBatchNorm.
-            bottom: Whether a convolution at half the resolution lies below the stages.
+            side: Side of the input, for gated attention with positions. None: attention without positions.
+            patches: Patches per image; see PatchBatchNorm.
+            bottom: Whether to add a convolution at half the resolution below the stages.
         """
         super().__init__()
         self.stem = nn.Sequential(
@@ -123,7 +123,7 @@ class Branch(nn.Module):
         self.decoders = nn.ModuleList(nn.Conv2d(c, c // 2, kernel_size=3, padding=1) for c in reversed(outputs))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised, to features (B, 2 width, H, W)."""
+        """Map normalised images (B, 3, H, W) to features (B, 2 width, H, W)."""
         features: Tensor = self.stem(images)
         skips = []
         for stage in self.stages:
@@ -144,16 +144,16 @@ class MedT(Network):
     """MedT; 1,524,570 parameters at 128 px (1,528,666 at 256, 1,536,858 at 512): positions are tied to the size.
 
     The official code has 35,570 more that never get a gradient: a 1x1 convolution with bias in each block of the
-    local branch, and a second head. Where ours is not the official code:
+    local branch, and a second head. Other differences from the official code:
 
-    - The patches have a quarter of the image's side at any size, as the paper says. The official code cuts 32 px,
-      which is the same at 128 px; above, it refines no more than the top-left corner.
-    - The patches go through the local branch together. The official code takes them in turn, so that in training
-      BatchNorm has statistics of its own for each; PatchBatchNorm keeps that, as it costs little.
-    - The gates get gradients of zero until they open (see start_epoch), and no weight decay at any time (see
-      parameter_groups); the official code decays them once they are open. Adam counts the steps of zeros, so that
-      the first ones after the opening can be some six times as long as those of the official code.
-    - The two outputs become the difference of background and nucleus; its binary cross-entropy is the official
+    - The patches have a quarter of the image's side at any size, as the paper says. The official code cuts patches
+      of 32 px, which is the same at 128 px; for larger images it refines only the top-left corner.
+    - All patches go through the local branch together. The official code processes them one after the other, so
+      that in training BatchNorm has separate statistics for each; PatchBatchNorm reproduces that at little cost.
+    - The gates get gradients of zero until they open (see start_epoch), and never any weight decay (see
+      parameter_groups); the official code decays them once they are open. Adam counts the steps with zero
+      gradients, so the first steps after the opening can be some six times as long as those of the official code.
+    - The two outputs become the difference of nucleus and background; its binary cross-entropy equals the official
       code's cross-entropy of the two.
     - Images are RGB; the official code reads BGR.
     """
@@ -167,22 +167,23 @@ class MedT(Network):
         grid: int = 4,
         gates_open: int = 10,
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             image_size: Side of the images in pixels; a multiple of 32 * grid with four stages.
-            width: A sixteenth of the stem's widest layer; the attention of the stages has 2, 4, 8 and 16 times it
-                (8: s = 0.125 of the paper).
+            width: A sixteenth of the stem's widest layer; the attention of the stages has 2, 4, 8 and 16 times as
+                many channels (8 corresponds to the paper's s = 0.125).
             groups: Heads of the attention; a divisor of width.
-            blocks: Number of blocks of each stage of the local branch; the global one has the first two stages.
+            blocks: Number of blocks in each stage of the local branch; the global branch has the first two stages.
             grid: The local branch sees grid x grid patches.
-            gates_open: First epoch, counted from 0, that trains the gates. (11 in the official code as it stands:
-                it opens them when its epoch 10 is over.)
+            gates_open: First epoch, counted from 0, in which the gates train. (11 in the official code as it
+                stands, which opens them after its epoch 10.)
 
         Raises:
-            UserError: groups is no divisor of width, or the patches cannot be halved as often as the stages ask.
+            UserError: groups does not divide width, or the patches cannot be halved as often as the stages
+                require.
         """
-        # A patch is halved by the stem, by every stage but the first, and once more below the last.
+        # A patch is halved by the stem, by every stage except the first, and once more below the last.
         super().__init__(multiple=grid * 2 ** (len(blocks) + 1), image_size=image_size)
         if width % groups:
             raise UserError(
@@ -191,39 +192,39 @@ class MedT(Network):
         self.grid = grid
         self.gates_open = gates_open
         self.global_branch = Branch(width, width, blocks[:2], groups, side=image_size)
-        # Its stem is as wide as the global branch's last stage, as in the official code.
+        # As in the official code, its stem is as wide as the global branch's last stage.
         self.local_branch = Branch(width, 8 * width, blocks, groups, patches=grid**2, bottom=True)
         self.fusion = nn.Conv2d(2 * width, 2 * width, kernel_size=3, padding=1)
         self.head = nn.Conv2d(2 * width, 2, kernel_size=1)
         self.start_epoch(0)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
+        """Return the logits; see Network."""
         images = self.prepare(images)
-        local = self.join_patches(self.local_branch(self.patches(images)))
+        local = self.join_patches(self.local_branch(self.cut_patches(images)))
         features = F.relu(self.fusion(self.global_branch(images) + local))
         background, nucleus = self.head(features).split(1, dim=1)
         return nucleus - background  # type: ignore[no-any-return]
 
-    def patches(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) to patches (B * grid^2, C, H / grid, W / grid), each image's row by row."""
+    def cut_patches(self, images: Tensor) -> Tensor:
+        """Cut images (B, C, H, W) into patches (B * grid^2, C, H / grid, W / grid), each image's row by row."""
         batch, channels, height, width = images.shape
         places = images.reshape(batch, channels, self.grid, height // self.grid, self.grid, width // self.grid)
         return places.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
     def join_patches(self, patches: Tensor) -> Tensor:
-        """Undo patches."""
+        """Join the patches of each image again, the inverse of cut_patches."""
         places = patches.view(-1, self.grid, self.grid, *patches.shape[1:])
         return places.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
     def start_epoch(self, epoch: int) -> None:
-        """Opens the gates from epoch ``gates_open`` on, and keeps them closed before."""
+        """Open the gates from epoch ``gates_open`` on, and keep them closed before; see Network."""
         for module in self.modules():
             if isinstance(module, GatedAxialAttention):
                 module.gates_open = epoch >= self.gates_open
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimiser: the gates without weight decay, which would move them while closed."""
+        """Return the parameter groups; the gates have no weight decay, which would move them while closed."""
         gates = [module.gates for module in self.modules() if isinstance(module, GatedAxialAttention)]
         known = {id(gate) for gate in gates}
         others = [parameter for parameter in self.parameters() if id(parameter) not in known]

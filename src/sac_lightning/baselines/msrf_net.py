@@ -1,9 +1,9 @@
 """MSRF-Net (Srivastava et al. 2021): an encoder whose levels fuse in pairs, a shape stream, a gated decoder.
 
-Sources: the paper (arXiv 2105.07451) and, where its text or figures leave something open or differ, the authors'
-Keras code (NoviceMAn-prog/MSRF-Net, model.py, train.py, utils.py). Of Keras this keeps what equal numbers need:
-"same" padding below and on the right where the stride is two, BatchNorm's eps 1e-3 (1e-5 in the attention gates),
-and upsampling between pixel centres; and its way of drawing the first weights.
+Sources: the paper (arXiv 2105.07451) and, where its text or figures differ from the code or leave something open,
+the authors' Keras code (NoviceMAn-prog/MSRF-Net, model.py, train.py, utils.py). We keep those Keras conventions
+that are needed for equal numbers: "same" padding below and on the right where the stride is two, BatchNorm's eps
+of 1e-3 (1e-5 in the attention gates), upsampling between pixel centres, and the initialisation.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.dual_scale_fusion import FusionSubNetwork
 from sac_lightning.baselines.network import Network
-from sac_lightning.baselines.shape_stream import BoundaryMap, ShapeStream, canny_edges, enlarge
+from sac_lightning.baselines.shape_stream import BoundaryMap, ShapeStream, enlarge, find_canny_edges
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
 
 MASK_WEIGHT = 2.0
-# The smallest probability that Keras's cross-entropy takes; it bounds the logits of upsampled probabilities.
+# The smallest probability that Keras's cross-entropy accepts; it bounds the logits of upsampled probabilities.
 EPSILON = 1e-7
 
 
@@ -34,21 +34,21 @@ class MSRFOutputs(NamedTuple):
 
 
 class MSRFNet(Network):
-    """MSRF-Net; 18,595,607 parameters with 32 features, BatchNorm's running statistics among them as Keras counts.
+    """MSRF-Net; 18,595,607 parameters with 32 features, including BatchNorm's running statistics, as Keras counts.
 
-    The wiring is that of model.py (see FusionSubNetwork); layers that reach no output there are not here.
+    The wiring is that of model.py (see FusionSubNetwork); we leave out its layers that reach no output.
     """
 
     def __init__(self, width: int = 32, batch_norm_momentum: float = 0.01) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
-            width: Channels at full resolution, a multiple of 8; they double at each of the four levels.
-            batch_norm_momentum: Share of the newest batch in the running statistics (Keras's default 0.99 is
-                0.01 here); short runs need more.
+            width: Channels at full resolution, a multiple of 8; they double from level to level, over four levels.
+            batch_norm_momentum: Weight of the newest batch in the running statistics (Keras's default of 0.99 is
+                0.01 here); short runs need a larger one.
 
         Raises:
-            UserError: width is no multiple of 8.
+            UserError: width is not a multiple of 8.
         """
         if width % 8:
             raise UserError(f"model.width={width}: the shape stream needs an eighth of it; choose a multiple of 8")
@@ -75,12 +75,12 @@ class MSRFNet(Network):
                 module.momentum = batch_norm_momentum
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
+        """Return the logits; see Network."""
         return self.outputs(images).mask
 
     def outputs(self, images: Tensor) -> MSRFOutputs:
-        """Images (B, 3, H, W) RGB in 0..255 to the four outputs."""
-        # Channels last: a third faster on a CPU in float32.
+        """Map images (B, 3, H, W) RGB in 0..255 to the four outputs."""
+        # Channels last is a third faster on a CPU in float32.
         features = self.prepare(images).contiguous(memory_format=torch.channels_last)
         levels = []
         for encoder, excitation in zip(self.encoders[:3], self.excitations, strict=True):
@@ -88,7 +88,7 @@ class MSRFNet(Network):
             features = self.pool(levels[-1])
         first, second, third, fourth = self.fusion([*levels, self.encoders[3](features)])
         edges = self.shape_stream(second, third, fourth)
-        boundary = self.boundary(edges, canny_edges(images))
+        boundary = self.boundary(edges, find_canny_edges(images))
         quarter = self.quarter_decoder(third, fourth)
         half = self.half_decoder(second, quarter)
         return MSRFOutputs(
@@ -99,25 +99,33 @@ class MSRFNet(Network):
         )
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
-        """See Network; the weights are those of train.py, the edges' target is the Canny edge of the mask."""
+        """Return the losses; see Network.
+
+        The weights are those of train.py; the target of the edges is the Canny edge of the mask.
+        """
         masks = batch["masks"]
         outputs = self.outputs(batch["images"])
         return {
             "mask": MASK_WEIGHT * mask_loss(outputs.mask.float(), masks),
             "half": mask_loss(outputs.half, masks),
             "quarter": mask_loss(outputs.quarter, masks),
-            "edges": F.binary_cross_entropy_with_logits(outputs.edges.float(), canny_edges(255 * masks)),
+            "edges": F.binary_cross_entropy_with_logits(outputs.edges.float(), find_canny_edges(255 * masks)),
         }
 
 
 class GatedDecoder(nn.Module):
-    """A level of the decoder: its features behind two kinds of attention, joined with the coarser level's."""
+    """A level of the decoder: its features, after two kinds of attention, joined with the coarser level's."""
 
     def __init__(self, channels: int, coarse_channels: int) -> None:
-        """Args: channels: of this level; coarse_channels: of the one below it."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of this level.
+            coarse_channels: Channels of the next coarser level.
+        """
         super().__init__()
         self.gate = AttentionGate(channels, coarse_channels)
-        # A kernel of one pixel and a stride of two: every other pixel in both directions is the bias alone.
+        # A kernel of one pixel and a stride of two: in both directions, every other pixel is the bias alone.
         self.spread = nn.ConvTranspose2d(coarse_channels, channels, kernel_size=1, stride=2, output_padding=1)
         self.attention = DualAttention(channels, coarse_channels)
         self.join = nn.Conv2d(3 * channels, channels, kernel_size=1)
@@ -131,17 +139,21 @@ class GatedDecoder(nn.Module):
         )
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
-        """Features (B, C, 2H, 2W) and (B, C', H, W) to (B, C, 2H, 2W)."""
+        """Map features (B, C, 2H, 2W) and coarse features (B, C', H, W) to (B, C, 2H, 2W)."""
         parts = [self.spread(coarse), self.gate(features, coarse), self.attention(features, coarse)]
         joined = self.join(torch.cat(parts, dim=1))
         return joined + self.residual(joined)  # type: ignore[no-any-return]
 
 
 class FullDecoder(nn.Module):
-    """The last level of the decoder, without attention; the boundary map joins it before its last convolution."""
+    """The last level of the decoder, without attention; its last convolution also takes the boundary map."""
 
     def __init__(self, width: int) -> None:
-        """Args: width: See MSRFNet."""
+        """Build the layers.
+
+        Args:
+            width: See MSRFNet.
+        """
         super().__init__()
         self.up = nn.ConvTranspose2d(2 * width, width, kernel_size=4, stride=2, padding=1)
         self.join = nn.Sequential(nn.Conv2d(2 * width, width, kernel_size=1), nn.ReLU())
@@ -151,16 +163,16 @@ class FullDecoder(nn.Module):
         self.last = nn.Sequential(nn.Conv2d(width + 1, width, kernel_size=3, padding=1), nn.ReLU())
 
     def forward(self, features: Tensor, coarse: Tensor, boundary: Tensor) -> Tensor:
-        """Features (B, C, 2H, 2W), (B, 2C, H, W) and (B, 1, 2H, 2W) to (B, C, 2H, 2W)."""
+        """Map features (B, C, 2H, 2W), coarse ones (B, 2C, H, W) and boundary (B, 1, 2H, 2W) to (B, C, 2H, 2W)."""
         joined = self.join(torch.cat([self.up(coarse), features], dim=1))
         return self.last(torch.cat([joined + self.residual(joined), boundary], dim=1))  # type: ignore[no-any-return]
 
 
 class AttentionGate(nn.Module):
-    """Features times a map of where the coarser level agrees with them."""
+    """Features multiplied by a map of where the coarser level agrees with them."""
 
     def __init__(self, channels: int, coarse_channels: int) -> None:
-        """Args: channels: of the features; coarse_channels: of the coarser level."""
+        """Build the layers for ``channels`` features and a coarser level of ``coarse_channels``."""
         super().__init__()
         self.own = nn.Conv2d(channels, channels, kernel_size=2, stride=2)
         self.coarse = nn.Conv2d(coarse_channels, channels, kernel_size=1)
@@ -169,16 +181,16 @@ class AttentionGate(nn.Module):
         self.norm = nn.BatchNorm2d(channels, eps=1e-5)
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
-        """Features (B, C, 2H, 2W) and (B, C', H, W) to (B, C, 2H, 2W)."""
+        """Map features (B, C, 2H, 2W) and coarse features (B, C', H, W) to (B, C, 2H, 2W)."""
         agreement = self.agreement(F.relu(self.own(features) + self.coarse(coarse)))
         return self.norm(features * self.up(agreement.sigmoid()))  # type: ignore[no-any-return]
 
 
 class DualAttention(nn.Module):
-    """Both levels' features together, weighted by channel and by place."""
+    """The features of two levels combined, weighted by channel and by place."""
 
     def __init__(self, channels: int, coarse_channels: int) -> None:
-        """Args: channels: of the features; coarse_channels: of the coarser level."""
+        """Build the layers for ``channels`` features and a coarser level of ``coarse_channels``."""
         super().__init__()
         self.up = nn.Sequential(
             nn.ConvTranspose2d(coarse_channels, channels, kernel_size=4, stride=2, padding=1),
@@ -200,16 +212,20 @@ class DualAttention(nn.Module):
         )
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
-        """Features (B, C, 2H, 2W) and (B, C', H, W) to (B, C, 2H, 2W)."""
+        """Map features (B, C, 2H, 2W) and coarse features (B, C', H, W) to (B, C, 2H, 2W)."""
         joined = self.join(torch.cat([features, self.up(coarse)], dim=1))
         return (1 + self.by_place(joined)) * self.by_channel(joined)  # type: ignore[no-any-return]
 
 
 class ConvSqueezeExcitation(nn.Module):
-    """Features times a weight per channel, which their means decide (Hu et al. 2018; reduction 16)."""
+    """Features times a weight per channel, computed from the channel means (Hu et al. 2018; reduction 16)."""
 
     def __init__(self, channels: int) -> None:
-        """Args: channels: of the features."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the features.
+        """
         super().__init__()
         hidden = max(1, channels // 16)
         self.weights = nn.Sequential(
@@ -221,12 +237,12 @@ class ConvSqueezeExcitation(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Scale each channel of features (B, C, H, W)."""
         return features * self.weights(features)  # type: ignore[no-any-return]
 
 
 def convolution_block(channels_in: int, channels_out: int) -> nn.Sequential:
-    """A level of the encoder: two convolutions with ReLU, then BatchNorm."""
+    """Build a level of the encoder: two convolutions with ReLU, then BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1),
         nn.ReLU(),
@@ -237,12 +253,12 @@ def convolution_block(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 def enlarge_probabilities(logits: Tensor, factor: int) -> Tensor:
-    """Return logits (B, 1, H, W) of the enlarged probabilities, as the official code applies the sigmoid first."""
+    """Enlarge logits (B, 1, H, W) as probabilities: the official code applies the sigmoid before it upsamples."""
     return torch.logit(enlarge(logits.float().sigmoid(), factor), eps=EPSILON)
 
 
 def draw_as_keras(network: MSRFNet) -> None:
-    """Draws the first weights as the official code: Glorot's, He's where it says so; no bias."""
+    """Initialise the weights as the official code does: Glorot, or He where it asks for it; biases of zero."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.xavier_uniform_(module.weight)

@@ -1,4 +1,4 @@
-"""What the compared networks share: the form of their input, and what the training asks of them."""
+"""The interface of the compared networks: the form of their input, and what the training needs from them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,16 +24,16 @@ class Network(nn.Module, ABC):
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> None:
-        """Says which images the network takes.
+        """Set which images the network accepts and how it normalises them.
 
         Args:
-            multiple: The sides of its input are multiples of this many pixels.
-            image_size: The only side that it takes, where its structure is tied to one. None: any.
-            mean: Of each channel, in 0..1; taken off the images.
-            std: Likewise; the images are divided by it.
+            multiple: The sides of the input must be multiples of this many pixels.
+            image_size: The only side that the network accepts, if its structure is tied to one. None: any.
+            mean: Mean of each channel, in 0..1; subtracted from the images.
+            std: Standard deviation of each channel, in 0..1; the images are divided by it.
 
         Raises:
-            UserError: ``image_size`` is no multiple.
+            UserError: ``image_size`` is not a multiple of ``multiple``.
         """
         super().__init__()
         self.multiple = multiple
@@ -47,54 +47,54 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) RGB in 0..255 to logits (B, 1, H, W) of nucleus."""
+        """Map images (B, 3, H, W) RGB in 0..255 to logits (B, 1, H, W) of nucleus."""
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
-        """The parts of the training loss of a batch, whose sum is minimised.
+        """Return the parts of the training loss of a batch; training minimises their sum.
 
         Args:
             batch: Windows with their masks.
-            mask_loss: Logits and target (B, 1, H, W) to a scalar.
+            mask_loss: Maps logits and target (B, 1, H, W) to a scalar.
         """
         return {"mask": mask_loss(self(batch["images"]).float(), batch["masks"])}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What trains, as an optimiser takes it: one group, unless some parameters need settings of their own."""
+        """Return the optimiser's parameter groups: one, unless some parameters need settings of their own."""
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def start_epoch(self, epoch: int) -> None:
-        """Called before each training batch with its epoch, the first being 0; for what changes on the way."""
+        """Prepare for an epoch, counted from 0; called before each training batch."""
 
     def load_pretrained(self) -> None:
-        """Load the weights of the network's own pre-training, if it was built with some.
+        """Load the weights of the network's own pre-training, if it was built with any.
 
         Raises:
-            UserError: They cannot be read, or do not fit.
+            UserError: The weights cannot be read, or do not fit.
         """
 
     def load_imagenet(self) -> str | None:
-        """Downloads the ImageNet weights of the backbone into it.
+        """Download the ImageNet weights of the backbone and load them into it.
 
         Returns:
-            Which weights these are; None where the network has no pre-trained part.
+            A name for these weights; None if there are none for the network.
 
         Raises:
-            OSError: They cannot be had, as there is no network.
+            OSError: The weights cannot be downloaded.
         """
         return None
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalise images (B, 3, H, W) in 0..255; raise UserError if their size does not suit the network."""
+        """Normalise images (B, 3, H, W) in 0..255; raise UserError if the network does not accept their size."""
         self.refuse_size(*images.shape[-2:])
         return (images / 255 - self.mean) / self.std
 
     def refuse_size(self, height: int, width: int) -> None:
-        """Raises UserError where the network does not take images of this size."""
+        """Raise UserError if the network does not accept images of this size."""
         name = type(self).__name__
         if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
             raise UserError(
                 f"this {name} takes {self.image_size}x{self.image_size} pixels, not {width}x{height}: its "
-                f"parameters are tied to the size; set view.image_size={self.image_size}, or train one for yours"
+                f"parameters depend on it; set view.image_size={self.image_size} or train one for your size"
             )
         if height % self.multiple or width % self.multiple:
             raise UserError(

@@ -1,20 +1,23 @@
-"""Pre-trained parameters from a model hub, for the compared networks that start from an ImageNet backbone."""
+"""Pre-trained weights from a model hub, for the compared networks that start from an ImageNet backbone."""
 
 from timm.models import load_state_dict_from_hf
 from torch import Tensor
 
 
-def hub_state(source: str) -> dict[str, Tensor]:
-    """Downloads the parameters of a model, or takes them from the cache of an earlier download.
+def download_state(source: str) -> dict[str, Tensor]:
+    """Download the weights of a model, or read them from the cache of an earlier download.
 
     Args:
-        source: The model's name on the Hugging Face hub, with ``@`` and a revision where one is wanted.
+        source: The model's name on the Hugging Face hub, followed by ``@`` and a revision if one is wanted.
+
+    Returns:
+        The state dict.
 
     Raises:
-        OSError: They cannot be had.
+        OSError: The weights cannot be downloaded.
     """
     try:
         return load_state_dict_from_hf(source, weights_only=True)  # type: ignore[no-any-return]
-    # The hub's library has many kinds of errors for a missing connection, and not all of them are OSErrors.
+    # Without a connection, the hub's library raises many kinds of errors, and not all of them are OSErrors.
     except Exception as error:
         raise OSError(f"the ImageNet weights {source} cannot be downloaded: {error}") from error

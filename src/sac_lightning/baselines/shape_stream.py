@@ -1,4 +1,4 @@
-"""The shape stream of MSRF-Net (Srivastava et al. 2021): where the boundaries are, for the decoder."""
+"""The shape stream of MSRF-Net (Srivastava et al. 2021), which finds boundaries for the decoder."""
 
 import cv2
 import numpy as np
@@ -10,10 +10,14 @@ CANNY_THRESHOLDS = (10, 1000)
 
 
 class ShapeStream(nn.Module):
-    """Where the boundaries are: the second level's features, gated by the third's and then by the fourth's."""
+    """A boundary detector: the second level's features, gated by the third's and then by the fourth's."""
 
     def __init__(self, width: int) -> None:
-        """Args: width: Channels of the finest level; see MSRFNet."""
+        """Build the layers.
+
+        Args:
+            width: Channels of the finest level; see MSRFNet.
+        """
         super().__init__()
         self.entry = nn.Conv2d(2 * width, width, kernel_size=1)
         self.entry_residual = ResidualConvolution(width, width)
@@ -30,7 +34,7 @@ class ShapeStream(nn.Module):
         )
 
     def forward(self, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
-        """Features at 1/2, 1/4 and 1/8 of the resolution to logits (B, 1, H, W) of boundary."""
+        """Map features at 1/2, 1/4 and 1/8 of the resolution to boundary logits (B, 1, H, W)."""
         stream = self.entry_residual(enlarge(self.entry(second), 2))
         gating = enlarge(self.third(third), 4)
         stream = self.third_gate(torch.cat([self.third_reduction(stream), gating], dim=1))
@@ -41,16 +45,16 @@ class ShapeStream(nn.Module):
 
 
 class BoundaryMap(nn.Module):
-    """One channel for the decoder, of the shape stream's boundary and the image's Canny edges."""
+    """One channel for the decoder, computed from the shape stream's boundary and the image's Canny edges."""
 
     def __init__(self) -> None:
-        """Of two channels in."""
+        """Build the layers."""
         super().__init__()
         self.mixture = nn.Conv2d(2, 1, kernel_size=1)
         self.scale = nn.Sequential(nn.Conv2d(1, 1, kernel_size=1), nn.BatchNorm2d(1, eps=1e-3), nn.ReLU())
 
     def forward(self, edges: Tensor, canny: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) and edges (B, 1, H, W) in {0, 1} to features (B, 1, H, W)."""
+        """Map boundary logits (B, 1, H, W) and edges (B, 1, H, W) in {0, 1} to features (B, 1, H, W)."""
         mixture = self.mixture(torch.cat([edges.sigmoid(), canny], dim=1))
         return self.scale(mixture.sigmoid())  # type: ignore[no-any-return]
 
@@ -59,21 +63,26 @@ class ResidualConvolution(nn.Module):
     """A 3x3 convolution with BatchNorm, added to its input (one channel is added to all), then ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Args: channels_in: as many as channels_out, or 1; channels_out: of the output."""
+        """Build the layers.
+
+        Args:
+            channels_in: Channels of the input: as many as channels_out, or 1.
+            channels_out: Channels of the output.
+        """
         super().__init__()
         self.convolution = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
         self.norm = nn.BatchNorm2d(channels_out, eps=1e-3)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H, W)."""
+        """Map features (B, C, H, W) to (B, C', H, W)."""
         return F.relu(features + self.norm(self.convolution(features)))
 
 
 def boundary_gate(channels: int, hidden: int) -> nn.Sequential:
-    """The shape stream's features and one gating channel to a map (B, 1, H, W) in 0..1.
+    """Build layers that map the shape stream's features and one gating channel to a map (B, 1, H, W) in 0..1.
 
-    The official code hands on the map itself, not the stream's features times the map as the paper's gated
-    convolution (Takikawa et al. 2019) does; so do we.
+    Like the official code, the shape stream passes on the map itself, not its features multiplied by the map as in
+    the paper's gated convolution (Takikawa et al. 2019).
     """
     return nn.Sequential(
         nn.BatchNorm2d(channels + 1, eps=1e-3),
@@ -86,21 +95,21 @@ def boundary_gate(channels: int, hidden: int) -> nn.Sequential:
 
 
 def enlarge(features: Tensor, factor: int) -> Tensor:
-    """Enlarge (B, C, H, W) to (B, C, factor H, factor W), bilinearly."""
+    """Enlarge features (B, C, H, W) bilinearly to (B, C, factor H, factor W)."""
     return F.interpolate(features, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()
-def canny_edges(images: Tensor) -> Tensor:
-    """Canny edges, which OpenCV finds on the CPU, with the thresholds of the official utils.py.
+def find_canny_edges(images: Tensor) -> Tensor:
+    """Return Canny edges, which OpenCV finds on the CPU, with the thresholds of the official utils.py.
 
-    (model.py names another upper one, 100, in a line that cannot run: the edges reach it as an input.)
+    (model.py has a different upper threshold, 100, in a line that cannot run: the edges reach it as an input.)
 
     Args:
-        images: (B, 1 or 3, H, W) in 0..255 on any device, rounded to whole numbers.
+        images: (B, 1 or 3, H, W) in 0..255 on any device; they are rounded to whole numbers.
 
     Returns:
-        (B, 1, H, W) in {0, 1} on that device.
+        (B, 1, H, W) in {0, 1}, on the same device.
     """
     arrays = images.float().round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     edges = np.stack([cv2.Canny(array, *CANNY_THRESHOLDS) for array in arrays])

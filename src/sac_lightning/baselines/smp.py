@@ -1,4 +1,4 @@
-"""Any architecture of segmentation-models-pytorch with any of its encoders, as a compared network."""
+"""Any architecture of segmentation-models-pytorch, with any of its encoders, as a compared network."""
 
 import segmentation_models_pytorch
 from torch import Tensor
@@ -12,19 +12,19 @@ ARCHITECTURES = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING
 class SMP(Network):
     """``segmentation_models_pytorch.create_model(arch, encoder)`` with one class.
 
-    Images are normalised as ImageNet's, for any encoder: the parameters that the library knows for each are
-    fetched from the network.
+    Images are normalised with ImageNet's mean and standard deviation, whatever the encoder: the library would have
+    to download the values that belong to each encoder.
     """
 
     def __init__(self, arch: str = "Unet", encoder: str = "resnet34") -> None:
-        """Builds the network with random weights.
+        """Build the network with random weights.
 
         Args:
-            arch: Such as Unet, FPN, DeepLabV3Plus, Segformer; upper and lower case do not matter.
-            encoder: Such as resnet34, mit_b2, or ``tu-`` and the name of one of timm's.
+            arch: Architecture, such as Unet, FPN, DeepLabV3Plus or Segformer; case does not matter.
+            encoder: Encoder, such as resnet34 or mit_b2, or ``tu-`` followed by the name of a timm model.
 
         Raises:
-            UserError: There is no such architecture or encoder, or the two do not go together.
+            UserError: The architecture or the encoder does not exist, or the two cannot be combined.
         """
         if arch.lower() not in ARCHITECTURES:
             known = ", ".join(sorted(made.__name__ for made in ARCHITECTURES.values()))
@@ -43,11 +43,11 @@ class SMP(Network):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
+        """Return the logits; see Network."""
         return self.network(self.prepare(images))  # type: ignore[no-any-return]
 
     def load_imagenet(self) -> str | None:
-        """See Network."""
+        """Download the encoder's ImageNet weights; see Network."""
         pretrained = segmentation_models_pytorch.create_model(self.arch, self.encoder, encoder_weights="imagenet")
         self.network.encoder.load_state_dict(pretrained.encoder.state_dict())
         return f"{self.encoder} of segmentation_models_pytorch"

@@ -1,13 +1,19 @@
-"""Squeeze and excitation (Hu et al. 2018): every channel of a map gets a gate that its own mean decides on."""
+"""Squeeze and excitation (Hu et al. 2018): scale each channel by a gate computed from the channel means."""
 
 from torch import Tensor, nn
 
 
 class SqueezeExcitation(nn.Module):
-    """Two linear layers from the channels' means to a factor in 0..1 per channel."""
+    """Two linear layers that turn the channel means into one factor in 0..1 per channel."""
 
     def __init__(self, channels: int, hidden: int, bias: bool = True) -> None:
-        """Args: channels: of the map; hidden: between the two layers; bias: whether the layers have one."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the map.
+            hidden: Units between the two layers.
+            bias: Whether the layers have a bias.
+        """
         super().__init__()
         self.gates = nn.Sequential(
             nn.Linear(channels, hidden, bias=bias),
@@ -17,6 +23,6 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W) to the same, each channel scaled."""
+        """Scale each channel of features (B, C, H, W)."""
         gates: Tensor = self.gates(features.mean((-2, -1)))
         return features * gates[..., None, None]

@@ -11,16 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
-from sac_lightning.baselines.pretrained_state import hub_state
+from sac_lightning.baselines.pretrained_state import download_state
 
-STRIDE = 32  # of the coarsest features; the attention's windows divide the finer ones without a rest, then
+# Of the coarsest features. With multiples of it, the attention's windows divide the finer features evenly.
+STRIDE = 32
 
 
 class LocalEmphasis(nn.Sequential):
-    """Twice: 3x3 convolution without bias, ReLU."""
+    """A 3x3 convolution without bias, then ReLU, twice."""
 
     def __init__(self, channels: int, dim: int) -> None:
-        """Args: channels: of the encoder's features; dim: of the result."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the encoder's features.
+            dim: Channels of the result.
+        """
         super().__init__(
             nn.Conv2d(channels, dim, 3, padding=1, bias=False),
             nn.ReLU(),
@@ -30,17 +36,21 @@ class LocalEmphasis(nn.Sequential):
 
 
 class Fusion(nn.Module):
-    """One step of the aggregation: the coarser levels so far and the next finer one become one."""
+    """One step of the aggregation: the coarser levels fused so far and the next finer level become one."""
 
     def __init__(self, dim: int) -> None:
-        """Args: dim: channels of each."""
+        """Build the layers.
+
+        Args:
+            dim: Channels of both inputs and of the result.
+        """
         super().__init__()
         self.projection = nn.Conv2d(2 * dim, dim, 1, bias=False)
         self.norm = nn.BatchNorm2d(dim)
         nn.init.kaiming_normal_(self.projection.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Two features (B, dim, h, w) to one."""
+        """Fuse two feature maps (B, dim, h, w) into one."""
         return self.norm(self.projection(torch.cat([coarse, fine], dim=1))).relu()  # type: ignore[no-any-return]
 
 
@@ -48,7 +58,12 @@ class LocalityDecoder(nn.Module):
     """The progressive locality decoder: a pyramid of features to logits at its finest resolution."""
 
     def __init__(self, channels: list[int], dim: int) -> None:
-        """Args: channels: of the levels, the finest first; dim: channels of the decoder."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the levels, finest first.
+            dim: Channels of the decoder.
+        """
         super().__init__()
         self.emphases = nn.ModuleList(LocalEmphasis(level, dim) for level in channels)
         self.fusions = nn.ModuleList(Fusion(dim) for _ in channels[1:])
@@ -56,7 +71,7 @@ class LocalityDecoder(nn.Module):
         self.head = nn.Conv2d(dim, 1, 1)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Features (B, C_i, h_i, w_i), the finest first, to logits (B, 1, h_0, w_0)."""
+        """Map features (B, C_i, h_i, w_i), finest first, to logits (B, 1, h_0, w_0)."""
         size = levels[0].shape[-2:]
         finest, *finer, fused = (
             F.interpolate(emphasise(level), size, mode="bilinear", align_corners=False)
@@ -70,34 +85,34 @@ class LocalityDecoder(nn.Module):
 class SSFormer(Network):
     """SSFormer; 65,956,289 parameters as L (mit_b4) and 29,309,889 as S (mit_b2), each with 256 channels.
 
-    The official code has 66,218,945 and 29,572,545. Of each, 262,656 are a fusion of all four levels at once that
-    is built and not called. They are left out.
+    The official code has 66,218,945 and 29,572,545. In both, 262,656 belong to a fusion of all four levels at once
+    that is built but not called. We leave them out.
     """
 
     def __init__(self, encoder: str = "mit_b4", dim: int = 256) -> None:
-        """Builds the network with random parameters.
+        """Build the network with random parameters.
 
         Args:
-            encoder: A MiT of segmentation-models-pytorch: mit_b0 to mit_b5.
+            encoder: A MiT of segmentation-models-pytorch, mit_b0 to mit_b5.
             dim: Channels of the decoder.
         """
         super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         self.encoder_name = encoder
-        with torch.device("cpu"):  # It reads a tensor while it is built, which the meta device does not hold.
+        with torch.device("cpu"):  # The constructor reads a tensor's values, which the meta device does not hold.
             self.encoder = smp.encoders.get_encoder(encoder, weights=None)
         self.decoder = LocalityDecoder(self.encoder.out_channels[2:], dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
-        # The encoder reads its features with view(), for which channels-last images would not do.
+        """Return the logits; see Network."""
+        # The encoder reshapes its features with view(), which fails on channels-last images.
         normalised = self.prepare(images).contiguous()
-        levels = self.encoder(normalised)[2:]  # before them: the images, and a level of no channels
+        levels = self.encoder(normalised)[2:]  # The first two are the images and a level without channels.
         logits = self.decoder(levels)
-        # Corners aligned here, and not within the decoder: so it is in the official code.
+        # As in the official code, corners are aligned here but not within the decoder.
         return F.interpolate(logits, normalised.shape[-2:], mode="bilinear", align_corners=True)
 
     def load_imagenet(self) -> str:
-        """See Network."""
+        """Download the encoder's ImageNet weights; see Network."""
         place = smp.encoders.encoders[self.encoder_name]["pretrained_settings"]["imagenet"]
-        self.encoder.load_state_dict(hub_state(f"{place['repo_id']}@{place['revision']}"))
+        self.encoder.load_state_dict(download_state(f"{place['repo_id']}@{place['revision']}"))
         return str(place["repo_id"])

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al. 2015), as a compared network: the same one that generates SAC's prompts."""
+"""U-Net (Ronneberger et al. 2015) as a compared network: the same one that generates SAC's prompts."""
 
 from torch import Tensor
 
@@ -10,10 +10,15 @@ class UNetNetwork(Network):
     """A U-Net by itself; 7,763,041 parameters with 32 features and four levels."""
 
     def __init__(self, init_features: int = 32, depth: int = 4) -> None:
-        """Args: init_features, depth: See UNet."""
+        """Build the network with random weights.
+
+        Args:
+            init_features: See UNet.
+            depth: See UNet.
+        """
         super().__init__(multiple=2**depth)
         self.network = UNet(init_features, depth)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
+        """Return the logits; see Network."""
         return self.network(self.prepare(images))  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
 """UCTransNet (Wang et al. 2022): a U-Net whose skip connections go through a transformer over channels.
 
-The four levels of the encoder are cut into the same number of tokens each, and the channels of a level
-attend to the channels of all levels ("CCT"). On the way up, a gate per channel that knows the decoder's
-features decides how much of the level gets through ("CCA"). Where the paper and the official code differ,
-the code is followed; what it leaves unsaid stands at its place.
+The four levels of the encoder are cut into the same number of tokens each, and the channels of a level attend to
+the channels of all levels ("CCT"). On the way up, a gate per channel, computed from the skip and the decoder's
+features, decides how much of the skip passes ("CCA"). Where the paper and the official code differ, we follow the
+code; what is left open is noted where it comes up.
 """
 
 import math
@@ -17,14 +17,20 @@ from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
 
 LEVELS = 4
-EPS = 1e-6  # Of the LayerNorms.
+EPS = 1e-6  # For the LayerNorms.
 
 
 class Convolutions(nn.Sequential):
-    """Some times: 3x3 convolution with bias, BatchNorm, ReLU."""
+    """A number of blocks of 3x3 convolution with bias, BatchNorm and ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, number: int = 2) -> None:
-        """Args: channels_in: of the input; channels_out: of the output; number: of convolutions."""
+        """Build the blocks.
+
+        Args:
+            channels_in: Channels of the input.
+            channels_out: Channels of the output.
+            number: Number of convolutions.
+        """
         layers: list[nn.Module] = []
         for channels in [channels_in] + [channels_out] * (number - 1):
             layers += [
@@ -36,26 +42,39 @@ class Convolutions(nn.Sequential):
 
 
 class Tokens(nn.Module):
-    """A level's features as tokens: one per patch, with its position."""
+    """A level's features cut into tokens, one per patch, with their positions added."""
 
     def __init__(self, channels: int, patch: int, grid: int, dropout: float) -> None:
-        """Args: channels: of both; patch: its side; grid: patches along a side; dropout: of tokens."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of features and tokens.
+            patch: Side of a patch, in pixels of the features.
+            grid: Patches along a side.
+            dropout: Dropout rate of the tokens.
+        """
         super().__init__()
         self.patches = nn.Conv2d(channels, channels, kernel_size=patch, stride=patch)
         self.positions = nn.Parameter(torch.zeros(1, grid * grid, channels))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W) to tokens (B, N, C)."""
+        """Map features (B, C, H, W) to tokens (B, N, C)."""
         tokens = self.patches(features).flatten(2).transpose(1, 2)
         return self.dropout(tokens + self.positions)  # type: ignore[no-any-return]
 
 
 class ChannelAttention(nn.Module):
-    """The channels of one level ask the channels of all levels, over the tokens."""
+    """Attention of one level's channels to the channels of all levels, over the tokens."""
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
-        """Args: channels: of the level; heads: each as wide as the level; dropout: of attention and output."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the level.
+            heads: Number of heads, each as wide as the level.
+            dropout: Dropout rate of attention and output.
+        """
         super().__init__()
         self.heads = heads
         self.queries = nn.Linear(channels, heads * channels, bias=False)
@@ -63,29 +82,36 @@ class ChannelAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attends.
+        """Attend to the channels of all levels.
 
         Args:
             tokens: (B, N, C) of the level.
-            keys: (B, N, heads, K) of all levels, K channels together.
-            values: Likewise.
+            keys: (B, N, heads, K) of all levels, with K channels in total.
+            values: (B, N, heads, K), likewise.
 
         Returns:
             (B, N, C), the mean of the heads, projected.
         """
         queries = self.queries(tokens).unflatten(-1, (self.heads, -1))
         scores = torch.einsum("bnhc,bnhk->bhck", queries, keys) / keys.shape[-1] ** 0.5
-        # Each head's matrix of scores is standardised as if it were an image, in training and after.
+        # Each head's score matrix is standardised as if it were an image, both in training and in prediction.
         attention = self.dropout(F.instance_norm(scores.float()).softmax(-1))
         context = torch.einsum("bhck,bnhk->bnc", attention.to(values.dtype), values) / self.heads
         return self.dropout(self.output(context))  # type: ignore[no-any-return]
 
 
 class LevelBlock(nn.Module):
-    """One level's share of a transformer block: channel attention, then an MLP, each with a skip."""
+    """One level's part of a transformer block: channel attention, then an MLP, each with a skip connection."""
 
     def __init__(self, channels: int, heads: int, expansion: int, dropout: float) -> None:
-        """Args: channels: of the level; expansion: of the MLP's inside; heads, dropout: see ChannelAttention."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the level.
+            heads: See ChannelAttention.
+            expansion: Width of the MLP's hidden layer, in multiples of channels.
+            dropout: See ChannelAttention.
+        """
         super().__init__()
         self.attention_norm = nn.LayerNorm(channels, eps=EPS)
         self.attention = ChannelAttention(channels, heads, dropout)
@@ -99,16 +125,23 @@ class LevelBlock(nn.Module):
                 nn.init.normal_(layer.bias, std=1e-6)
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """See ChannelAttention."""
+        """Return the updated tokens (B, N, C); see ChannelAttention."""
         tokens = tokens + self.attention(self.attention_norm(tokens), keys, values)
         return tokens + self.mlp(self.mlp_norm(tokens))  # type: ignore[no-any-return]
 
 
 class ChannelBlock(nn.Module):
-    """A transformer block over the channels of all levels; keys and values are shared between the levels."""
+    """A transformer block over the channels of all levels; the levels share keys and values."""
 
     def __init__(self, channels: Sequence[int], heads: int, expansion: int, dropout: float) -> None:
-        """Args: channels: of each level; the rest: see LevelBlock."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of each level.
+            heads: See LevelBlock.
+            expansion: See LevelBlock.
+            dropout: See LevelBlock.
+        """
         super().__init__()
         self.heads = heads
         together = sum(channels)
@@ -117,17 +150,22 @@ class ChannelBlock(nn.Module):
         self.levels = nn.ModuleList(LevelBlock(c, heads, expansion, dropout) for c in channels)
 
     def forward(self, tokens: Sequence[Tensor]) -> list[Tensor]:
-        """Tokens (B, N, C) of each level to tokens of the same shapes."""
+        """Update the tokens (B, N, C) of each level; their shapes stay the same."""
         everything = self.norm(torch.cat(list(tokens), dim=-1))
         keys, values = self.keys_and_values(everything).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return [level(own, keys, values) for level, own in zip(self.levels, tokens, strict=True)]
 
 
 class Features(nn.Module):
-    """Tokens back on the pixels of their level."""
+    """Tokens put back onto the pixels of their level."""
 
     def __init__(self, channels: int, patch: int) -> None:
-        """Args: channels: of tokens and features; patch: its side."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of tokens and features.
+            patch: Side of a patch, in pixels of the features.
+        """
         super().__init__()
         self.norm = nn.LayerNorm(channels, eps=EPS)
         self.upsampling = nn.Upsample(scale_factor=patch, mode="nearest")
@@ -136,14 +174,14 @@ class Features(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, C) of a square grid to features (B, C, H, W)."""
+        """Map tokens (B, N, C) of a square grid to features (B, C, H, W)."""
         side = int(tokens.shape[1] ** 0.5)
         grid = self.norm(tokens).transpose(1, 2).unflatten(2, (side, side))
         return self.mixing(self.upsampling(grid))  # type: ignore[no-any-return]
 
 
 class ChannelTransformer(nn.Module):
-    """CCT: what the encoder hands over, plus what its channels learn from those of the other levels."""
+    """CCT: the encoder's features plus what their channels learn from those of the other levels."""
 
     def __init__(
         self,
@@ -155,7 +193,17 @@ class ChannelTransformer(nn.Module):
         expansion: int,
         dropout: float,
     ) -> None:
-        """Args: channels: of each level, the sides halving from one to the next; the rest: see UCTransNet."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of each level; the sides halve from one level to the next.
+            image_size: See UCTransNet.
+            patch: See UCTransNet.
+            layers: See UCTransNet.
+            heads: See UCTransNet.
+            expansion: See UCTransNet.
+            dropout: See UCTransNet.
+        """
         super().__init__()
         sides = [patch // 2**level for level in range(len(channels))]  # So that all levels have the same grid.
         grid = image_size // patch
@@ -166,7 +214,7 @@ class ChannelTransformer(nn.Module):
         self.features = nn.ModuleList(Features(c, side) for c, side in zip(channels, sides, strict=True))
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        """Features (B, C, H, W) of each level to features of the same shapes."""
+        """Update the features (B, C, H, W) of each level; their shapes stay the same."""
         tokens = [cut(skip) for cut, skip in zip(self.tokens, skips, strict=True)]
         for block in self.blocks:
             tokens = block(tokens)
@@ -174,10 +222,15 @@ class ChannelTransformer(nn.Module):
 
 
 class GatedUp(nn.Module):
-    """CCA and a decoder level: upsampling, the gated skip beside it, two convolutions."""
+    """CCA and a decoder level: upsampling, concatenation with the gated skip, two convolutions."""
 
     def __init__(self, channels: int, channels_out: int) -> None:
-        """Args: channels: of the features from below and of the skip, each; channels_out: of the output."""
+        """Build the layers.
+
+        Args:
+            channels: Channels of the features from below, and of the skip.
+            channels_out: Channels of the output.
+        """
         super().__init__()
         self.gate_of_skip = nn.Linear(channels, channels)
         self.gate_of_features = nn.Linear(channels, channels)
@@ -185,8 +238,8 @@ class GatedUp(nn.Module):
         self.convolutions = Convolutions(2 * channels, channels_out)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Features (B, C, H / 2, W / 2) and skip (B, C, H, W) to features (B, channels_out, H, W)."""
-        # The paper adds the two; the code takes their mean, and a ReLU after the gate.
+        """Map features (B, C, H / 2, W / 2) and a skip (B, C, H, W) to features (B, channels_out, H, W)."""
+        # The paper adds the two; the official code takes their mean, and applies a ReLU after the gate.
         gate = (self.gate_of_skip(skip.mean((2, 3))) + self.gate_of_features(features.mean((2, 3)))) / 2
         gated = (skip * gate.sigmoid()[:, :, None, None]).relu()
         return self.convolutions(torch.cat([gated, self.upsampling(features)], dim=1))  # type: ignore[no-any-return]
@@ -195,8 +248,8 @@ class GatedUp(nn.Module):
 class UCTransNet(Network):
     """UCTransNet; 66,430,657 parameters at 224 px (66,488,257 at 256, 67,225,537 at 512).
 
-    Images are scaled to 0..1, no more. The official code reads them as BGR; ours are RGB, which is the
-    same to a network that starts from random weights.
+    Images are only scaled to 0..1. The official code reads them as BGR; ours are RGB, which makes no difference to
+    a network that starts from random weights.
     """
 
     def __init__(
@@ -209,22 +262,23 @@ class UCTransNet(Network):
         expansion: int = 4,
         dropout: float = 0.1,
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
-            width: Channels at full resolution; they double at each of the three next levels.
-            image_size: The side of the images, which the positions of the tokens are tied to.
-            patch: Side of a token in pixels of the image; a level's own patches are 1, 1/2, 1/4, 1/8 of it.
-            layers: Transformer blocks.
-            heads: Of the channel attention, each as wide as all levels together.
-            expansion: Of the transformer's MLPs.
-            dropout: Of tokens, attention and its output; the MLPs have none.
+            width: Channels at full resolution; they double at each of the next three levels.
+            image_size: Side of the images in pixels, to which the positions of the tokens are tied.
+            patch: Side of a token in pixels of the image; the patches of the four levels are 1, 1/2, 1/4 and 1/8
+                of it.
+            layers: Number of transformer blocks.
+            heads: Heads of the channel attention, each as wide as all levels together.
+            expansion: Width of the MLPs' hidden layers in the transformer, in multiples of their channels.
+            dropout: Dropout rate of tokens, attention and its output; the MLPs have none.
 
         Raises:
-            UserError: patch is no multiple of 8, or image_size none of patch and of 16.
+            UserError: patch is not a multiple of 8, or image_size is not a multiple of both patch and 16.
         """
         if patch % 2 ** (LEVELS - 1):
-            raise UserError(f"model.patch of UCTransNet is {patch}: set a multiple of {2 ** (LEVELS - 1)}")
+            raise UserError(f"model.patch of UCTransNet is {patch}: set it to a multiple of {2 ** (LEVELS - 1)}")
         super().__init__(multiple=math.lcm(patch, 2**LEVELS), image_size=image_size)
         channels = [width * 2**level for level in range(LEVELS)]
         self.stem = Convolutions(3, width, number=1)
@@ -241,8 +295,8 @@ class UCTransNet(Network):
         self.head = nn.Conv2d(width, 1, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See Network."""
-        # Channels last: a fifth faster on a CPU, and what a GPU's bfloat16 convolutions want.
+        """Return the logits; see Network."""
+        # Channels last is a fifth faster on a CPU, and the layout that a GPU's bfloat16 convolutions prefer.
         features = self.stem(self.prepare(images).contiguous(memory_format=torch.channels_last))
         skips = []
         for down in self.downs:

@@ -1,4 +1,4 @@
-"""UCTransNet's own loss: Dice and a cross-entropy in which nuclei and background weigh the same."""
+"""UCTransNet's own loss: Dice plus a cross-entropy in which nuclei and background have equal weight."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,20 +11,27 @@ class DiceBalancedBCE(nn.Module):
     """A weighted sum of squared_dice_loss and balanced_bce; the official weights are 0.5 and 0.5."""
 
     def __init__(self, dice_weight: float = 0.5, bce_weight: float = 0.5) -> None:
-        """Args: dice_weight, bce_weight: of the sum."""
+        """Set the weights of the sum.
+
+        Args:
+            dice_weight: Weight of squared_dice_loss.
+            bce_weight: Weight of balanced_bce.
+        """
         super().__init__()
         self.dice_weight = dice_weight
         self.bce_weight = bce_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target (B, 1, H, W) to a scalar."""
+        """Return the loss, a scalar, of logits and target, both (B, 1, H, W)."""
         return self.dice_weight * squared_dice_loss(logits, target) + self.bce_weight * balanced_bce(
             logits, target
         )
 
 
 def squared_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice loss with squares in the denominator: 1 - 2 sum(p g) / sum(p² + g²) per image, the mean over images.
+    """Return the Dice loss with squares in the denominator.
+
+    It is 1 - 2 sum(p g) / sum(p² + g²) per image, averaged over the images.
 
     Args:
         logits: (B, 1, H, W).
@@ -35,10 +42,10 @@ def squared_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def balanced_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Half the mean cross-entropy of the batch's nucleus pixels plus half that of its background pixels.
+    """Return half the mean cross-entropy of the batch's nucleus pixels plus half that of its background pixels.
 
-    A batch without one of the two has the other half alone. The official code takes logarithms of
-    probabilities, which torch cuts at -100; logits need no cut: our choice.
+    If the batch lacks one of the two classes, only the other half remains. The official code takes logarithms of
+    probabilities, which torch clamps at -100; computing from logits needs no clamp, which is our choice.
 
     Args:
         logits: (B, 1, H, W).

@@ -1,1 +1,1 @@
-"""Speed and memory, ours and segment-anything's own side by side."""
+"""Benchmarks of speed and memory, against segment-anything's own code."""

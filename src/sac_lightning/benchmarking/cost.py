@@ -1,4 +1,4 @@
-"""What a model costs before it is run: operations and memory, from a pass over tensors that hold no numbers."""
+"""What a model costs before it runs: operations and memory, from a pass over tensors that hold no numbers."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ from sac_lightning.training.losses import FocalDice
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a training step.
+    """The cost of a training step.
 
     Attributes:
         operations: Floating-point operations of the forward and the backward pass.
         parameters: Bytes of all parameters, in float32.
-        trained: Bytes of those that train.
+        trained: Bytes of the parameters that train.
         kept: Bytes that the forward pass keeps for the backward pass.
     """
 
@@ -33,29 +33,29 @@ class Cost:
     kept: int
 
 
-def encoder_operations(backbone: Backbone, image_size: int) -> int:
-    """Floating-point operations of the image encoder's forward pass over one image."""
-    with _use_fake_tensors(), _counter() as counter, torch.no_grad():
+def count_encoder_operations(backbone: Backbone, image_size: int) -> int:
+    """Count the floating-point operations of the image encoder's forward pass over one image."""
+    with _use_fake_tensors(), _make_counter() as counter, torch.no_grad():
         ImageEncoder(backbone)(torch.zeros(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
 
 
-def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: int, bfloat16: bool) -> Cost:
-    """Of a training step on a CPU, without the optimiser.
+def count_training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: int, bfloat16: bool) -> Cost:
+    """Count the cost of a training step on a CPU, without the optimiser.
 
-    The choice of points and the prompt encoder, which need numbers and cost next to nothing, are left out.
+    Point selection and the prompt encoder are left out: they need actual numbers and cost next to nothing.
 
     Args:
-        make_model: Builds the model, with whatever is to train in it.
+        make_model: Builds the model, including everything that is to train.
         image_size: Side of the input in pixels.
         batch_size: Images per step.
-        bfloat16: Under autocast, as precision bf16-mixed.
+        bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     kept: dict[int, int] = {}
-    with _use_fake_tensors(), _counter() as counter:
+    with _use_fake_tensors(), _make_counter() as counter:
         model = make_model().train()
-        with _account(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss = _loss(model, image_size, batch_size)
+        with _count_kept_bytes(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = _compute_loss(model, image_size, batch_size)
         loss.backward()  # type: ignore[no-untyped-call]
         sizes = [(4 * parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return Cost(
@@ -66,19 +66,19 @@ def training_cost(make_model: Callable[[], SAC], image_size: int, batch_size: in
     )
 
 
-def _counter() -> FlopCounterMode:
-    """Torch's counter of operations, which overlooks the product that is added in place."""
-    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product})
+def _make_counter() -> FlopCounterMode:
+    """Make torch's operation counter, extended by the in-place batched product that it overlooks."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _count_product})
 
 
-def _product(_sum: list[int], a: list[int], b: list[int], **_kwargs: object) -> int:
-    """Operations of a batch of products, from the shapes."""
+def _count_product(_sum: list[int], a: list[int], b: list[int], **_kwargs: object) -> int:
+    """Return the operations of a batch of matrix products from their shapes."""
     batch, rows, inner = a
     return 2 * batch * rows * inner * b[-1]
 
 
-def _loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
-    """A loss of all outputs, with as many points as the model would have."""
+def _compute_loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
+    """Return a loss of all outputs, with as many points as the model would have."""
     images = torch.zeros(batch_size, 3, image_size, image_size)
     embeddings = model.image_encoder(images)
     points = 2 * model.point_selection.points
@@ -99,7 +99,7 @@ def _loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
 
 @contextmanager
 def _use_fake_tensors() -> Iterator[None]:
-    """Give tensors shapes but no numbers; attention goes in one piece, as there is no memory to be saved."""
+    """Make tensors fake, with shapes but no numbers; run attention in one piece, with no memory to save."""
     scores = attention.SCORES
     attention.SCORES = sys.maxsize
     try:
@@ -110,15 +110,15 @@ def _use_fake_tensors() -> Iterator[None]:
 
 
 @contextmanager
-def _account(kept: dict[int, int], model: nn.Module) -> Iterator[None]:
-    """Counts the bytes of the storages that autograd keeps, each once, parameters not."""
+def _count_kept_bytes(kept: dict[int, int], model: nn.Module) -> Iterator[None]:
+    """Count the bytes of the storages that autograd keeps, each once and without parameters."""
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     storages = []
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in kept and storage._cdata not in parameters:
-            storages.append(storage)  # Kept alive, so that no other gets its address.
+            storages.append(storage)  # Keep it alive, so that no other storage gets its address.
             kept[storage._cdata] = storage.nbytes()
         return tensor
 

@@ -8,11 +8,11 @@ from torch import nn
 from sac_lightning.model.image_encoder import Backbone, Block, ImageEncoder
 
 
-def official_encoder(backbone: Backbone) -> nn.Module:
-    """The official encoder of these sizes, with random weights.
+def build_official_encoder(backbone: Backbone) -> nn.Module:
+    """Build the official encoder of these sizes, with random weights.
 
     Args:
-        backbone: Its ``native_size`` is the size of the images.
+        backbone: The sizes; ``native_size`` is the size of the images.
     """
     return ImageEncoderViT(  # type: ignore[no-any-return]
         img_size=backbone.native_size,
@@ -29,7 +29,7 @@ def official_encoder(backbone: Backbone) -> nn.Module:
 
 def convert_to_official(encoder: ImageEncoder, backbone: Backbone) -> nn.Module:
     """Build the official encoder with an encoder's own parameters, frozen and LoRA alike, at the native size."""
-    official = official_encoder(backbone)
+    official = build_official_encoder(backbone)
     state = encoder.state_dict()
     plain = {name.replace(".base.", "."): tensor for name, tensor in state.items()}
     added = {name for name in plain if name not in official.state_dict()}

@@ -1,7 +1,7 @@
-"""``benchmark plan=true``: what training SAC as in the paper would cost, by backbone, image size and batch.
+"""``benchmark plan=true``: the cost of training SAC as in the paper, by backbone, image size and batch size.
 
-Operations and kept bytes are counted in a pass without numbers (cost.py). The time is that of the operations at
-the rate of a step that is run; another step that is run shows how far off time and memory are.
+Operations and kept bytes are counted in a pass without numbers (cost.py). Time is predicted from these operations
+and the rate of a step that is actually run; running another step shows how accurate time and memory are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from typing import Any
 import torch
 
 from sac_lightning.benchmarking import sides
-from sac_lightning.benchmarking.cost import training_cost
-from sac_lightning.benchmarking.rate import matrix_rate
+from sac_lightning.benchmarking.cost import count_training_cost
+from sac_lightning.benchmarking.rate import measure_matrix_rate
 from sac_lightning.benchmarking.side import Side, measure
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sac
 
-# Of a process that has imported everything and computed something small.
+# Memory of a process that has imported everything and computed something small.
 PROCESS_BYTES = 750 * 2**20
-# What the backward pass holds beside the kept tensors: gradients of a block's tokens, 12 times as wide as a token.
+# The backward pass needs more than the kept tensors: gradients of a block's tokens, 12 times as wide as a token.
 PASSING = 12
-# A step that is run must not take much longer than this, nor much of the memory.
+# Limits on the time and memory of a step that is actually run.
 CHECK_SECONDS = 20.0
 CHECK_BYTES = 8 * 2**30
 
@@ -31,15 +31,15 @@ class Plan:
     """The cost of training one model with one batch size.
 
     Attributes:
-        backbone: Its name.
+        backbone: Name of the backbone.
         image_size: Side of the input in pixels.
         batch_size: Images per step.
-        parameters: All of them.
-        trained: Those that train.
+        parameters: Number of all parameters.
+        trained: Number of parameters that train.
         operations: Floating-point operations of a step, per image.
-        memory: Predicted peak bytes of the process on a CPU, with Adam's two moments.
+        memory: Predicted peak bytes of the process on a CPU, including Adam's two moments.
         gpu_memory: Predicted bytes of tensors on a GPU, where attention keeps wider tensors (not checked here).
-        seconds_per_image: Predicted, on this machine.
+        seconds_per_image: Predicted seconds per image on this machine.
     """
 
     backbone: str
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanCheck:
-    """A step that was run, and what had been predicted of it."""
+    """The prediction for a step that was run, and its measurement."""
 
     backbone: str
     image_size: int
@@ -65,64 +65,68 @@ class PlanCheck:
     memory: int
 
 
-def plans(
+def make_plans(
     backbones: Sequence[Mapping[str, Any]], image_sizes: Sequence[int], batch_sizes: Sequence[int], bfloat16: bool
 ) -> tuple[list[Plan], PlanCheck | None]:
-    """The plans, cheapest first for each backbone, and the check: None where only one step is short enough to run.
+    """Return a plan for each backbone, image size and batch size, and the check of the prediction.
+
+    The check is None if fewer than two steps are short enough to run.
 
     Args:
         backbones: Sizes of image encoders, as in conf/backbone.
         image_sizes: Sides of the input in pixels.
         batch_sizes: Images per step.
-        bfloat16: As precision bf16-mixed.
+        bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     costs = {
-        (index, size): _cost(backbone, size, bfloat16)
+        (index, size): _count_cost(backbone, size, bfloat16)
         for index, backbone in enumerate(backbones)
         for size in image_sizes
     }
     by_operations = sorted(costs, key=lambda key: costs[key].operations)
-    at_best = matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
+    at_best = measure_matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
     short = [key for key in by_operations if _is_short(backbones[key[0]], key[1], costs[key], at_best, bfloat16)]
-    # The rate of a dear step, at which small costs do not count; the dearest one is for the check.
+    # Take the rate from the second longest of the short steps, as small costs do not count there; the longest is
+    # for the check.
     index, size = short[-2] if len(short) > 1 else by_operations[0]
-    rate = costs[index, size].operations / _run(backbones[index], size, bfloat16).median_seconds
+    rate = costs[index, size].operations / _run_step(backbones[index], size, bfloat16).median_seconds
     made = [
-        _plan(backbones[index], size, batch_size, cost, rate, bfloat16)
+        _make_plan(backbones[index], size, batch_size, cost, rate, bfloat16)
         for (index, size), cost in costs.items()
         for batch_size in batch_sizes
     ]
     if len(short) < 2:
         return made, None
     index, size = short[-1]
-    return made, _check(backbones[index], size, costs[index, size], rate, bfloat16)
+    return made, _check_prediction(backbones[index], size, costs[index, size], rate, bfloat16)
 
 
 @dataclass(frozen=True)
 class _Cost:
-    """What a step costs per image, and whatever the batch."""
+    """The cost of a step: operations and kept bytes per image; the rest does not depend on the batch size."""
 
     operations: int
     parameters: int
     trained: int
     kept: int
-    kept_once: int  # Under autocast: the frozen weights in bfloat16.
+    kept_once: int  # Under autocast, the frozen weights in bfloat16.
 
 
-def _cost(backbone: Mapping[str, Any], image_size: int, bfloat16: bool) -> _Cost:
+def _count_cost(backbone: Mapping[str, Any], image_size: int, bfloat16: bool) -> _Cost:
     sizes = Backbone(**dict(backbone) | {"weights": sides.RANDOM})
     one, two = (
-        training_cost(lambda: sac(sizes, Prompts(), image_size), image_size, batch, bfloat16) for batch in (1, 2)
+        count_training_cost(lambda: sac(sizes, Prompts(), image_size), image_size, batch, bfloat16)
+        for batch in (1, 2)
     )
     per_image = two.kept - one.kept
     return _Cost(one.operations, one.parameters, one.trained, per_image, one.kept - per_image)
 
 
-def _plan(
+def _make_plan(
     backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, rate: float, bfloat16: bool
 ) -> Plan:
-    step = _step_memory(backbone, size, batch_size, cost, bfloat16)
-    wider = _wider_attention(backbone, size, bfloat16) * batch_size
+    step = _predict_step_memory(backbone, size, batch_size, cost, bfloat16)
+    wider = _count_wider_attention(backbone, size, bfloat16) * batch_size
     return Plan(
         backbone=str(backbone["name"]),
         image_size=size,
@@ -136,18 +140,21 @@ def _plan(
     )
 
 
-def _step_memory(backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, bfloat16: bool) -> int:
-    """Predicted peak bytes of a process that runs a training step: forward and backward, without an optimiser."""
+def _predict_step_memory(
+    backbone: Mapping[str, Any], size: int, batch_size: int, cost: _Cost, bfloat16: bool
+) -> int:
+    """Predict the peak bytes of a process that runs a training step, forward and backward but no optimiser."""
     tokens = (size // int(backbone["patch"])) ** 2
     passing = PASSING * tokens * int(backbone["dim"]) * (2 if bfloat16 else 4)
     once = PROCESS_BYTES + cost.parameters + cost.trained + cost.kept_once
     return once + batch_size * (cost.kept + passing)
 
 
-def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> int:
-    """Bytes that torch's fused attention keeps of one image beyond what ours on a CPU does (model/attention.py).
+def _count_wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> int:
+    """Return the bytes per image that torch's fused attention keeps in addition to ours on a CPU.
 
-    Queries, keys, values and outputs as wide as channels and biases, in place of channels alone.
+    Ours is in model/attention.py. The fused one keeps queries, keys, values and outputs as wide as channels and
+    biases together, instead of channels alone.
     """
     side = size // backbone["patch"]
     heads, window = backbone["heads"], backbone["window"]
@@ -160,24 +167,26 @@ def _wider_attention(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> 
 
 
 def _is_short(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> bool:
-    """Return whether a step is short and small enough to be run here."""
-    memory = _step_memory(backbone, size, 1, cost, bfloat16)
+    """Return whether a step is short and small enough to run here."""
+    memory = _predict_step_memory(backbone, size, 1, cost, bfloat16)
     return cost.operations / rate < CHECK_SECONDS and memory < CHECK_BYTES
 
 
-def _check(backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool) -> PlanCheck:
-    side = _run(backbone, size, bfloat16)
+def _check_prediction(
+    backbone: Mapping[str, Any], size: int, cost: _Cost, rate: float, bfloat16: bool
+) -> PlanCheck:
+    side = _run_step(backbone, size, bfloat16)
     return PlanCheck(
         backbone=str(backbone["name"]),
         image_size=size,
         predicted_seconds=cost.operations / rate,
         seconds=side.median_seconds,
-        predicted_memory=_step_memory(backbone, size, 1, cost, bfloat16),
+        predicted_memory=_predict_step_memory(backbone, size, 1, cost, bfloat16),
         memory=side.peak_memory_bytes,
     )
 
 
-def _run(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> Side:
-    """A training step with one image, run twice after a first one."""
+def _run_step(backbone: Mapping[str, Any], size: int, bfloat16: bool) -> Side:
+    """Measure a training step with one image: two runs, after a warm-up."""
     arguments = {"backbone": backbone, "image_size": size, "bfloat16": bfloat16}
-    return measure({"ours": sides.step}, arguments, 2)["ours"]
+    return measure({"ours": sides.prepare_step}, arguments, 2)["ours"]

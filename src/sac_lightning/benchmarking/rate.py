@@ -1,4 +1,4 @@
-"""What the machine can do at best: its rate of matrix products."""
+"""The machine's peak speed: its rate of matrix products."""
 
 import time
 
@@ -8,8 +8,8 @@ SIDE = 2048
 ROUNDS = 5
 
 
-def matrix_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations per second in products of two square matrices, the best of a few."""
+def measure_matrix_rate(dtype: torch.dtype) -> float:
+    """Return the floating-point operations per second of products of two square matrices, the best of a few."""
     a = torch.randn(SIDE, SIDE).to(dtype)
     a @ a
     best = float("inf")

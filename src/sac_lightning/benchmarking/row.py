@@ -1,25 +1,26 @@
-"""A row of the benchmark's table: a piece of work, what it is measured against, and whether the target is met."""
+"""A row of the benchmark's table: a piece of work, its reference, and whether the target is met."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class BenchmarkRow:
-    """What was measured of one piece of work.
+    """The measurements of one piece of work.
 
     Attributes:
-        work: What is done.
+        work: The work that is done.
         against: What it is compared with.
-        target: In words, with the number.
+        target: The target in words, including the number.
         figure: The number that the target is about.
-        met: Whether it meets the target; None where there is no target.
-        seconds: Ours, the median; None where there is no time.
-        reference_seconds: Of what it is compared with.
+        met: Whether the target is met; None if there is no target.
+        seconds: Our median time; None if no time is measured.
+        reference_seconds: Median time of the reference.
         memory: Peak resident bytes of our process.
-        reference_memory: Of the other.
-        difference: Between the results, as the note says.
-        least_seconds: The operations needed over the machine's rate of matrix products: no program is faster.
-        note: What else there is to say.
+        reference_memory: Peak resident bytes of the reference's process.
+        difference: Difference between the results, of the kind that the target names.
+        least_seconds: Time of the necessary operations at the machine's rate of matrix products, a lower bound for
+            any program.
+        note: Further remarks.
     """
 
     work: str

@@ -1,4 +1,4 @@
-"""``python -m sac_lightning.benchmark``: measures the chosen pieces of work, or plans, and writes the table."""
+"""``python -m sac_lightning.benchmark``: measure the chosen pieces of work, or plan, and write the table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,21 +10,21 @@ from rich.table import Table
 from tqdm import tqdm
 
 from sac_lightning.benchmarking import works
-from sac_lightning.benchmarking.plan import plans
+from sac_lightning.benchmarking.plan import make_plans
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.table import (
     HEADINGS,
     PLAN_HEADINGS,
-    cells,
     describe_check,
-    machine,
-    plan_cells,
+    describe_machine,
+    format_plan,
+    format_row,
     write_plan,
     write_table,
 )
 from sac_lightning.core.configuration import config_dir, resolve_config
 
-WIDTH = 200  # Of a table that goes into a file.
+WIDTH = 200  # Of a table written to a file.
 WORKS = {
     work.__name__: work
     for work in (
@@ -41,7 +41,7 @@ WORKS = {
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Measures, or predicts with ``plan=true``."""
+    """Measure, or predict with ``plan=true``."""
     if cfg.plan:
         _plan(cfg)
     else:
@@ -51,37 +51,37 @@ def benchmark(cfg: DictConfig) -> None:
 def _measure(cfg: DictConfig) -> None:
     config = resolve_config(cfg)
     settings = works.Settings(
-        _sizes(config["backbone"]), _sizes(config["largest"]), cfg.image_size, cfg.repetitions
+        _drop_target(config["backbone"]), _drop_target(config["largest"]), cfg.image_size, cfg.repetitions
     )
-    about = machine()
+    about = describe_machine()
     rows: list[BenchmarkRow] = []
     for name in (progress := tqdm(cfg.works, disable=None)):
         progress.set_description(name)
         rows += WORKS[name](settings)
-        paths = write_table(Path(cfg.output_dir), rows, about)  # What is measured stays, whatever comes next.
-    _show("Benchmark", HEADINGS, [cells(row) for row in rows], paths)
+        paths = write_table(Path(cfg.output_dir), rows, about)  # Save the rows so far, whatever comes next.
+    _show("Benchmark", HEADINGS, [format_row(row) for row in rows], paths)
 
 
 def _plan(cfg: DictConfig) -> None:
-    backbones = [_sizes(OmegaConf.to_container(_backbone(name))) for name in cfg.backbones]
-    made, check = plans(backbones, cfg.image_sizes, cfg.batch_sizes, cfg.bfloat16)
-    paths = write_plan(Path(cfg.output_dir), made, check, machine())
+    backbones = [_drop_target(OmegaConf.to_container(_load_backbone(name))) for name in cfg.backbones]
+    made, check = make_plans(backbones, cfg.image_sizes, cfg.batch_sizes, cfg.bfloat16)
+    paths = write_plan(Path(cfg.output_dir), made, check, describe_machine())
     _show(
         "Predicted cost of training SAC",
         PLAN_HEADINGS,
-        [plan_cells(plan) for plan in made],
+        [format_plan(plan) for plan in made],
         paths,
         describe_check(check),
     )
 
 
-def _backbone(name: str) -> DictConfig:
+def _load_backbone(name: str) -> DictConfig:
     backbone = OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml")
     assert isinstance(backbone, DictConfig)
     return backbone
 
 
-def _sizes(backbone: Any) -> dict[str, Any]:
+def _drop_target(backbone: Any) -> dict[str, Any]:
     return {key: value for key, value in backbone.items() if key != "_target_"}
 
 

@@ -1,6 +1,6 @@
 """Sides that need data or a whole configuration: steps and loading at scale=cpu, tests under prompt settings.
 
-Apart from sides.py, whose processes shall import little: their memory is measured.
+They are separate from sides.py because its processes, whose memory is measured, must import as little as possible.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.benchmarking.side import Run
-from sac_lightning.benchmarking.sides import random_sac, resize_backbone, step_of
+from sac_lightning.benchmarking.sides import build_random_sac, prepare_model_step, resize_backbone
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.view import View
 from sac_lightning.data.build import make_data
@@ -29,19 +29,19 @@ from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.metrics.scores import Scores
 
 
-def step_o() -> Run:
-    """A training step at scale=cpu with 256 pairs of points chosen by O."""
-    return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=O"))
+def prepare_step_o() -> Run:
+    """Prepare a training step at scale=cpu with 256 pairs of points chosen by O."""
+    return _prepare_step(_compose_scale_cpu("prompts.points=256", "prompts.selection=O"))
 
 
-def step_r() -> Run:
-    """A training step at scale=cpu with 256 pairs of points chosen by R."""
-    return _step_of(_scale_cpu("prompts.points=256", "prompts.selection=R"))
+def prepare_step_r() -> Run:
+    """Prepare a training step at scale=cpu with 256 pairs of points chosen by R."""
+    return _prepare_step(_compose_scale_cpu("prompts.points=256", "prompts.selection=R"))
 
 
-def batch() -> Run:
-    """The next batch of training windows at scale=cpu, from images in memory."""
-    data = make_data(_scale_cpu("data.workers=0"))
+def prepare_batch() -> Run:
+    """Prepare loading the next batch of training windows at scale=cpu, from images in memory."""
+    data = make_data(_compose_scale_cpu("data.workers=0"))
     batches = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))
 
     def run() -> dict[str, Tensor]:
@@ -51,19 +51,19 @@ def batch() -> Run:
     return run
 
 
-def one_test(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """Testing SAC on two images with one expert point: segmented and scored."""
-    return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(1,))
+def prepare_one_test(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Prepare a test of SAC on two images with one expert point: segmentation and scores."""
+    return _prepare_tests(resize_backbone(backbone, image_size), image_size, expert_counts=(1,))
 
 
-def tests_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """Testing SAC on two images with none, one, two and three expert points, the trunk's tokens kept on disk."""
-    return _tests(resize_backbone(backbone, image_size), image_size, expert_counts=(0, 1, 2, 3))
+def prepare_tests_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Prepare tests of SAC on two images with 0, 1, 2 and 3 expert points, the trunk's tokens kept on disk."""
+    return _prepare_tests(resize_backbone(backbone, image_size), image_size, expert_counts=(0, 1, 2, 3))
 
 
-def _tests(backbone: Backbone, image_size: int, expert_counts: Sequence[int]) -> Run:
-    """Every test begins with an empty folder, and with models as a checkpoint would give them."""
-    model = random_sac(backbone, image_size).eval().requires_grad_(False)
+def _prepare_tests(backbone: Backbone, image_size: int, expert_counts: Sequence[int]) -> Run:
+    """Prepare tests that start with an empty folder and with a model as loaded from a checkpoint."""
+    model = build_random_sac(backbone, image_size).eval().requires_grad_(False)
     view, side = View(image_size), image_size
     samples = [
         LoadedSample(f"scene {seed}", *render_scene(np.random.default_rng(seed), side, side, "histology"))
@@ -86,13 +86,13 @@ def _tests(backbone: Backbone, image_size: int, expert_counts: Sequence[int]) ->
     return run
 
 
-def _scale_cpu(*overrides: str) -> dict[str, Any]:
+def _compose_scale_cpu(*overrides: str) -> dict[str, Any]:
     return resolve_config(compose_config("train", ["scale=cpu", "output_dir=.", *overrides]))
 
 
-def _step_of(config: Mapping[str, Any]) -> Run:
-    """A training step as a configuration has it, without its weights."""
+def _prepare_step(config: Mapping[str, Any]) -> Run:
+    """Prepare a training step according to a configuration, but with random weights."""
     torch.manual_seed(0)
     model = build_model(config["model"]).train()
     assert isinstance(model, SAC)
-    return step_of(model, config["view"]["image_size"], config["data"]["batch_size"], bfloat16=True)
+    return prepare_model_step(model, config["view"]["image_size"], config["data"]["batch_size"], bfloat16=True)

@@ -1,7 +1,7 @@
-"""One side of a comparison, in a process of its own: what it takes in time and memory, and what comes out.
+"""One side of a comparison, in its own process: its time, its memory and its outputs.
 
-Peak memory is the process's, so each side needs its own; the sides take turns, so that a busy machine is busy for
-both.
+Peak memory is a property of a process, so each side needs its own. The sides take turns, so that other load on the
+machine affects both.
 """
 
 import multiprocessing
@@ -25,12 +25,12 @@ SECONDS_TO_END = 5.0
 
 @dataclass
 class Side:
-    """What was measured of one side.
+    """The measurements of one side.
 
     Attributes:
-        seconds: Of each repetition.
-        peak_memory_bytes: Of the process, in all.
-        outputs: Of the last repetition, by name.
+        seconds: Time of each repetition.
+        peak_memory_bytes: Peak memory of the whole process.
+        outputs: Outputs of the last repetition, by name.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -39,20 +39,23 @@ class Side:
 
     @property
     def median_seconds(self) -> float:
-        """Of the repetitions."""
+        """The median time of the repetitions."""
         return median(self.seconds)
 
 
 def measure(sides: Mapping[str, Prepare], arguments: Mapping[str, Any], repetitions: int) -> dict[str, Side]:
-    """Runs the sides in turn, after a round that does not count.
+    """Run the sides in turn, after a warm-up round that does not count.
 
     Args:
-        sides: By name, a function of a module that prepares the side and returns what is to be measured.
-        arguments: Of all these functions.
-        repetitions: Rounds that count.
+        sides: For each name, a module-level function that prepares the side and returns the function to measure.
+        arguments: Keyword arguments for all of these functions.
+        repetitions: Number of rounds that count.
+
+    Returns:
+        The measurements of each side, by name.
     """
     measured = {name: Side() for name in sides}
-    with _processes(sides, arguments) as connections:
+    with _start_processes(sides, arguments) as connections:
         for repetition in range(repetitions + 1):
             for name, connection in connections.items():
                 connection.send(None)
@@ -66,8 +69,10 @@ def measure(sides: Mapping[str, Prepare], arguments: Mapping[str, Any], repetiti
 
 
 @contextmanager
-def _processes(sides: Mapping[str, Prepare], arguments: Mapping[str, Any]) -> Iterator[dict[str, Connection]]:
-    """A process per side, ready to run when asked; ended afterwards, whatever happens."""
+def _start_processes(
+    sides: Mapping[str, Prepare], arguments: Mapping[str, Any]
+) -> Iterator[dict[str, Connection]]:
+    """Start a process per side, ready to run on request; end them afterwards, whatever happens."""
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, []
     try:
@@ -81,19 +86,19 @@ def _processes(sides: Mapping[str, Prepare], arguments: Mapping[str, Any]) -> It
             processes.append(process)
             connections[name] = ours
         for connection in connections.values():
-            connection.recv()  # It is prepared.
+            connection.recv()  # Wait until the side is prepared.
         yield connections
     finally:
         for connection in connections.values():
             connection.close()
         for process in processes:
-            process.join(SECONDS_TO_END)  # It cleans up behind itself; one that is at work is stopped.
+            process.join(SECONDS_TO_END)  # Let it clean up; it is stopped if it is still at work.
             process.terminate()
             process.join()
 
 
 def _serve(connection: Connection, prepare: Prepare, arguments: dict[str, Any], threads: int) -> None:
-    """The process: prepares, then runs whenever it is asked to."""
+    """Prepare a side in its own process, then run it on each request."""
     torch.set_num_threads(threads)
     run = prepare(**arguments)
     connection.send(None)
@@ -106,7 +111,7 @@ def _serve(connection: Connection, prepare: Prepare, arguments: dict[str, Any], 
 
 
 def _wait_for_request(connection: Connection) -> bool:
-    """Wait for a request to run; return False if nobody is there any more."""
+    """Wait for a request to run; return False if the other end has closed."""
     try:
         connection.recv()
     except EOFError:

@@ -1,6 +1,7 @@
-"""What is measured: each function prepares one side of a comparison in its own process and returns it to be run.
+"""Functions that each prepare one side of a comparison in its own process and return the function to measure.
 
-Weights and images are random, but the same on both sides; positions and LoRA's B, which would start at zero, too.
+Weights and images are random, but the same on both sides. So are positions and LoRA's B, which would otherwise
+start at zero.
 """
 
 from collections.abc import Mapping
@@ -21,75 +22,77 @@ from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-RANDOM = "random"  # Weights by this name are not looked for, but what they would freeze is frozen.
+RANDOM = "random"  # No weights of this name are loaded, but the parts that weights would freeze are frozen.
 
 
-def encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """Our image encoder on one image, without gradients."""
-    return _forward(_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
+def prepare_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """Prepare our image encoder on one image, without gradients."""
+    return _prepare_forward(_build_encoder(resize_backbone(backbone, image_size)), image_size, bfloat16)
 
 
-def official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """segment-anything's image encoder on the same image, in float32."""
+def prepare_official_encoder(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """Prepare segment-anything's image encoder on the same image, in float32."""
     sizes = resize_backbone(backbone, image_size)
-    return _forward(convert_to_official(_encoder(sizes), sizes), image_size, bfloat16=False)
+    return _prepare_forward(convert_to_official(_build_encoder(sizes), sizes), image_size, bfloat16=False)
 
 
-def step(
+def prepare_step(
     backbone: Mapping[str, Any],
     image_size: int,
     bfloat16: bool = False,
     checkpointing: bool = False,
 ) -> Run:
-    """A training step of SAC, forward and backward, without the optimiser; returns the gradients of LoRA."""
-    model = random_sac(resize_backbone(backbone, image_size), image_size)
+    """Prepare a training step of SAC, forward and backward without optimiser; it returns LoRA's gradients."""
+    model = build_random_sac(resize_backbone(backbone, image_size), image_size)
     model.image_encoder.checkpointing = checkpointing
-    return step_of(model, image_size, 1, bfloat16)
+    return prepare_model_step(model, image_size, 1, bfloat16)
 
 
-def official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
-    """The same step with segment-anything's image encoder."""
+def prepare_official_step(backbone: Mapping[str, Any], image_size: int, bfloat16: bool = False) -> Run:
+    """Prepare the same step with segment-anything's image encoder."""
     sizes = resize_backbone(backbone, image_size)
-    model = random_sac(sizes, image_size)
+    model = build_random_sac(sizes, image_size)
     model.image_encoder = convert_to_official(model.image_encoder, sizes)  # type: ignore[assignment]
-    return step_of(model, image_size, 1, bfloat16)
+    return prepare_model_step(model, image_size, 1, bfloat16)
 
 
-def sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """A training step of SAM-FT (frozen trunk), which computes its trunk every time."""
-    return step_of(_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False)
+def prepare_sam_ft_step(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Prepare a training step of SAM-FT (frozen trunk) that computes the trunk every time."""
+    return prepare_model_step(
+        _build_sam_ft(resize_backbone(backbone, image_size), image_size), image_size, 1, bfloat16=False
+    )
 
 
-def sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
-    """The same, which reads what the trunk gave the first time."""
-    model = _sam_ft(resize_backbone(backbone, image_size), image_size)
+def prepare_sam_ft_step_from_disk(backbone: Mapping[str, Any], image_size: int) -> Run:
+    """Prepare the same step, but reading the trunk's tokens that the first run stored."""
+    model = _build_sam_ft(resize_backbone(backbone, image_size), image_size)
     folder = TemporaryDirectory()
     model.image_encoder.features = TrunkFeatures(Path(folder.name))
-    run = step_of(model, image_size, 1, bfloat16=False)
+    run = prepare_model_step(model, image_size, 1, bfloat16=False)
 
     def run_in(folder: TemporaryDirectory[str]) -> Mapping[str, Tensor]:
         return run()
 
-    return partial(run_in, folder)  # It lives as long as the side.
+    return partial(run_in, folder)  # So that the folder exists as long as the side.
 
 
-def _sam_ft(backbone: Backbone, image_size: int) -> SAC:
+def _build_sam_ft(backbone: Backbone, image_size: int) -> SAC:
     torch.manual_seed(0)
     return _fill_weights(sam_ft(backbone, Prompts(points=0), image_size)).train()
 
 
 def resize_backbone(backbone: Mapping[str, Any], image_size: int) -> Backbone:
-    """Return the sizes of an encoder, native to this image size, so that neither side interpolates positions."""
+    """Return an encoder's sizes, native to this image size, so that neither side interpolates positions."""
     return Backbone(**dict(backbone) | {"native_size": image_size, "weights": RANDOM})
 
 
-def _encoder(backbone: Backbone) -> ImageEncoder:
+def _build_encoder(backbone: Backbone) -> ImageEncoder:
     torch.manual_seed(0)
     return _fill_weights(ImageEncoder(backbone))
 
 
 def _fill_weights(module: AnyModule) -> AnyModule:
-    """Fill a module's positions and LoRA with random numbers, from a seed."""
+    """Fill a module's positions and LoRA weights with seeded random numbers."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -99,13 +102,13 @@ def _fill_weights(module: AnyModule) -> AnyModule:
     return module
 
 
-def random_sac(backbone: Backbone, image_size: int) -> SAC:
-    """SAC with one pair of points, every time with the same random weights, to be trained."""
+def build_random_sac(backbone: Backbone, image_size: int) -> SAC:
+    """Build a trainable SAC with one pair of points and always the same random weights."""
     torch.manual_seed(0)
     return _fill_weights(sac(backbone, Prompts(), image_size)).train()
 
 
-def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
+def _prepare_forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
     module.eval()
     images = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(2))
 
@@ -117,8 +120,8 @@ def _forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
     return run
 
 
-def step_of(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
-    """Forward and backward on random images, without the optimiser; returns the gradients of the encoder."""
+def prepare_model_step(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
+    """Prepare a forward and backward pass on random images, which returns the gradients of the encoder."""
     generator = torch.Generator().manual_seed(2)
     images = torch.rand(batch_size, 3, image_size, image_size, generator=generator) * 255
     masks = (torch.rand(batch_size, 1, image_size, image_size, generator=generator) > 0.7).float()

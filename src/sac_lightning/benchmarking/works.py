@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sac_lightning.benchmarking import runs, sides
-from sac_lightning.benchmarking.cost import encoder_operations, training_cost
-from sac_lightning.benchmarking.rate import matrix_rate
+from sac_lightning.benchmarking.cost import count_encoder_operations, count_training_cost
+from sac_lightning.benchmarking.rate import measure_matrix_rate
 from sac_lightning.benchmarking.row import BenchmarkRow
 from sac_lightning.benchmarking.side import Prepare, Side, measure
 from sac_lightning.core.configuration import config_dir
@@ -31,10 +31,10 @@ class Settings:
     """What is measured, and how often.
 
     Attributes:
-        backbone: The sizes of the image encoder, as in conf/backbone.
-        largest: Of the encoder of the row about memory alone.
+        backbone: Sizes of the image encoder, as in conf/backbone.
+        largest: Sizes of the encoder for the row about memory alone.
         image_size: Side of the input in pixels.
-        repetitions: Of each measurement; the table has their median.
+        repetitions: Repetitions of each measurement; the table has their median.
     """
 
     backbone: Mapping[str, Any]
@@ -44,15 +44,15 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """Of the backbone and the size, for the table."""
+        """Name of the backbone and the image size, for the table."""
         return f"{self.backbone['name']}, {self.image_size} px"
 
 
 def forward(settings: Settings) -> list[BenchmarkRow]:
-    """The image encoder's forward pass in float32 and bfloat16 against the official one in float32."""
-    pair = {"ours": sides.encoder, "official": sides.official_encoder}
+    """Compare the image encoder's forward pass in float32 and bfloat16 with the official one in float32."""
+    pair = {"ours": sides.prepare_encoder, "official": sides.prepare_official_encoder}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
-    operations = encoder_operations(Backbone(**settings.backbone), settings.image_size)
+    operations = count_encoder_operations(Backbone(**settings.backbone), settings.image_size)
     rows = []
     for bfloat16, target, tolerance in ((False, 2.0, 1e-4), (True, 4.0, 1e-2)):
         ours, official = _measure_pair(pair, arguments | {"bfloat16": bfloat16}, settings.repetitions)
@@ -68,15 +68,15 @@ def forward(settings: Settings) -> list[BenchmarkRow]:
                 target,
                 difference,
                 difference <= tolerance,
-                operations / _rate(bfloat16),
+                operations / _measure_rate(bfloat16),
             )
         )
     return rows
 
 
 def step(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of SAC, LoRA on all blocks, against the same step with the official encoder."""
-    pair = {"ours": sides.step, "official": sides.official_step}
+    """Compare a training step of SAC, with LoRA on all blocks, with the same step using the official encoder."""
+    pair = {"ours": sides.prepare_step, "official": sides.prepare_official_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     rows = []
     for bfloat16 in (False, True):
@@ -91,19 +91,19 @@ def step(settings: Settings) -> list[BenchmarkRow]:
             2.0,
             difference,
             difference <= 1e-3 and saved >= 3,
-            _step_operations(settings, bfloat16) / _rate(bfloat16),
+            _count_step_operations(settings, bfloat16) / _measure_rate(bfloat16),
         )
         if bfloat16:
-            row.target, row.met = "none: float32's row beside it has one", None
+            row.target, row.met = "none; see the float32 row", None
         row.note = f"{saved:.2f} times less memory"
         rows.append(row)
     return rows
 
 
 def largest_step(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of the largest encoder with activation checkpointing: does it fit?"""
+    """Measure whether a training step of the largest encoder with activation checkpointing fits into memory."""
     arguments = {"backbone": settings.largest, "image_size": settings.image_size, "checkpointing": True}
-    side = measure({"ours": sides.step}, arguments | {"bfloat16": True}, 1)["ours"]
+    side = measure({"ours": sides.prepare_step}, arguments | {"bfloat16": True}, 1)["ours"]
     return [
         BenchmarkRow(
             work=f"SAC, training step ({settings.largest['name']}, {settings.image_size} px, batch 1)",
@@ -118,86 +118,52 @@ def largest_step(settings: Settings) -> list[BenchmarkRow]:
 
 
 def selection(settings: Settings) -> list[BenchmarkRow]:
-    """A training step at scale=cpu with 256 pairs of points by O against the same by R."""
-    o, r = _measure_pair({"ours": runs.step_o, "r": runs.step_r}, {}, settings.repetitions + 4)
-    figure = o.median_seconds / r.median_seconds
-    return [
-        BenchmarkRow(
-            work="SAC, training step, 256 pairs of points by O (scale=cpu)",
-            against="the same by R",
-            target="at most 1.05 times the time",
-            figure=figure,
-            met=figure <= 1.05,
-            seconds=o.median_seconds,
-            reference_seconds=r.median_seconds,
-        )
-    ]
+    """Compare a training step at scale=cpu with 256 pairs of points chosen by O with the same by R."""
+    o, r = _measure_pair({"ours": runs.prepare_step_o, "r": runs.prepare_step_r}, {}, settings.repetitions + 4)
+    work = "SAC, training step, 256 pairs of points by O (scale=cpu)"
+    return [_limit_time(work, "the same by R", "at most 1.05 times the time", (o, r), 1.05)]
 
 
 def features(settings: Settings) -> list[BenchmarkRow]:
-    """A training step of SAM-FT from its second epoch on, its trunk's tokens read, against computing them."""
-    pair = {"ours": sides.sam_ft_step_from_disk, "computing": sides.sam_ft_step}
+    """Compare a training step of SAM-FT from epoch 2 on, which reads its trunk's tokens, with computing them."""
+    pair = {"ours": sides.prepare_sam_ft_step_from_disk, "computing": sides.prepare_sam_ft_step}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
     read, computing = _measure_pair(pair, arguments, settings.repetitions)
-    figure = computing.median_seconds / read.median_seconds
     difference = _relative_error(_join_tensors(read.outputs), _join_tensors(computing.outputs))
-    return [
-        BenchmarkRow(
-            work=f"SAM-FT, training step, features on disk ({settings.name}, float32, from epoch 2 on)",
-            against="the same, computing the trunk",
-            target="10 times as fast, the same gradients",
-            figure=figure,
-            met=figure >= 10 and difference <= 1e-6,
-            seconds=read.median_seconds,
-            reference_seconds=computing.median_seconds,
-            difference=difference,
-        )
-    ]
+    row = _compare_speed(
+        f"SAM-FT, training step, features on disk ({settings.name}, float32, from epoch 2 on)",
+        "the same, computing the trunk",
+        "10 times as fast, the same gradients",
+        (read, computing),
+        faster=10,
+        equal=difference <= 1e-6,
+    )
+    return [replace(row, difference=difference)]
 
 
 def prompt_settings(settings: Settings) -> list[BenchmarkRow]:
-    """Testing under four prompt settings with the trunk's tokens kept on disk, against one test without."""
-    pair = {"ours": runs.tests_from_disk, "one": runs.one_test}
+    """Compare testing under four prompt settings, the trunk's tokens kept on disk, with a single test without."""
+    pair = {"ours": runs.prepare_tests_from_disk, "one": runs.prepare_one_test}
     arguments = {"backbone": settings.backbone, "image_size": settings.image_size}
-    four, one = _measure_pair(pair, arguments, settings.repetitions)
-    figure = four.median_seconds / one.median_seconds
-    return [
-        BenchmarkRow(
-            work=f"testing SAC under 4 numbers of expert points ({settings.name}, float32)",
-            against="one test",
-            target="at most 1.2 times one test",
-            figure=figure,
-            met=figure <= 1.2,
-            seconds=four.median_seconds,
-            reference_seconds=one.median_seconds,
-        )
-    ]
+    both = _measure_pair(pair, arguments, settings.repetitions)
+    work = f"testing SAC under 4 numbers of expert points ({settings.name}, float32)"
+    return [_limit_time(work, "one test", "at most 1.2 times one test", both, 1.2)]
 
 
 def loading(settings: Settings) -> list[BenchmarkRow]:
-    """A batch of training windows against a training step, both at scale=cpu."""
-    batch, training_step = _measure_pair({"ours": runs.batch, "step": runs.step_r}, {}, settings.repetitions + 4)
-    figure = training_step.median_seconds / batch.median_seconds
-    return [
-        BenchmarkRow(
-            work="loading a batch (scale=cpu, synthetic), one process",
-            against="a training step",
-            target="three times the step's rate",
-            figure=figure,
-            met=figure >= 3,
-            seconds=batch.median_seconds,
-            reference_seconds=training_step.median_seconds,
-        )
-    ]
+    """Compare loading a batch of training windows with a training step, both at scale=cpu."""
+    both = _measure_pair({"ours": runs.prepare_batch, "step": runs.prepare_step_r}, {}, settings.repetitions + 4)
+    work = "loading a batch (scale=cpu, synthetic), one process"
+    return [_compare_speed(work, "a training step", "three times the step's rate", both, faster=3)]
 
 
 def start_up(settings: Settings) -> list[BenchmarkRow]:
-    """The slowest of all commands to say how it is called, and to refuse a key that there is not."""
+    """Time the slowest command's answer to --help, and to a key that does not exist."""
     rows = []
     for what, argument in (("--help", "--help"), ("a misspelt key", "nonsense=1")):
         slowest = max(
-            (median(seconds_to_answer(name, argument) for _ in range(settings.repetitions)), name)
-            for name in commands()
+            (median(time_command(name, argument) for _ in range(settings.repetitions)), name)
+            for name in list_commands()
         )
         rows.append(
             BenchmarkRow(
@@ -212,13 +178,13 @@ def start_up(settings: Settings) -> list[BenchmarkRow]:
     return rows
 
 
-def commands() -> list[str]:
-    """The names of all commands: each has a configuration of its own, beside the rows of tables."""
+def list_commands() -> list[str]:
+    """Return the names of all commands: each has its own configuration, beside the rows of tables."""
     return sorted(file.stem for file in config_dir().glob("*.yaml") if file.name != ROWS)
 
 
-def seconds_to_answer(command: str, argument: str) -> float:
-    """From the start of a command to its end."""
+def time_command(command: str, argument: str) -> float:
+    """Return the seconds from the start of a command to its end."""
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         subprocess.run(
@@ -233,9 +199,27 @@ def seconds_to_answer(command: str, argument: str) -> float:
 def _measure_pair(
     pair: Mapping[str, Prepare], arguments: Mapping[str, Any], repetitions: int
 ) -> tuple[Side, Side]:
-    """Measure our side and the other one."""
+    """Measure our side and the reference."""
     ours, reference = measure(pair, arguments, repetitions).values()
     return ours, reference
+
+
+def _limit_time(work: str, against: str, target: str, both: tuple[Side, Side], most: float) -> BenchmarkRow:
+    """Return the row of a comparison that allows us at most ``most`` times the reference's time."""
+    ours, reference = both
+    figure = ours.median_seconds / reference.median_seconds
+    seconds = ours.median_seconds, reference.median_seconds
+    return BenchmarkRow(work, against, target, figure, figure <= most, *seconds)
+
+
+def _compare_speed(
+    work: str, against: str, target: str, both: tuple[Side, Side], faster: float, equal: bool = True
+) -> BenchmarkRow:
+    """Return the row of a comparison that requires us to be ``faster`` times as fast, with results that agree."""
+    ours, reference = both
+    figure = reference.median_seconds / ours.median_seconds
+    seconds = ours.median_seconds, reference.median_seconds
+    return BenchmarkRow(work, against, target, figure, figure >= faster and equal, *seconds)
 
 
 def _compare_sides(
@@ -248,17 +232,10 @@ def _compare_sides(
     equal: bool,
     least_seconds: float,
 ) -> BenchmarkRow:
-    """Return the row of a comparison with a factor of speed to reach and results that have to agree."""
+    """Return the row of _compare_speed with memory, difference and least possible time."""
     ours, reference = both
-    figure = reference.median_seconds / ours.median_seconds
-    return BenchmarkRow(
-        work=work,
-        against=against,
-        target=target,
-        figure=figure,
-        met=figure >= faster and equal,
-        seconds=ours.median_seconds,
-        reference_seconds=reference.median_seconds,
+    return replace(
+        _compare_speed(work, against, target, both, faster, equal),
         memory=ours.peak_memory_bytes,
         reference_memory=reference.peak_memory_bytes,
         difference=difference,
@@ -266,14 +243,16 @@ def _compare_sides(
     )
 
 
-def _step_operations(settings: Settings, bfloat16: bool) -> int:
+def _count_step_operations(settings: Settings, bfloat16: bool) -> int:
     backbone = Backbone(**dict(settings.backbone) | {"weights": sides.RANDOM})
-    cost = training_cost(lambda: sac(backbone, Prompts(), settings.image_size), settings.image_size, 1, bfloat16)
+    cost = count_training_cost(
+        lambda: sac(backbone, Prompts(), settings.image_size), settings.image_size, 1, bfloat16
+    )
     return cost.operations
 
 
-def _rate(bfloat16: bool) -> float:
-    return matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
+def _measure_rate(bfloat16: bool) -> float:
+    return measure_matrix_rate(torch.bfloat16 if bfloat16 else torch.float32)
 
 
 def _join_tensors(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -281,5 +260,5 @@ def _join_tensors(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _relative_error(result: Tensor, expected: Tensor) -> float:
-    """Return the norm of the difference over the norm of what is expected."""
+    """Return the norm of the difference divided by the norm of the expected tensor."""
     return float((result - expected).norm() / expected.norm())

@@ -1,1 +1,1 @@
-"""The pre-training of a small SAM from scratch, on scenes that hold no nucleus."""
+"""Pre-training of a small SAM from scratch on scenes without nuclei, and of MDM's U-Net on masked images."""

@@ -1,4 +1,4 @@
-"""Heads that train the image embedding directly, and are dropped afterwards."""
+"""Heads that train the image embedding directly and are dropped after the pre-training."""
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,14 @@ CHANNELS = 32
 
 
 class SimilarityHead(nn.Module):
-    """Embedding to features that are alike on pixels that belong together.
+    """A map from the embedding to features that are alike on pixels that belong together.
 
-    ``scale * cos(feature at a click, feature at every cell) + bias`` is asked to be the logit of the mask of what
-    was clicked.
+    ``scale * cos(feature at a click, feature at every cell) + bias`` is trained to be the logit of the mask of the
+    object that was clicked.
     """
 
     def __init__(self) -> None:
-        """Two upsamplings by two, as in SAM's mask decoder."""
+        """Build two upsamplings by two, as in SAM's mask decoder."""
         super().__init__()
         self.upsampling = nn.Sequential(
             nn.ConvTranspose2d(NECK_CHANNELS, 64, kernel_size=2, stride=2),
@@ -28,12 +28,12 @@ class SimilarityHead(nn.Module):
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
     def forward(self, embeddings: Tensor, clicks: Tensor, side: int) -> Tensor:
-        """Logits of what is alike.
+        """Return the logits of the pixels that are similar to the clicked ones.
 
         Args:
             embeddings: (B, 256, h, w).
             clicks: (B, Q, 2) xy in pixels.
-            side: Of the image, in pixels.
+            side: Side of the image in pixels.
 
         Returns:
             (B, Q, 4h, 4w).
@@ -51,13 +51,20 @@ class SimilarityHead(nn.Module):
 
 
 class ReconstructionHead(nn.Module):
-    """Embedding back to the pixels of its patch, linearly: what SAC's dense task needs must not be thrown away."""
+    """A linear map from the embedding back to the pixels of each patch.
+
+    It keeps the embedding from losing what SAC's dense task needs.
+    """
 
     def __init__(self, patch: int) -> None:
-        """Args: patch: side of a patch in pixels."""
+        """Build the layers.
+
+        Args:
+            patch: Side of a patch in pixels.
+        """
         super().__init__()
         self.pixels = nn.Sequential(nn.Conv2d(NECK_CHANNELS, 3 * patch**2, kernel_size=1), nn.PixelShuffle(patch))
 
     def forward(self, embeddings: Tensor, images: Tensor) -> Tensor:
-        """Mean absolute error of the reconstruction of images (B, 3, S, S), in standard deviations: a scalar."""
+        """Return the mean absolute error, in standard deviations, of the reconstruction of images (B, 3, S, S)."""
         return F.l1_loss(self.pixels(embeddings).float(), images)

@@ -1,17 +1,17 @@
-"""The model card that lies beside pre-trained weights."""
+"""The model card that is saved beside pre-trained weights."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 
-def model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
-    """The card, in Markdown, of the record that a pre-training has written.
+def format_model_card(record: Mapping[str, Any], base_card: str | None = None) -> str:
+    """Return the model card, in Markdown, for the record of a pre-training.
 
     Args:
-        record: With ``weights`` (name, sha256, bytes), ``base_weights`` (what it went on from, or None),
-            ``config``, ``metrics``, ``parameters``, ``date``.
-        base_card: The card of the weights that it went on from; it is repeated at the end.
+        record: Its keys include ``weights`` (name, sha256, bytes), ``base_weights`` (the weights it started from,
+            or None), ``config``, ``metrics``, ``parameters`` and ``date``.
+        base_card: The card of the weights it started from, which is repeated at the end.
     """
     config, weights, metrics = record["config"], record["weights"], record["metrics"]
     base = record["base_weights"]
@@ -62,7 +62,7 @@ Mean IoU of the file as it is, in half precision, and of the same architecture u
 point of an object that is farthest from its border; each further one at the middle of the larger error of the mask
 that the model itself rates best. "Best" is the best of the three masks, "single" the single mask.
 
-{_table(metrics)}
+{_format_table(metrics)}
 
 The scenes are held out (of another range of numbers than any scene of the training), with up to four objects of at
 least {scenes["smallest"]} pixels each, drawn in proportion to the square root of their area. "Union" is the IoU of
@@ -71,14 +71,14 @@ the union of kinds that 4 to 32 pairs of points stand for.
 
 
 def _demote_headings(base_card: str | None) -> str:
-    """Return the earlier card, a level of headings deeper."""
+    """Return the earlier card with all headings one level deeper."""
     if base_card is None:
         return ""
     deeper = re.sub("^#", "##", base_card, flags=re.MULTILINE)
     return f"\n## What it went on from\n\n{deeper}"
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def _format_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     columns = {
         "objects": "objects",
         "one_click": "1 click, best",

@@ -1,4 +1,4 @@
-"""What a SAM makes of clicks: on held-out scenes, and on nuclei, which it has never seen."""
+"""Evaluation of a SAM by clicks: on held-out scenes, and on nuclei, which it has never seen."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from sac_lightning.pretraining.interaction import CLICKS, decode, interact
 from sac_lightning.pretraining.losses import mask_iou
 
 AT_ONCE = 64
-"""Objects that go through the decoder together; memory, not the answers, depends on it."""
+"""Objects that go through the decoder at once; this affects memory, but not the answers."""
 
 
 @dataclass
@@ -28,13 +28,13 @@ class ClickedImage:
     """An image with a click at the middle of each of its N objects.
 
     Attributes:
-        name: Of the image.
+        name: Name of the image.
         image: (H, W, 3) uint8.
         truth: (H, W) bool, the objects clicked on.
         answer: (H, W) bool, the union of the best masks after the first click.
         clicks: (N, 2) xy in pixels.
         best: (N, CLICKS) IoU of the best of three masks after each click.
-        single: (N, CLICKS) IoU of the single mask.
+        single: (N, CLICKS) IoU of the single mask after each click.
     """
 
     name: str
@@ -47,13 +47,13 @@ class ClickedImage:
 
 
 def embed(sam: SAC, images: Tensor) -> Tensor:
-    """The image embeddings (B, 256, h, w) of images (B, 3, S, S) in 0..255."""
+    """Return the image embeddings (B, 256, h, w) of images (B, 3, S, S) in 0..255."""
     with torch.inference_mode():
         return sam.image_encoder(sam.normalise(images))  # type: ignore[no-any-return]
 
 
 def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[ClickedImage, float]]:
-    """Each scene with a click on each object asked for, and the IoU of the union of kinds that its points mean."""
+    """Click on each queried object of each scene; yield the clicked scene and the IoU of its union of kinds."""
     for batch in batches:
         embeddings = embed(sam, batch["image"].float())
         with torch.inference_mode():
@@ -77,18 +77,18 @@ def click_on_scenes(sam: SAC, batches: Iterable[Example]) -> Iterator[tuple[Clic
 
 
 def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
-    """An image with a click at the middle of each nucleus, which the model sees in the window that holds it best.
+    """Click at the middle of each nucleus; the model sees it in the window that contains it most centrally.
 
-    IoU is taken within the window, in the pixels of the model's input.
+    IoU is computed within the window, in the pixels of the model's input.
 
     Args:
         sam: The model, built for view.image_size.
-        image: With its label map.
-        view: With windows.
+        image: An image with its label map.
+        view: A view with windows.
     """
     assert view.image_size is not None
     size = (view.image_size, view.image_size)
-    by_window = _share_out(image.instances.numpy(), view)
+    by_window = _group_by_window(image.instances.numpy(), view)
     height, width = image.instances.shape
     answer, clicks, best, single = np.zeros((height, width), bool), [], [], []
     for window, numbers in by_window.items():
@@ -106,7 +106,7 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
             single.append(answers.single)
             scale = np.array([window.width, window.height]) / size
             clicks.append((answers.coords[:, 0].numpy() + 0.5) * scale - 0.5 + [window.left, window.top])
-            _add(answer, answers.masks.any(0), window)
+            _add_mask(answer, answers.masks.any(0), window)
     return ClickedImage(
         image.name,
         image.image.permute(1, 2, 0).byte().numpy(),
@@ -118,8 +118,8 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     )
 
 
-def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
-    """The nuclei by the window in whose middle they are most."""
+def _group_by_window(instances: NDArray[np.int64], view: View) -> dict[Window, list[int]]:
+    """Group the nuclei by the window in which they lie farthest from the border."""
     windows = view.windows(*instances.shape)
     shared: dict[Window, list[int]] = {}
     for region in regionprops(instances):
@@ -129,26 +129,26 @@ def _share_out(instances: NDArray[np.int64], view: View) -> dict[Window, list[in
     return shared
 
 
-def _add(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
-    """Joins a mask (S, S) of a window to that of the image."""
+def _add_mask(answer: NDArray[np.bool_], mask: Tensor, window: Window) -> None:
+    """Add a mask (S, S) of a window to the mask of the image, in place."""
     resized = F.interpolate(mask[None, None].float(), (window.height, window.width), mode="nearest-exact")[0, 0]
     in_image, in_window = window.clip(*answer.shape)
     answer[in_image] |= resized[in_window].numpy() > 0
 
 
-def scene_metrics(
+def compute_scene_metrics(
     clicked: Iterable[tuple[ClickedImage, float]], number: int
 ) -> tuple[dict[str, float], list[ClickedImage]]:
-    """Mean IoU over all objects of all scenes, and the scenes."""
+    """Return the mean IoU over all objects of all scenes, and the scenes."""
     scenes, unions = [], []
     for scene, union in tqdm(clicked, desc="held-out scenes", total=number, leave=False, disable=None):
         scenes.append(scene)
         unions.append(union)
-    return click_metrics(scenes) | {"union": float(np.mean(unions))}, scenes
+    return compute_click_metrics(scenes) | {"union": float(np.mean(unions))}, scenes
 
 
-def click_metrics(clicked: Iterable[ClickedImage]) -> dict[str, float]:
-    """Mean IoU over all objects after one click and after three, best of three masks and the single one."""
+def compute_click_metrics(clicked: Iterable[ClickedImage]) -> dict[str, float]:
+    """Return the mean IoU over all objects after one and after three clicks, of the best and the single mask."""
     images = list(clicked)
     best, single = torch.cat([image.best for image in images]), torch.cat([image.single for image in images])
     return {

@@ -1,4 +1,4 @@
-"""What is asked about a scene: objects with a click and a box each, and a union of kinds with many points."""
+"""The questions about a scene: objects with a click and a box each, and a union of kinds with many points."""
 
 from typing import TypedDict
 
@@ -10,29 +10,31 @@ from torch import Tensor
 from sac_lightning.pretraining.scene import Scene
 
 PAIRS = 32
-"""Most positive and most negative points of a union of kinds."""
+"""Largest number of positive points, and of negative points, for a union of kinds."""
 
 FEWEST_PAIRS = 4
-"""Fewer could as well mean a single object."""
+"""Smallest number of such points; fewer could just as well mean a single object."""
 
 BOX_JITTER = 0.1
-"""Standard deviation of a box's sides, relative to its size (SAM, appendix A), at most BOX_JITTER_LIMIT pixels."""
+"""Standard deviation of the noise on a box's sides, relative to the box's size (SAM, appendix A)."""
 
 BOX_JITTER_LIMIT = 20
+"""Largest noise on a side, in pixels."""
 
 
 class Example(TypedDict):
-    """A scene and its questions; a batch of them has one more dimension in front.
+    """A scene and its questions; in a batch, each field has one more dimension in front.
 
     Attributes:
         image: (3, S, S) uint8.
-        objects, kinds: (S, S), see Scene; int32 and uint8.
-        asked: (Q,) int32, numbers of objects; one may come twice where there are few.
+        objects: (S, S) int32; see Scene.
+        kinds: (S, S) uint8; see Scene.
+        asked: (Q,) int32, numbers of objects; if there are few, one may occur twice.
         clicks: (Q, 2) float32 xy in pixels, a random visible pixel of each.
-        boxes: (Q, 4) float32, left, top, right, bottom, jittered.
+        boxes: (Q, 4) float32: left, top, right and bottom, jittered.
         union: (S, S) bool, the pixels of the kinds that the points below stand for.
         union_coords: (2 * PAIRS, 2) float32 xy.
-        union_labels: (2 * PAIRS,) int64: 1 on the union, 0 off it, -1 padding.
+        union_labels: (2 * PAIRS,) int64: 1 on the union, 0 off it, -1 for padding.
     """
 
     image: Tensor
@@ -47,21 +49,21 @@ class Example(TypedDict):
 
 
 def make_example(rng: np.random.Generator, scene: Scene, questions: int, smallest: int) -> Example | None:
-    """Draws the questions about a scene.
+    """Draw the questions about a scene.
 
     Args:
         rng: The only source of randomness.
         scene: The scene.
-        questions: How many objects are asked for.
-        smallest: Pixels that an object must show; larger ones come more often, in proportion to the square root
-            of their area.
+        questions: Number of objects asked for.
+        smallest: Visible pixels that an object must have. Larger objects are asked for more often, in proportion
+            to the square root of their area.
 
     Returns:
-        The example, or None where the scene shows no object as large.
+        The example, or None if the scene shows no object that is large enough.
     """
     pixels_of = np.bincount(scene.objects.ravel())
     areas = pixels_of.copy()
-    areas[0] = 0  # The background is nobody's object.
+    areas[0] = 0  # The background is not an object.
     eligible = np.flatnonzero(areas >= smallest)
     if not len(eligible):
         return None
@@ -78,7 +80,7 @@ def make_example(rng: np.random.Generator, scene: Scene, questions: int, smalles
         chosen = rng.integers(len(pixels))
         clicks[i] = x[chosen], y[chosen]
         boxes[i] = _jitter_box(rng, np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]), side)
-    union, coords, labels = _union(rng, scene)
+    union, coords, labels = _draw_union(rng, scene)
     return {
         "image": torch.from_numpy(scene.image).permute(2, 0, 1),
         "objects": torch.from_numpy(scene.objects),
@@ -98,10 +100,10 @@ def _jitter_box(rng: np.random.Generator, box: NDArray[np.int64], side: int) -> 
     return np.clip(box + noise, 0, side)
 
 
-def _union(
+def _draw_union(
     rng: np.random.Generator, scene: Scene
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.int64]]:
-    """One kind, or one time in three all objects, with random points on it and off it."""
+    """Draw one kind, or in one of three cases all objects, with random points on it and off it."""
     there = np.unique(scene.kinds[scene.kinds > 0])
     kinds = there if rng.random() < 1 / 3 else rng.choice(there, 1)
     union = np.isin(scene.kinds, kinds)

@@ -1,4 +1,4 @@
-"""What the pre-trainings have in common: a trainer that can go on where an interrupted one stopped."""
+"""The shared part of all pre-trainings: a trainer that can resume an interrupted run."""
 
 import warnings
 from collections.abc import Mapping
@@ -25,20 +25,23 @@ def fit(
     data: LightningDataModule | DataLoader[Any],
     history: History,
 ) -> Trainer:
-    """Trains a task in place; ``last.ckpt`` is there to go on from after every epoch.
+    """Train a task in place, and save ``last.ckpt``, from which a run can resume, after every epoch.
 
     Args:
-        cfg: With ``trainer``, ``logger``, ``resume`` and ``output_dir``.
-        config: The same, plain and resolved, for the loggers.
-        task: What trains.
-        data: What it trains on, with what it is validated on, if it is.
-        history: Gets a row for each epoch.
+        cfg: The configuration, with ``trainer``, ``logger``, ``resume`` and ``output_dir``.
+        config: The same as a plain, resolved mapping, for the loggers.
+        task: The task to train.
+        data: Training data, with validation data if the task validates.
+        history: Receives a row for each epoch.
+
+    Returns:
+        The trainer.
 
     Raises:
-        UserError: The checkpoint to go on from cannot be read, or would run code.
+        UserError: The checkpoint to resume from cannot be read, or would run code.
     """
     if cfg.resume is not None:
-        read_without_running(Path(cfg.resume))  # Lightning reads it again, and says less.
+        read_without_running(Path(cfg.resume))  # Lightning reads it again, but its errors say less.
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(
         cfg.trainer,
@@ -49,7 +52,7 @@ def fit(
     )
     assert isinstance(trainer, Trainer)
     with warnings.catch_warnings():
-        # Few workers are enough, and a run goes on in the folder that it began in.
+        # Few workers are enough, and a resumed run continues in its own folder.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)

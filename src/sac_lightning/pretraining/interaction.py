@@ -1,4 +1,4 @@
-"""A person and a SAM, simulated: a click at the middle of an object, then at the middle of what is wrong."""
+"""A simulated user who corrects a SAM: a click at the middle of an object, then at the middle of each error."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.losses import mask_iou
 
 CLICKS = 3
-"""What a model is judged by: the first click and two corrections."""
+"""Clicks by which a model is judged: the first one and two corrections."""
 
 
 def decode(
@@ -24,18 +24,18 @@ def decode(
     boxes: Tensor | None = None,
     mask_logits: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """SAM's prompt encoder and mask decoder.
+    """Run SAM's prompt encoder and mask decoder.
 
     Args:
         sam: The model.
-        embeddings: (N, 256, h, w), of the image of each prompt set.
+        embeddings: (N, 256, h, w), the image embedding for each set of prompts.
         coords: (N, P, 2) xy in input pixels.
-        labels: (N, P), 1 on the object, 0 off it, -1 padding.
-        boxes: (N, 4), left, top, right, bottom in input pixels.
-        mask_logits: (N, 1, 4h, 4w), of an earlier answer.
+        labels: (N, P): 1 on the object, 0 off it, -1 for padding.
+        boxes: (N, 4): left, top, right and bottom in input pixels.
+        mask_logits: (N, 1, 4h, 4w), the logits of an earlier answer.
 
     Returns:
-        Logits (N, 4, 4h, 4w), the single mask first and then the three; and the estimates of their IoU, (N, 4).
+        Logits (N, 4, 4h, 4w), first the single mask and then the three; and the estimates of their IoU, (N, 4).
     """
     if coords is None or labels is None:
         coords = torch.zeros(len(embeddings), 0, 2, device=embeddings.device)
@@ -45,25 +45,25 @@ def decode(
     return logits.float(), iou.float()
 
 
-def corrections(
+def draw_corrections(
     logits: Tensor, target: Tensor, number: int, side: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Random clicks on what is wrong; on the object where nothing is.
+    """Draw random clicks on what is wrong, or on the object if nothing is.
 
     Args:
-        logits: (N, g, g), of the answers.
+        logits: (N, g, g), the logits of the answers.
         target: (N, g, g) in [0, 1].
-        number: Clicks for each.
-        side: Of the image in pixels.
-        generator: Of the random places.
+        number: Clicks per object.
+        side: Side of the image in pixels.
+        generator: Source of the random places.
 
     Returns:
-        Coordinates (N, number, 2) xy in pixels, at the centres of grid cells, and labels (N, number): 1 where the
-        object is, 0 elsewhere.
+        Coordinates (N, number, 2) xy in pixels, at the centres of grid cells, and labels (N, number): 1 on the
+        object, 0 elsewhere.
     """
     truth = (target > 0.5).flatten(1)
     wrong = ((logits > 0).flatten(1) != truth).float()
-    wrong += 1e-6 * truth + 1e-12  # Falls back on the object, then on anything.
+    wrong += 1e-6 * truth + 1e-12  # Fall back on the object, then on any cell.
     cells = torch.multinomial(wrong.cpu(), number, replacement=True, generator=generator).to(logits.device)
     grid, cell = logits.shape[-1], side / logits.shape[-1]
     coords = torch.stack([cells % grid, cells // grid], dim=-1) * cell + (cell - 1) / 2
@@ -72,14 +72,14 @@ def corrections(
 
 @dataclass
 class Answers:
-    """What came of a row of clicks on each of N objects.
+    """The answers to a sequence of clicks on each of N objects.
 
     Attributes:
         best: (N, clicks) IoU of the best of the three masks after each click.
-        single: (N, clicks) IoU of the single mask.
+        single: (N, clicks) IoU of the single mask after each click.
         masks: (N, S, S) bool, the best of the three masks after the first click.
         coords: (N, clicks, 2) xy in input pixels.
-        labels: (N, clicks).
+        labels: (N, clicks): 1 on the object, 0 off it.
     """
 
     best: Tensor
@@ -91,16 +91,17 @@ class Answers:
 
 @torch.inference_mode()
 def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answers:
-    """Clicks on objects as SAM's authors do when they evaluate: always at the point farthest from the border.
+    """Click on objects as SAM's authors do in their evaluation, always at the point farthest from the border.
 
-    The first click is at the middle of the object. Each further one is at the middle of the larger error of the
-    mask that the model itself rates best: of what it missed (label 1) or of what it took in wrongly (label 0).
+    The first click is at the middle of the object. Each further click is at the middle of the larger error of the
+    mask that the model itself rates best: either what the mask misses (label 1) or what it wrongly includes (label
+    0).
 
     Args:
         sam: The model.
-        embeddings: (N, 256, h, w), of the image of each object.
+        embeddings: (N, 256, h, w), the image embedding for each object.
         truths: (N, S, S) bool, the objects, in input pixels.
-        clicks: How many each gets.
+        clicks: Number of clicks per object.
     """
     side = truths.shape[-1]
     coords, labels = torch.zeros(len(truths), 0, 2), torch.zeros(len(truths), 0, dtype=torch.long)
@@ -108,7 +109,7 @@ def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answe
     signs = [1] * len(truths)
     best, single, first = [], [], None
     for _ in range(clicks):
-        middles = torch.tensor([middle(mask) for mask in wrong], dtype=torch.float32)
+        middles = torch.tensor([find_middle(mask) for mask in wrong], dtype=torch.float32)
         coords = torch.cat([coords, middles[:, None]], dim=1)
         labels = torch.cat([labels, torch.tensor(signs)[:, None]], dim=1)
         logits, iou = decode(sam, embeddings, coords.to(embeddings.device), labels.to(embeddings.device))
@@ -119,20 +120,23 @@ def interact(sam: SAC, embeddings: Tensor, truths: Tensor, clicks: int) -> Answe
         if first is None:
             first = masks[torch.arange(len(masks)), 1 + ious[:, 1:].argmax(1)].cpu()
         rated_best = masks[torch.arange(len(masks)), 1 + iou[:, 1:].argmax(1)]
-        wrong, signs = _errors(rated_best.cpu(), truths.cpu())
+        wrong, signs = _find_errors(rated_best.cpu(), truths.cpu())
     assert first is not None
     return Answers(torch.stack(best, 1), torch.stack(single, 1), first, coords, labels)
 
 
-def middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """The pixel (x, y) of a mask that is farthest from its border and the image's; (0, 0) where it is empty."""
+def find_middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the pixel (x, y) of a mask farthest from its border and the image's; (0, 0) for an empty mask."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     y, x = np.unravel_index(distance.argmax(), distance.shape)
     return max(int(x) - 1, 0), max(int(y) - 1, 0)
 
 
-def _errors(masks: Tensor, truths: Tensor) -> tuple[list[NDArray[np.bool_]], list[int]]:
-    """For each object the larger of what was missed and what was wrongly taken in; the object if nothing is."""
+def _find_errors(masks: Tensor, truths: Tensor) -> tuple[list[NDArray[np.bool_]], list[int]]:
+    """Return the larger error of each object, missed or wrongly included pixels, and the label of a click.
+
+    If nothing is wrong, the region is the object itself.
+    """
     regions, signs = [], []
     for mask, truth in zip(masks.numpy(), truths.numpy(), strict=True):
         missed, extra = truth & ~mask, mask & ~truth

@@ -23,19 +23,18 @@ from sac_lightning.training.history import History
 
 
 def pretrain_masked(cfg: DictConfig) -> None:
-    """Trains on the training images of a data set, writes the weights, and records what they are.
+    """Train on the training images of a data set, write the weights, and record what they are.
 
-    The official code pre-trains on the test images too. Ours never sees them, nor the validation images.
+    The official code pre-trains on the test images too. Ours sees neither those nor the validation images.
 
     Raises:
-        UserError: The windows do not suit the network, or see NucleiDataModule.
+        UserError: The windows do not suit the network, or NucleiDataModule cannot read the data.
     """
     config, output_dir = resolve_config(cfg), Path(cfg.output_dir)
     side = cfg.view.image_size or cfg.view.crop
     if side is None or side % LOWEST_STRIDE:
-        raise UserError(
-            f"the windows are {side} pixels wide: set view.image_size to a multiple of {LOWEST_STRIDE}"
-        )
+        found = "have no fixed size" if side is None else f"are {side} pixels wide"
+        raise UserError(f"the windows {found}: set view.image_size to a multiple of {LOWEST_STRIDE}")
     data = make_data({**config, "model": {}})  # Without expert points.
     data.read("train")
     seed_everything(cfg.seed, workers=True, verbose=False)

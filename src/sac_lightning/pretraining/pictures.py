@@ -1,4 +1,4 @@
-"""Pictures of a pre-training: its curves, and what the model makes of clicks."""
+"""Pictures of a pre-training: its curves, and the model's answers to clicks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from sac_lightning.pretraining.evaluation import ClickedImage
 
 
 def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """The losses and the IoU on held-out scenes, epoch by epoch.
+    """Plot the losses and the IoU on held-out scenes, epoch by epoch.
 
     Args:
-        path: Of the PNG.
-        rows: Of History.
+        path: The PNG to write.
+        rows: The rows of a History.
     """
     figure = Figure(figsize=(11, 4), layout="constrained")
     losses, ious = figure.subplots(1, 2)
@@ -34,11 +34,11 @@ def write_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def write_training_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """The losses alone, epoch by epoch, of a pre-training without held-out scenes.
+    """Plot the losses alone, epoch by epoch, for a pre-training without held-out scenes.
 
     Args:
-        path: Of the PNG.
-        rows: Of History.
+        path: The PNG to write.
+        rows: The rows of a History.
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
@@ -53,11 +53,11 @@ def write_training_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> Non
 
 
 def write_clicks(path: Path, images: Sequence[ClickedImage]) -> None:
-    """Images with what was clicked on, and what came of one click each.
+    """Draw each image, the objects clicked on, and the answer to one click on each.
 
     Args:
-        path: Of the PNG.
-        images: At least one.
+        path: The PNG to write.
+        images: At least one image.
     """
     figure = Figure(figsize=(9, 3.2 * len(images)), layout="constrained")
     for row, image in zip(figure.subplots(len(images), 3, squeeze=False), images, strict=True):

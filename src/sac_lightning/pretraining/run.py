@@ -1,4 +1,4 @@
-"""A pre-training from end to end: of a small SAM its weights, their test and model card; or another method's."""
+"""A pre-training from end to end, of a small SAM with evaluation and model card, or of another method."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -23,14 +23,14 @@ from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import locate, read_weights, sha256_of, write_weights
-from sac_lightning.pretraining.card import model_card
-from sac_lightning.pretraining.data import SceneData, held_out_scenes, scene_loader
+from sac_lightning.pretraining.card import format_model_card
+from sac_lightning.pretraining.data import SceneData, make_held_out_scenes, make_scene_loader
 from sac_lightning.pretraining.evaluation import (
     ClickedImage,
-    click_metrics,
     click_on_nuclei,
     click_on_scenes,
-    scene_metrics,
+    compute_click_metrics,
+    compute_scene_metrics,
 )
 from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked_run import pretrain_masked
@@ -44,7 +44,7 @@ PICTURED = 6
 
 
 def pretrain(cfg: DictConfig) -> None:
-    """Pre-trains what the method says: a network of this package under ``model``, or else a small SAM."""
+    """Pre-train what the configuration asks for: the network under ``model``, or a small SAM if there is none."""
     if "model" in cfg:
         pretrain_masked(cfg)
     else:
@@ -52,13 +52,13 @@ def pretrain(cfg: DictConfig) -> None:
 
 
 def pretrain_sam(cfg: DictConfig) -> None:
-    """Trains, writes the weights, tests what has been written, and describes it."""
+    """Train a small SAM, write its weights, evaluate the written weights, and write a report."""
     config = resolve_config(cfg)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
-    nuclei = nuclei_to_click_on(config)
+    nuclei = load_nuclei(config)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    model = new_sam(backbone, cfg.view.image_size)
+    model = build_sam(backbone, cfg.view.image_size)
     untrained = deepcopy(model).requires_grad_(False)
     base = load_base(model, config) if backbone.weights is not None else None
     history = History()
@@ -68,7 +68,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
 
     weights = output_dir / f"{backbone.name}.safetensors"
     write_weights(weights, model.state_dict())
-    load_official_state(model, read_weights(weights), weights, backbone.name)  # As written, rounded.
+    load_official_state(model, read_weights(weights), weights, backbone.name)  # As written: rounded.
     model.requires_grad_(False).eval()
     metrics, pictures = {}, {}
     with trainer.precision_plugin.forward_context():
@@ -76,7 +76,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
             metrics[f"scenes{name}"], pictures[f"scenes{name}"] = evaluate_on_scenes(cfg, tested)
             if nuclei is not None:
                 on_nuclei, clicked = f"{cfg.data.name}{name}", evaluate_on_nuclei(tested, nuclei)
-                metrics[on_nuclei], pictures[on_nuclei] = click_metrics(clicked), clicked
+                metrics[on_nuclei], pictures[on_nuclei] = compute_click_metrics(clicked), clicked
     record = {
         "weights": {
             "name": backbone.name,
@@ -95,15 +95,15 @@ def pretrain_sam(cfg: DictConfig) -> None:
     print_summary(metrics, written)
 
 
-def new_sam(backbone: Backbone, image_size: int) -> SAC:
-    """A SAM with random weights, all of which train."""
+def build_sam(backbone: Backbone, image_size: int) -> SAC:
+    """Build a SAM with random weights, all of which train."""
     model = sam(backbone, Prompts(points=0), image_size).requires_grad_(True)
     initialise_positions(model)
     return model
 
 
-def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
-    """The data set whose test images are clicked on, read before the training begins; None without one."""
+def load_nuclei(config: Mapping[str, Any]) -> NucleiDataModule | None:
+    """Read the data set whose test images will be clicked on, before the training begins; None without one."""
     if "data" not in config:
         return None
     data = make_data({**config, "model": {}})  # Without expert points.
@@ -112,7 +112,7 @@ def nuclei_to_click_on(config: Mapping[str, Any]) -> NucleiDataModule | None:
 
 
 def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
-    """Trains the model in place; see fit."""
+    """Train the model in place; see fit."""
     task = PretrainingTask(
         model,
         patch=cfg.backbone.patch,
@@ -127,11 +127,11 @@ def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: His
 
 
 def evaluate_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
-    """Return the mean IoU on held-out scenes, and some of them to be shown."""
+    """Return the mean IoU on held-out scenes, and some of these scenes for pictures."""
     assert isinstance(model, SAC)
-    scenes = held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
-    batches = scene_loader(scenes, cfg.scenes.batch_size, workers=0)
-    metrics, clicked = scene_metrics(click_on_scenes(model, batches), len(scenes))
+    scenes = make_held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
+    batches = make_scene_loader(scenes, cfg.scenes.batch_size, workers=0)
+    metrics, clicked = compute_scene_metrics(click_on_scenes(model, batches), len(scenes))
     return metrics, clicked[:PICTURED]
 
 
@@ -145,12 +145,12 @@ def evaluate_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[Clicked
 def write_report(
     output_dir: Path, record: Mapping[str, Any], pictures: Mapping[str, list[ClickedImage]]
 ) -> dict[str, Path]:
-    """Writes the record, the model card, the curves and the pictures; returns where."""
+    """Write the record, the model card, the curves and the pictures; return their paths."""
     written = {"record": output_dir / RECORD_FILE, "card": output_dir / f"{record['weights']['name']}.md"}
     write_record(written["record"], record, PretrainingRecord)
     with whole_file(written["card"]) as partial:
         partial.write_text(
-            model_card(record, card_beside(record["config"]["backbone"]["weights"])), encoding="utf-8"
+            format_model_card(record, read_base_card(record["config"]["backbone"]["weights"])), encoding="utf-8"
         )
     if record["history"]:
         written["curves"] = output_dir / "curves.png"
@@ -161,8 +161,8 @@ def write_report(
     return written
 
 
-def card_beside(weights: str | None) -> str | None:
-    """The model card of weights that a pre-training went on from, where one lies beside them."""
+def read_base_card(weights: str | None) -> str | None:
+    """Read the model card beside the weights from which a pre-training started; None if there is none."""
     if weights is None:
         return None
     card = locate(weights).with_suffix(".md")
@@ -170,7 +170,7 @@ def card_beside(weights: str | None) -> str | None:
 
 
 def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[str, Path]) -> None:
-    """Says what came out and where it is."""
+    """Print the figures and the paths of the files."""
     console = Console()
     for name, values in metrics.items():
         figures = ", ".join(

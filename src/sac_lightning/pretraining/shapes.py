@@ -14,9 +14,9 @@ class Outline:
     """What the outlines of one kind have in common.
 
     Attributes:
-        corners: 0 for smooth outlines, else how many corners.
+        corners: Number of corners; 0 for smooth outlines.
         roughness: Relative amplitude of the lobes of a smooth outline.
-        aspect: Long over short axis, at least 1.
+        aspect: Ratio of the long to the short axis, at least 1.
     """
 
     corners: int
@@ -25,7 +25,7 @@ class Outline:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> "Outline":
-        """Draw a random outline: two in three are smooth."""
+        """Draw random properties; two in three outlines are smooth."""
         return Outline(
             corners=0 if rng.random() < 2 / 3 else int(rng.integers(3, 8)),
             roughness=float(rng.uniform(0, 0.35)),
@@ -33,8 +33,8 @@ class Outline:
         )
 
 
-def outline(rng: np.random.Generator, like: Outline) -> NDArray[np.float32]:
-    """A closed outline around the origin, (V, 2) xy, of about the area of the unit circle."""
+def draw_outline(rng: np.random.Generator, like: Outline) -> NDArray[np.float32]:
+    """Draw a closed outline around the origin, (V, 2) xy, of about the area of the unit circle."""
     if like.corners:
         angles = (np.arange(like.corners) + rng.uniform(-0.3, 0.3, like.corners)) * 2 * np.pi / like.corners
         distance = rng.uniform(0.8, 1.4, like.corners)

@@ -1,4 +1,4 @@
-"""The LightningModule of the pre-training: a step asks SAM about scenes and lets it correct itself."""
+"""The LightningModule of the pre-training: each step queries SAM about scenes and lets it correct itself."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,17 +12,17 @@ from torch.optim.lr_scheduler import LRScheduler
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.auxiliary import ReconstructionHead, SimilarityHead
 from sac_lightning.pretraining.example import Example
-from sac_lightning.pretraining.interaction import CLICKS, corrections, decode, interact
+from sac_lightning.pretraining.interaction import CLICKS, decode, draw_corrections, interact
 from sac_lightning.pretraining.losses import balanced_bce, coverage, dice, iou, mask_loss
 
 MOST_CORRECTIONS = 3
 
 
 class PretrainingTask(LightningModule):
-    """Trains image encoder, prompt encoder and mask decoder together.
+    """The joint training of image encoder, prompt encoder and mask decoder.
 
-    A step asks for objects, by a click each or by a box; corrects the answers by clicks on what is wrong; asks for
-    unions of kinds by many points; and trains the embedding directly through heads that are dropped afterwards.
+    A step asks for objects by a click or a box each, corrects the answers by clicks on what is wrong, asks for
+    unions of kinds by many points, and trains the embedding directly through heads that are dropped afterwards.
     """
 
     def __init__(
@@ -36,18 +36,19 @@ class PretrainingTask(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[..., LRScheduler],
     ) -> None:
-        """Puts together what trains.
+        """Set up the model, its auxiliary heads and the settings.
 
         Args:
-            sam: With everything in it set to train.
+            sam: The model, with all of its parameters set to train.
             patch: Side of a patch of its image encoder, in pixels.
-            objects: Objects of each scene that go through the decoder; all asked ones train the similarity.
+            objects: Objects of each scene that go through the decoder; the similarity heads train on all queried
+                objects.
             box_share: Share of the steps that begin with boxes instead of clicks.
             focus: Shares of the training at which the focal loss begins to replace balanced cross-entropy, and at
-                which it has.
-            seed: Of the corrections.
-            optimizer: Parameters to an optimiser.
-            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch.
+                which it has replaced it.
+            seed: Seed of the corrections.
+            optimizer: Builds an optimiser from parameters.
+            scheduler: Builds, from an optimiser and ``total_steps``, a scheduler that steps once per batch.
         """
         super().__init__()
         self.sam = sam
@@ -62,7 +63,7 @@ class PretrainingTask(LightningModule):
         self.make_scheduler = scheduler
 
     def training_step(self, batch: Example) -> Tensor:
-        """The sum of the losses of a batch of scenes."""
+        """Return the sum of the losses of a batch of scenes."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         images = self.sam.normalise(batch["image"])
         embeddings = self.sam.image_encoder(images)
@@ -77,12 +78,12 @@ class PretrainingTask(LightningModule):
 
     @property
     def focus(self) -> float:
-        """Share of the focal loss at this step, in [0, 1]."""
+        """The share of the focal loss at this step, in [0, 1]."""
         progress = self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
         return min(max((progress - self.begin) / (self.end - self.begin), 0.0), 1.0)
 
     def _embedding_losses(self, embeddings: Tensor, images: Tensor, batch: Example) -> dict[str, Tensor]:
-        """Return the losses of pixel similarity, of an object and of a kind, and of the image's reconstruction."""
+        """Return the losses of pixel similarity, per object and per kind, and of the image's reconstruction."""
         side = images.shape[-1]
         objects = self.similarity_of_objects(embeddings, batch["clicks"], side)
         stride = side // objects.shape[-1]
@@ -100,7 +101,7 @@ class PretrainingTask(LightningModule):
         }
 
     def _object_losses(self, embeddings: Tensor, batch: Example, generator: torch.Generator) -> dict[str, Tensor]:
-        """Ask about each object by click or box, and a second time after corrections."""
+        """Ask about each object by a click or a box, then again with corrections; return both losses."""
         side, grid = batch["image"].shape[-1], 4 * embeddings.shape[-1]
         asked = batch["asked"][:, : self.objects, None, None]
         target = coverage(batch["objects"][:, None] == asked, grid).flatten(0, 1)[:, None]
@@ -118,7 +119,7 @@ class PretrainingTask(LightningModule):
         rated_best = estimate[:, 1:].argmax(1) + 1
         answer = logits.detach()[torch.arange(len(logits)), rated_best][:, None]
         number = int(torch.randint(1, MOST_CORRECTIONS + 1, (), generator=generator))
-        more_coords, more_labels = corrections(answer[:, 0], target[:, 0], number, side, generator)
+        more_coords, more_labels = draw_corrections(answer[:, 0], target[:, 0], number, side, generator)
         if boxes is None:
             more_coords, more_labels = torch.cat([coords, more_coords], 1), torch.cat([labels, more_labels], 1)
         shown = answer if torch.rand((), generator=generator) < 0.5 else None
@@ -127,20 +128,20 @@ class PretrainingTask(LightningModule):
         return {"first_answer": first, "corrected_answer": second}
 
     def _answer_loss(self, logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
-        """Return the single mask's loss, the lowest of the three's, and the error of the estimated IoU."""
+        """Return the single mask's loss plus the lowest of the three's plus the error of the estimated IoU."""
         each = mask_loss(logits, target, self.focus)  # (N, 4)
         error = (estimate - iou(logits.detach(), target)) ** 2
         return (each[:, 0] + each[:, 1:].amin(1)).mean() + error.mean()
 
     def _union_loss(self, embeddings: Tensor, batch: Example) -> Tensor:
-        """Ask by many points for all objects of the kinds that they stand for: the loss of the single mask."""
+        """Ask, by many points, for all objects of the kinds on which they lie; return the single mask's loss."""
         target = coverage(batch["union"], 4 * embeddings.shape[-1])[:, None]
         logits, estimate = decode(self.sam, embeddings, batch["union_coords"], batch["union_labels"])
         error = (estimate[:, :1] - iou(logits[:, :1].detach(), target)) ** 2
         return mask_loss(logits[:, :1], target, self.focus).mean() + error.mean()
 
     def validation_step(self, batch: Example) -> None:
-        """Clicks on the objects of held-out scenes, and asks for their unions."""
+        """Click on the objects of held-out scenes, ask for their unions, and log the IoU of the answers."""
         images = self.sam.normalise(batch["image"])
         embeddings = self.sam.image_encoder(images)
         truths = batch["objects"][:, None] == batch["asked"][..., None, None]
@@ -157,7 +158,7 @@ class PretrainingTask(LightningModule):
             self.log(f"val/{name}_iou", values.float().mean(), prog_bar=True, batch_size=len(values))
 
     def configure_optimizers(self) -> Any:
-        """The optimiser over everything, and its scheduler."""
+        """Build the optimiser over all parameters, and its scheduler."""
         optimizer = self.make_optimizer(self.parameters())
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

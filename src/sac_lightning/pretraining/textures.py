@@ -1,4 +1,4 @@
-"""Textures for scenes: noise, gratings, spots, flat tones, and the photographs that scikit-image brings along."""
+"""Textures for scenes: noise, gratings, spots, flat tones, and the photographs that ship with scikit-image."""
 
 from functools import cache
 
@@ -11,23 +11,29 @@ TILE = 256
 """Side of a texture in pixels."""
 
 PER_FAMILY = 48
-_BANK_SEED = 20260  # One bank for every scene of every seed: what varies is what a scene takes from it.
+_BANK_SEED = 20260  # All scenes of all seeds share one bank; they vary in what they take from it.
 
-# No microscopy and no medical picture is among them: zero-shot on nuclei stays zero-shot.
+# None of them is a microscopy or medical picture, so that zero-shot on nuclei remains zero-shot.
 _PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "rocket")
 
 
 @cache
-def texture_bank() -> NDArray[np.uint8]:
-    """The textures (N, TILE, TILE), grey, each with its 1st percentile at 0 and its 99th at 255.
+def make_texture_bank() -> NDArray[np.uint8]:
+    """Return the textures (N, TILE, TILE), grey, each with its 1st percentile at 0 and its 99th at 255.
 
-    Families in equal numbers: noise of many scales, gratings, spots, nearly flat tones, photographs.
+    The families have equal numbers: noise of many scales, gratings, spots, nearly flat tones, photographs.
     """
     rng = np.random.default_rng(_BANK_SEED)
     photographs = [_load_grey(name) for name in _PHOTOGRAPHS]
     tiles = []
     for _ in range(PER_FAMILY):
-        tiles += [_noise(rng), _grating(rng), _spots(rng), _flat_tone(rng), _photograph(rng, photographs)]
+        tiles += [
+            _draw_noise(rng),
+            _draw_grating(rng),
+            _draw_spots(rng),
+            _draw_flat_tone(rng),
+            _crop_photograph(rng, photographs),
+        ]
     return np.stack([_normalise_tile(tile) for tile in tiles])
 
 
@@ -36,44 +42,47 @@ def _load_grey(name: str) -> NDArray[np.uint8]:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture  # type: ignore[return-value]
 
 
-def smooth_noise(rng: np.random.Generator, side: int, cells: int) -> NDArray[np.float32]:
-    """Standard normal noise on a grid of ``cells`` x ``cells``, interpolated to (side, side)."""
+def draw_smooth_noise(rng: np.random.Generator, side: int, cells: int) -> NDArray[np.float32]:
+    """Draw standard normal noise on a grid of ``cells`` x ``cells`` and interpolate it to (side, side)."""
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
     return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)  # type: ignore[return-value]
 
 
-def _noise(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Octaves of noise whose amplitude falls off with the frequency as a power between 0 and 1.5."""
+def _draw_noise(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw octaves of noise whose amplitude falls with frequency as a power between 0 and 1.5."""
     slope = rng.uniform(0, 1.5)
-    octaves = [smooth_noise(rng, TILE, cells) * cells**-slope for cells in (4, 8, 16, 32, 64, 128, 256)]
+    octaves = [draw_smooth_noise(rng, TILE, cells) * cells**-slope for cells in (4, 8, 16, 32, 64, 128, 256)]
     total: NDArray[np.float32] = np.stack(octaves).sum(axis=0)
     return total
 
 
-def _grating(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Stripes, bent by noise; one in three has sharp edges."""
+def _draw_grating(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw stripes, bent by noise; one in three gratings has sharp edges."""
     angle, wavelength = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(4), np.log(40)))
     y, x = np.mgrid[:TILE, :TILE].astype(np.float32)
-    bend = rng.uniform(0, 1.5) * smooth_noise(rng, TILE, 8)
+    bend = rng.uniform(0, 1.5) * draw_smooth_noise(rng, TILE, 8)
     waves = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / wavelength + bend)
     stripes: NDArray[np.float32] = np.sign(waves) if rng.random() < 1 / 3 else waves
     return stripes.astype(np.float32)
 
 
-def _spots(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Grains: noise of one scale, cut at a threshold and softened."""
+def _draw_spots(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw grains: noise of a single scale, cut at a threshold and softened."""
     cells = int(np.exp(rng.uniform(np.log(16), np.log(100))))
-    grains = (smooth_noise(rng, TILE, cells) > rng.uniform(-0.8, 1.2)).astype(np.float32)
+    grains = (draw_smooth_noise(rng, TILE, cells) > rng.uniform(-0.8, 1.2)).astype(np.float32)
     return cv2.GaussianBlur(grains, (0, 0), rng.uniform(0.5, 2.0))  # type: ignore[return-value]
 
 
-def _flat_tone(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a tone that drifts slowly."""
-    return smooth_noise(rng, TILE, int(rng.integers(2, 5)))
+def _draw_flat_tone(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a tone that drifts slowly."""
+    return draw_smooth_noise(rng, TILE, int(rng.integers(2, 5)))
 
 
-def _photograph(rng: np.random.Generator, photographs: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """A part of a photograph, between a quarter and the whole of its shorter side, mirrored at random."""
+def _crop_photograph(rng: np.random.Generator, photographs: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Crop a square from a photograph and rotate it by random right angles.
+
+    Its side is a quarter to the whole of the photograph's shorter side.
+    """
     picture = photographs[rng.integers(len(photographs))]
     side = int(min(picture.shape) * rng.uniform(0.25, 1))
     top, left = (int(rng.integers(length - side + 1)) for length in picture.shape)
