@@ -260,7 +260,7 @@ def test_a_colour_picture_is_no_label_map(tmp_path: Path) -> None:
 def test_a_16_bit_image_is_refused(tmp_path: Path) -> None:
     _monuseg(tmp_path)
     Image.fromarray(np.zeros((6, 8), np.uint16)).save(tmp_path / TEST / "TCGA-0.tif")
-    with pytest.raises(UserError, match=r"TCGA-0\.tif is no 8-bit image \(I;16\)"):
+    with pytest.raises(UserError, match=r"TCGA-0\.tif is not an 8-bit image \(I;16\)"):
         _read("monuseg", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Charts of measured rows: Dice against the epoch, Dice against a number, Dice by row; each as PNG and SVG."""
+"""Charts of measured rows, as PNG and SVG: Dice against the epoch, Dice against a number, Dice by row."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,16 +14,16 @@ from sac_lightning.core.files import whole_file
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
 
-# Okabe and Ito's colours, which colour-blind people tell apart, without yellow (too pale on white) and with grey
-# for black (too dark on the dark page).
+# Okabe and Ito's colours, which colour-blind people can tell apart, without yellow (too pale on white) and with
+# grey instead of black (too dark on the dark page).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
-# A row's line; with more rows than colours the next seven are dashed, and so on.
+# A row's line style: the first seven rows, one per colour, are solid, the next seven dashed, and so on.
 DASHES = ("-", "--", ":", "-.")
-# A row's standard deviation or bootstrap interval: (low, high), fractions as in the records; None: not known.
+# A row's standard deviation or bootstrap interval (low, high), fractions as in the records; None if unknown.
 Interval = tuple[float, float] | None
 Files = tuple[Path, Path]
 
-# Nobody's own matplotlibrc comes in; "$" in a label is a dollar; the SVG's ids are the same every time.
+# "$" in a label is a dollar sign, and an SVG's ids are the same every time.
 STYLE = {
     "text.parse_math": False,
     "svg.hashsalt": "sac_lightning",
@@ -42,13 +42,14 @@ mpl.use("Agg")
 
 @contextmanager
 def open_figure(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> Iterator[Figure]:
-    """Open a figure to draw on, which is written as PNG and SVG when the block ends well.
+    """Open a figure to draw on, and write it as PNG and SVG if the block ends without an error.
 
-    The same drawing gives the same bytes: no date, no program's name and no random ids are in the files.
+    The same drawing gives the same bytes: the files hold no date, no program name and no random ids, and a user's
+    own matplotlibrc is ignored.
 
     Args:
-        path: Of the files, without ending; the folder is made.
-        size: In inches.
+        path: Path of the files, without extension. Its folder is created.
+        size: Width and height in inches.
         svg_dpi: Resolution to which images inside the SVG are resampled.
     """
     with style.context(["default", STYLE]):
@@ -64,10 +65,10 @@ def open_figure(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> 
 
 
 def _settle(figure: Figure) -> None:
-    """Lays the figure out once and rounds where its axes lie.
+    """Lay out the figure once and round the positions of its axes.
 
-    The layout's solver walks through its variables in the order of their addresses in memory, so that the last
-    digits differ from one time to the next, and an SVG shows them.
+    The layout solver goes through its variables in the order of their memory addresses, so the last digits differ
+    from one run to the next, and an SVG would show them.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -77,7 +78,7 @@ def _settle(figure: Figure) -> None:
 
 
 def files(path: Path) -> Files:
-    """The PNG and the SVG of a path without ending."""
+    """Return the PNG and the SVG file of a path without extension."""
     return path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
 
 
@@ -86,16 +87,17 @@ def draw_convergence(
 ) -> Files | None:
     """Draw a metric against the epoch, one line per row (Figure 4).
 
-    Several seeds give their mean in a band from the lowest to the highest, as far as all of them were trained.
+    Of several seeds, draw the mean and a band from the lowest to the highest, up to the last epoch that all of
+    them reached.
 
     Args:
-        path: Of the files, without ending.
-        rows: In the legend's order; a row that was not trained is left out and keeps its colour for later.
-        metric: One of the history's, a fraction.
-        title: Above the chart.
+        path: Path of the files, without extension.
+        rows: Rows in the order of the legend. A row that was not trained is left out, and its colour stays unused.
+        metric: A metric of the history, a fraction.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has such a history.
+        The PNG and the SVG; None, and no file, if no row has such a history.
     """
     curves = [(index, _common_epochs(row.records, metric)) for index, row in enumerate(rows)]
     if not any(curve for _, curve in curves):
@@ -134,20 +136,20 @@ def draw_dice_against(
     *,
     title: str = "",
 ) -> Files | None:
-    """Draw the test Dice of rows against a number that they differ in, such as point pairs (Figure 5).
+    """Draw the test Dice of rows against a number in which they differ, such as point pairs (Figure 5).
 
-    The axis of the numbers is logarithmic above 1, so that 1, 3 and 256 points fit on it, and 0 as well.
+    The axis of the numbers is logarithmic above 1, so that it can show 1, 3 and 256 points, and 0 as well.
 
     Args:
-        path: Of the files, without ending.
-        rows: Those without a test Dice are left out.
-        xlabel: What the numbers are.
+        path: Path of the files, without extension.
+        rows: Rows of the table; those without a test Dice are left out.
+        xlabel: Label of the axis of the numbers.
         xs: The number of each row.
-        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
-        title: Above the chart.
+        intervals: Bootstrap interval of each row. Default: the standard deviation of rows with several seeds.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+        The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
     spreads = _spreads(rows, intervals)
     measured = [
@@ -176,16 +178,16 @@ def draw_dice_against(
 def draw_bars(
     path: Path, rows: Sequence[MeasuredRow], intervals: Sequence[Interval] = (), *, title: str = ""
 ) -> Files | None:
-    """Draw the test Dice of a table's rows as bars, the paper's figure as a hollow marker, from the top down.
+    """Draw the test Dice of a table's rows as bars from top to bottom, with the paper's as hollow markers.
 
     Args:
-        path: Of the files, without ending.
-        rows: Those without a test Dice are left out.
-        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
-        title: Above the chart.
+        path: Path of the files, without extension.
+        rows: Rows of the table; those without a test Dice are left out.
+        intervals: Bootstrap interval of each row. Default: the standard deviation of rows with several seeds.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+        The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
     spreads = _spreads(rows, intervals)
     measured = [
@@ -209,7 +211,7 @@ def draw_bars(
             axis.plot(*zip(*papers, strict=True), "D", mfc="none", mec=COLOURS[1], mew=1.4, label="paper")
         axis.set_yticks(heights, [label for label, _, _, _ in measured])
         axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6))
-        figure.suptitle(title)  # Over the labels, too: over the bars alone a long one is cut by the edge.
+        figure.suptitle(title)  # Centred over the labels, too: over the bars alone, a long one would be cut off.
         axis.set_xlabel(_dice_axis(spreads, intervals))
         axis.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
@@ -217,7 +219,7 @@ def draw_bars(
 
 
 def _common_epochs(records: Sequence[Record], metric: str) -> list[tuple[int, list[float]]]:
-    """The metric's values of all the seeds at each epoch that all of them reached."""
+    """Return each epoch that all seeds reached, with the metric's value of each seed."""
     curves = [dict(record.curve(metric)) for record in records]
     common = set.intersection(*(set(curve) for curve in curves)) if curves else set()
     return [(epoch, [curve[epoch] for curve in curves]) for epoch in sorted(common)]
@@ -228,7 +230,7 @@ def _dice(row: MeasuredRow) -> list[float]:
 
 
 def _spreads(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> Sequence[Interval]:
-    """The interval to draw around each row's mean: the given one, or its standard deviation over the seeds."""
+    """Return the interval to draw around each row's mean: the given one, or its standard deviation over seeds."""
     return intervals or [
         (fmean(dice) - stdev(dice), fmean(dice) + stdev(dice)) if len(dice := _dice(row)) > 1 else None
         for row in rows
@@ -236,19 +238,19 @@ def _spreads(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> Sequ
 
 
 def _percent(spread: tuple[float, float]) -> tuple[float, float]:
-    """The middle of an interval and half its width, in percent."""
+    """Return the middle of an interval and half its width, in percent."""
     low, high = spread
     return 50 * (high + low), 50 * (high - low)
 
 
 def _dice_axis(spreads: Sequence[Interval], intervals: Sequence[Interval]) -> str:
-    """What the axis of the Dice says, and what the error bars are where there are any."""
+    """Return the label of the Dice axis, with the kind of the error bars if there are any."""
     kind = "bootstrap interval" if intervals else "standard deviation over seeds"
     return "test Dice (percent)" + (f" and {kind}" if any(spreads) else "")
 
 
 def _name_metric(metric: str) -> str:
-    """Return a metric's name for an axis: "validation Dice" for val/dice."""
+    """Return a metric's name for an axis, such as "validation Dice" for val/dice."""
     split, _, name = metric.rpartition("/")
     words = {"val": "validation", "dice": "Dice", "iou": "IoU", "f1": "F1"}
     return " ".join(words.get(part, part) for part in (split, name) if part)
