@@ -33,7 +33,7 @@ def canonical_names(folder: Path) -> list[str]:
     with manifest.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
         if "name" not in (reader.fieldnames or ()):
-            raise UserError(f"{manifest} has no column name: prepare the data set again")
+            raise UserError(f"{manifest} has no column 'name': prepare the data set again")
         return [row["name"] for row in reader]
 
 

@@ -87,7 +87,7 @@ class Folder(NucleiDataModule):
         if len(names) < sum(counts.values()) + 1:
             raise UserError(
                 f"{self.root / 'images'} holds {len(names)} images, of which data.val_ratio and data.test_ratio "
-                "leave none to train on: add images (three are the least) or make the ratios smaller"
+                "leave none to train on: add images (at least three) or reduce the ratios"
             )
         order = np.random.default_rng(self.split_seed).permutation(names).tolist()
         parts = ["test"] * counts["test"] + ["val"] * counts["val"]

@@ -24,14 +24,7 @@ MOST_BITS = 40
 
 @dataclass(frozen=True)
 class Entry:
-    """An image of a data set.
-
-    Attributes:
-        dataset: Name of the data set.
-        split: train, val or test.
-        name: Name of the image.
-        path: The image file.
-    """
+    """An image: the name of its data set, its split (train, val or test), its own name and its file."""
 
     dataset: str
     split: str
@@ -60,7 +53,7 @@ class Shared:
     identical: bool
 
 
-def dataset_entries(dataset: str, root: Path) -> list[Entry]:
+def list_entries(dataset: str, root: Path) -> list[Entry]:
     """Return the images of a data set that its split file names and its manifest lists.
 
     Args:
@@ -81,7 +74,7 @@ def dataset_entries(dataset: str, root: Path) -> list[Entry]:
     ]
 
 
-def shared_images(entries: Sequence[Entry]) -> list[Shared]:
+def find_shared_images(entries: Sequence[Entry]) -> list[Shared]:
     """Find the pairs of images that show the same picture in different splits, of one data set or of two.
 
     Args:
@@ -120,14 +113,14 @@ def print_shared(datasets: Sequence[str], root: Path) -> list[Shared]:
         root: Folder above them.
 
     Raises:
-        UserError: See dataset_entries and shared_images.
+        UserError: See list_entries and find_shared_images.
     """
-    entries = [entry for dataset in datasets for entry in dataset_entries(dataset, root)]
-    found = shared_images(entries)
+    entries = [entry for dataset in datasets for entry in list_entries(dataset, root)]
+    found = find_shared_images(entries)
     for shared in found:
         what = "the same pixels" if shared.identical else f"the same picture ({shared.bits} of 256 bits differ)"
         print(f"{shared.first}\n{shared.second}\n    {what}")
     count = f"{len(entries)} images of {', '.join(datasets)}"
-    outcome = {0: "no image stands", 1: "1 pair stands"}.get(len(found), f"{len(found)} pairs stand")
+    outcome = {0: "no image is", 1: "1 pair is"}.get(len(found), f"{len(found)} pairs are")
     print(f"{count}: {outcome} in two splits.")
     return found

@@ -70,7 +70,7 @@ def place_nuclei(
     aspects = 1.0 + (aspect[rows, columns] - 1.0) * rng.uniform(0.4, 1.6, count)
     angles = direction[rows, columns] + rng.normal(0.0, 0.2, count)
     radii *= aspects**-0.3  # spindle nuclei are thin rather than long
-    contours = np.stack([columns, rows], 1)[:, None] + deformed_ellipses(rng, radii, aspects, angles)
+    contours = np.stack([columns, rows], 1)[:, None] + draw_outlines(rng, radii, aspects, angles)
     placed: list[int] = []
     covered = 0
     for candidate in range(count):
@@ -84,7 +84,7 @@ def place_nuclei(
     return SceneNuclei(instances, centres, radii[placed], aspects[placed])
 
 
-def deformed_ellipses(
+def draw_outlines(
     rng: np.random.Generator,
     radii: NDArray[np.float64],
     aspects: NDArray[np.float64],

@@ -21,6 +21,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 DASHES = ("-", "--", ":", "-.")
 # A row's standard deviation or bootstrap interval (low, high), fractions as in the records; None if unknown.
 Interval = tuple[float, float] | None
+# A row's index, its mean test Dice in percent and its interval.
+Measured = tuple[int, float, Interval]
 Files = tuple[Path, Path]
 
 # "$" in a label is a dollar sign, and an SVG's ids are the same every time.
@@ -151,27 +153,22 @@ def draw_dice_against(
     Returns:
         The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
-    spreads = _spreads(rows, intervals)
-    measured = [
-        (x, 100 * fmean(dice), spread)
-        for x, row, spread in zip(xs, rows, spreads, strict=True)
-        if (dice := _dice(row))
-    ]
+    measured = _measure_dice(rows, intervals)
     if not measured:
         return None
-    measured.sort(key=lambda point: point[0])
-    numbers = [x for x, _, _ in measured]
+    points = sorted(((xs[index], mean, spread) for index, mean, spread in measured), key=lambda point: point[0])
+    numbers = [x for x, _, _ in points]
     with open_figure(path, (6.4, 4)) as figure:
         axis = figure.subplots()
-        axis.plot(numbers, [dice for _, dice, _ in measured], "o-", color=COLOURS[0])
-        for x, _, spread in measured:
+        axis.plot(numbers, [mean for _, mean, _ in points], "o-", color=COLOURS[0])
+        for x, _, spread in points:
             if spread:
                 middle, half = _percent(spread)
                 axis.errorbar(x, middle, yerr=half, fmt="none", ecolor=COLOURS[0], capsize=3)
         axis.set_xscale("symlog", base=2, linthresh=1)
         axis.set_xticks(numbers, [f"{x:g}" for x in numbers])
         axis.set_xticks([], minor=True)
-        axis.set(xlabel=xlabel, ylabel=_dice_axis(spreads, intervals), title=title)
+        axis.set(xlabel=xlabel, ylabel=_dice_axis(measured, intervals), title=title)
     return files(path)
 
 
@@ -189,30 +186,27 @@ def draw_bars(
     Returns:
         The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
-    spreads = _spreads(rows, intervals)
-    measured = [
-        (label, 100 * fmean(dice), spread, row.row.paper.get("dice"))
-        for label, row, spread in zip(row_labels(rows), rows, spreads, strict=True)
-        if (dice := _dice(row))
-    ]
+    measured = _measure_dice(rows, intervals)
     if not measured:
         return None
+    labels = row_labels(rows)
     with open_figure(path, (6.4, 1.2 + 0.3 * len(measured))) as figure:
         axis = figure.subplots()
         heights = range(len(measured))
-        axis.barh(heights, [dice for _, dice, _, _ in measured], 0.62, color=COLOURS[5], label="measured")
-        for height, (_, mean, spread, _) in enumerate(measured):
+        axis.barh(heights, [mean for _, mean, _ in measured], 0.62, color=COLOURS[5], label="measured")
+        for height, (_, mean, spread) in enumerate(measured):
             axis.text(1.01, height, f"{mean:.1f}", va="center", transform=axis.get_yaxis_transform())
             if spread:
                 middle, half = _percent(spread)
                 axis.errorbar(middle, height, xerr=half, fmt="none", ecolor="#333333", capsize=3)
-        papers = [(paper, height) for height, (_, _, _, paper) in enumerate(measured) if paper is not None]
+        figures = [rows[index].row.paper.get("dice") for index, _, _ in measured]
+        papers = [(paper, height) for height, paper in enumerate(figures) if paper is not None]
         if papers:
             axis.plot(*zip(*papers, strict=True), "D", mfc="none", mec=COLOURS[1], mew=1.4, label="paper")
-        axis.set_yticks(heights, [label for label, _, _, _ in measured])
+        axis.set_yticks(heights, [labels[index] for index, _, _ in measured])
         axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6))
         figure.suptitle(title)  # Centred over the labels, too: over the bars alone, a long one would be cut off.
-        axis.set_xlabel(_dice_axis(spreads, intervals))
+        axis.set_xlabel(_dice_axis(measured, intervals))
         axis.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
     return files(path)
@@ -225,16 +219,16 @@ def _common_epochs(records: Sequence[Record], metric: str) -> list[tuple[int, li
     return [(epoch, [curve[epoch] for curve in curves]) for epoch in sorted(common)]
 
 
-def _dice(row: MeasuredRow) -> list[float]:
-    return [dice for record in row.records if (dice := record.figure("dice")) is not None]
-
-
-def _spreads(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> Sequence[Interval]:
-    """Return the interval to draw around each row's mean: the given one, or its standard deviation over seeds."""
-    return intervals or [
-        (fmean(dice) - stdev(dice), fmean(dice) + stdev(dice)) if len(dice := _dice(row)) > 1 else None
-        for row in rows
-    ]
+def _measure_dice(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> list[Measured]:
+    """Return the mean test Dice of each row that has one, with its interval or else standard deviation."""
+    measured: list[Measured] = []
+    for index, row in enumerate(rows):
+        dice = [value for record in row.records if (value := record.figure("dice")) is not None]
+        if dice:
+            mean, deviation = fmean(dice), stdev(dice) if len(dice) > 1 else None
+            spread = None if deviation is None else (mean - deviation, mean + deviation)
+            measured.append((index, 100 * mean, intervals[index] if intervals else spread))
+    return measured
 
 
 def _percent(spread: tuple[float, float]) -> tuple[float, float]:
@@ -243,10 +237,10 @@ def _percent(spread: tuple[float, float]) -> tuple[float, float]:
     return 50 * (high + low), 50 * (high - low)
 
 
-def _dice_axis(spreads: Sequence[Interval], intervals: Sequence[Interval]) -> str:
+def _dice_axis(measured: Sequence[Measured], intervals: Sequence[Interval]) -> str:
     """Return the label of the Dice axis, with the kind of the error bars if there are any."""
     kind = "bootstrap interval" if intervals else "standard deviation over seeds"
-    return "test Dice (percent)" + (f" and {kind}" if any(spreads) else "")
+    return "test Dice (percent)" + (f" and {kind}" if any(spread for _, _, spread in measured) else "")
 
 
 def _name_metric(metric: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.sample import Sample
-from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import overlay_mask, scatter_points
 from sac_lightning.reporting.charts import Files, files, open_figure
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
@@ -80,9 +80,7 @@ def _draw_line(axes: Sequence[Axes], image: Sample, rows: Sequence[MeasuredRow])
 def _draw_points(axis: Axes, points: NDArray[np.float64], scale: float) -> None:
     """Draw points (N, 3): x, y in image pixels (pixel centres at integers) and label; many points, smaller."""
     area = float(np.clip(400 / max(len(points), 1), 3, 24))
-    for label, colour in ((1, POSITIVE_RGB), (0, NEGATIVE_RGB)):
-        x, y = (points[points[:, 2] == label, :2].T + 0.5) * scale - 0.5
-        axis.scatter(x, y, s=area, color=np.array(colour) / 255, edgecolors="white", linewidths=area / 60)
+    scatter_points(axis, (points[:, :2] + 0.5) * scale - 0.5, points[:, 2], area, rim=area / 60)
 
 
 def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -78,7 +78,7 @@ def obtain(downloads: Path) -> Path:
     return archive
 
 
-def modality(image: npt.NDArray[np.uint8]) -> str:
+def classify_modality(image: npt.NDArray[np.uint8]) -> str:
     """Return fluorescence, histology_colour or brightfield_grey, by colour and brightness (our choice).
 
     Args:
@@ -115,7 +115,7 @@ def _convert_image(source: Source, file: PurePosixPath, masks: list[PurePosixPat
         nucleus = np.asarray(source.picture(mask_file).convert("L")) > 0
         check_same_size(image, nucleus, source.path / file, source.path / mask_file)
         instances[nucleus & (instances == 0)] = number
-    return OfficialImage(file.stem, "unsplit", modality(image), image, renumber_instances(instances), "")
+    return OfficialImage(file.stem, "unsplit", classify_modality(image), image, renumber_instances(instances), "")
 
 
 def _download(file: BinaryIO) -> None:
