@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.leakage import Entry, list_entries, find_shared_images
+from sac_lightning.data.leakage import Entry, find_shared_images, list_entries
 from sac_lightning.data.preparation import check
 from sac_lightning.data.scene import render_scene
 from sac_lightning.data.split import load_split
