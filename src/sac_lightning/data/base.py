@@ -78,7 +78,7 @@ class NucleiDataModule(LightningDataModule):
         """Return the samples of the data set.
 
         Raises:
-            UserError: A file is missing or does not fit the others. Called before any training.
+            UserError: A file is missing or does not fit the others; raised before any training.
         """
 
     @property

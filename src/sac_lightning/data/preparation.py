@@ -40,7 +40,7 @@ class Owner:
     """How to obtain and read one owner's data set.
 
     Attributes:
-        obtain: Returns the archive in a folder of downloads, or raises UserError that tells how to get it by hand.
+        obtain: Returns the archive in a folder of downloads, or raises UserError: get it by hand, and how.
         read: Reads the images from a folder or a .zip.
     """
 

@@ -45,7 +45,7 @@ def read(source: Path) -> Reading:
 
 
 def obtain(downloads: Path) -> Path:
-    """Raise UserError that tells how to get the data set: its owner wants a person to download it."""
+    """Raise UserError with instructions to download the data set by hand, as its owner demands."""
     raise UserError(
         f"glas has to be downloaded by hand: get the archive from {URL} (research use only), "
         "and run `python -m sac_lightning.prepare dataset=glas source=FOLDER_OR_ZIP`."

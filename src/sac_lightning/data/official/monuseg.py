@@ -39,7 +39,7 @@ def read(source: Path) -> Reading:
 
 
 def obtain(downloads: Path) -> Path:
-    """Raise UserError that tells how to get the data set: its owner wants a person to download it."""
+    """Raise UserError with instructions to download the data set by hand, as its owner demands."""
     raise UserError(
         f"monuseg has to be downloaded by hand: get the training and the test archive from {URL} (licence "
         "CC BY-NC-SA 4.0, research use only), unpack both into one folder, and run "
