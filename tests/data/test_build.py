@@ -1,4 +1,4 @@
-"""From the settings of a run, or of an old checkpoint, to its data module."""
+"""The data module built from the settings of a run or of an old checkpoint."""
 
 import pytest
 from tests.commands import settings_of

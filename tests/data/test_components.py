@@ -1,4 +1,4 @@
-"""Connected components against scipy's labelling and masks drawn by hand."""
+"""Connected components, compared with scipy's labelling and with masks drawn by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Expert points drawn from true instance maps: an expert's on nuclei and background, the others anywhere."""
+"""Points drawn from true instance maps: an expert's on nuclei and background, random ones anywhere."""
 
 from typing import Any
 

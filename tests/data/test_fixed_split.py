@@ -1,4 +1,4 @@
-"""Data sets with a split of the package: who is found, who is missed, and the real ones."""
+"""Data sets split by the package: which images are found, which are missing, and the real data sets."""
 
 from collections.abc import Mapping
 from itertools import chain

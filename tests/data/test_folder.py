@@ -1,4 +1,4 @@
-"""A user's own images: pairing, splitting, and a sentence for everything that can be wrong with them."""
+"""A user's own images: pairing, splitting, and one clear sentence for every mistake in them."""
 
 from itertools import chain
 from pathlib import Path

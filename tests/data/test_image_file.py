@@ -1,4 +1,4 @@
-"""Image files of every kind become 8-bit RGB or label maps; whatever is none ends in one sentence."""
+"""Image files of every kind become 8-bit RGB or label maps; any other file raises an error of one sentence."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Images in two splits: found, copied or resized and recompressed, and none found where none are."""
+"""Images in two splits are found, whether copied or resized and recompressed, and no others."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.leakage import Entry, dataset_entries, shared_images
+from sac_lightning.data.leakage import Entry, find_shared_images, list_entries
 from sac_lightning.data.preparation import check
 from sac_lightning.data.scene import render_scene
 from sac_lightning.data.split import load_split
@@ -33,7 +33,7 @@ def test_copies_across_splits_and_data_sets_are_found_and_nothing_else(tmp_path:
     larger = entry(tmp_path, scene(5).resize((448, 320)), "larger", "test", dataset="b", quality=40)
     twin = entry(tmp_path, scene(6), "twin", "train")
     fresh = [entry(tmp_path, scene(seed), f"test{seed}", "test") for seed in range(20, 28)]
-    found = shared_images([*entries, copy, smaller, larger, twin, *fresh])
+    found = find_shared_images([*entries, copy, smaller, larger, twin, *fresh])
     assert {(pair.first.name, pair.second.name, pair.identical) for pair in found} == {
         ("train3", "copy", True),
         ("train4", "smaller", False),
@@ -66,11 +66,11 @@ def test_the_check_names_both_images_and_fails_where_one_is_a_test_image(
     assert ended.value.code == 1
     told = capsys.readouterr().out
     assert "glas/train/train_1\nglas/test/testA_1\n    the same pixels\n" in told
-    assert "3 images of glas: 1 pair stands in two splits." in told
+    assert "3 images of glas: 1 pair is in two splits." in told
     (glas / "glas" / "images" / "testA_1.png").unlink()
     scene(9).save(glas / "glas" / "images" / "testA_1.png")
     check("glas", glas)
-    assert "no image stands in two splits" in capsys.readouterr().out
+    assert "no image is in two splits" in capsys.readouterr().out
 
 
 def test_a_folder_without_data_sets_is_refused(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_folder_without_data_sets_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_no_test_image_of_the_real_data_sets_is_in_another_split(data_root: Path) -> None:
-    entries = [found for name in ("dsb2018", "monuseg", "glas") for found in dataset_entries(name, data_root)]
+    entries = [found for name in ("dsb2018", "monuseg", "glas") for found in list_entries(name, data_root)]
     assert len(entries) == 670 + 44 + 145
-    pairs = shared_images(entries)
+    pairs = find_shared_images(entries)
     # Two pictures of one field of DSB2018, which the drawn split has torn apart.
     assert [(pair.first.split, pair.second.split, pair.identical) for pair in pairs] == [("val", "train", False)]

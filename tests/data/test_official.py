@@ -1,4 +1,4 @@
-"""The readers of the official layouts: tiny layouts made here, and the real ones where SAC_DATA has them."""
+"""The readers of the official layouts, on tiny layouts made here and on the real ones if SAC_DATA has them."""
 
 import csv
 import hashlib
@@ -149,7 +149,7 @@ def test_dsb2018_drops_a_nucleus_that_others_hide_and_leaves_no_gap(tmp_path: Pa
     ],
 )
 def test_modality_by_colour_and_brightness(colour: tuple[int, int, int], expected: str) -> None:
-    assert dsb2018.modality(np.full((4, 4, 3), colour, np.uint8)) == expected
+    assert dsb2018.classify_modality(np.full((4, 4, 3), colour, np.uint8)) == expected
 
 
 def test_monuseg_polygon_covers_the_pixels_between_its_corners(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_colour_picture_is_no_label_map(tmp_path: Path) -> None:
 def test_a_16_bit_image_is_refused(tmp_path: Path) -> None:
     _monuseg(tmp_path)
     Image.fromarray(np.zeros((6, 8), np.uint16)).save(tmp_path / TEST / "TCGA-0.tif")
-    with pytest.raises(UserError, match=r"TCGA-0\.tif is no 8-bit image \(I;16\)"):
+    with pytest.raises(UserError, match=r"TCGA-0\.tif is not an 8-bit image \(I;16\)"):
         _read("monuseg", tmp_path)
 
 
@@ -340,7 +340,7 @@ def test_the_modality_rule_agrees_on_all_670_images(data_root: Path) -> None:
     wrong = []
     for row in rows:
         with Image.open(data_root / "dsb2018" / "images" / f"{row['name']}.webp") as picture:
-            if dsb2018.modality(np.asarray(picture.convert("RGB"))) != row["modality"]:
+            if dsb2018.classify_modality(np.asarray(picture.convert("RGB"))) != row["modality"]:
                 wrong.append(row["name"])
     assert len(rows) == 670
     assert wrong == []

@@ -18,7 +18,7 @@ from PIL import Image
 import sac_lightning
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import dsb2018, glas, monuseg
-from sac_lightning.data.preparation import prepare, summary
+from sac_lightning.data.preparation import prepare, summarise_dataset
 
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 COLUMNS = "name,split,modality,height,width,instances,foreground,pixels_sha256,note"
@@ -70,7 +70,7 @@ def test_images_label_maps_and_manifest_are_written(tmp_path: Path) -> None:
 def test_summary_counts_by_the_packages_split(tmp_path: Path) -> None:
     names = ("train_1", "train_2", "train_7", "testA_1", "train_99")
     rows = prepare("glas", _layout(tmp_path / "given", *names), tmp_path)
-    assert summary("glas", rows, Path("M")).splitlines() == [
+    assert summarise_dataset("glas", rows, Path("M")).splitlines() == [
         "glas: 5 images (1 no split, 1 test_a, 2 train, 1 val), 10 instances",
         "not used, because no split of this package names them: 1",
         "missing of the 165 images of the split: 161",
@@ -192,8 +192,8 @@ def test_a_partial_download_is_never_used(case: str, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(dsb2018, "urlopen", answer)
     reason = {
-        "cut": f"50 of {len(data)} bytes came",
-        "page": "what came is no whole .zip",
+        "cut": f"received 50 of {len(data)} bytes",
+        "page": "the download is not a complete .zip",
         "offline": "Name or service not known",
     }[case]
     with pytest.raises(UserError) as raised:

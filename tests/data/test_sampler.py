@@ -1,4 +1,4 @@
-"""The order of an epoch, its parts in a distributed run, and the samples that it asks for."""
+"""The order of an epoch, its shares in a distributed run, and the samples that it loads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Synthetic scenes: what the image and the instance map promise, and that they measure like nuclei."""
+"""Synthetic scenes: images and instance maps as documented, with nuclei of realistic number, size and contrast."""
 
 from typing import get_args
 

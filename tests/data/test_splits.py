@@ -1,4 +1,4 @@
-"""The split files are the stated draws, and a split's hash is of its content alone."""
+"""The split files are the documented draws, and a split's hash depends only on its content."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The embedded default data set: the scenes that were asked for, the same for every training seed."""
+"""The built-in default data set: the requested scenes, the same for every training seed."""
 
 from itertools import combinations
 from typing import Any

@@ -1,4 +1,4 @@
-"""Training samples: image and labels turn together, the same for the same seed, at the size of the input."""
+"""Training samples: image and labels change together, the same way for the same seed, at the input size."""
 
 import albumentations as A
 import numpy as np

@@ -1,4 +1,4 @@
-"""MSA's adapters: their two positions, their start, and how much they train."""
+"""MSA's adapters: their two positions, their initial state, and their number of trained parameters."""
 
 import pytest
 import torch

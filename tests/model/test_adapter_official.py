@@ -1,4 +1,4 @@
-"""MSA's block: the numbers of its official code (the version of May 2023) with the same weights."""
+"""MSA's block gives the results of the official code (version of May 2023) with the same weights."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Both forms of the attention against the formula written out, and their gradients against autograd's."""
+"""Both forms of attention, compared with the plain formula, and their gradients with autograd's."""
 
 from itertools import pairwise
 

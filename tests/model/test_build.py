@@ -1,4 +1,4 @@
-"""Settings to a model, and segment_anything's own state dicts into it."""
+"""Models built from settings, and segment_anything's own state dicts loaded into them."""
 
 import copy
 import hashlib

@@ -1,4 +1,4 @@
-"""Checkpoints: back bit for bit, tied to their base weights, with other prompts where one asks for them."""
+"""Checkpoints: restored bit for bit, tied to their base weights, loaded with other prompts on request."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""What is in a checkpoint is never run, and what is no checkpoint is refused in one sentence."""
+"""Nothing in a checkpoint is ever run, and any other file raises an error of one sentence."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""``features=DIR`` as a person gives it: the same figures, an encoder that runs once, refusals before any work."""
+"""``features=DIR`` on the command line: the same figures, an encoder that runs once, errors before any work."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The image encoder against segment-anything's own, with positions that are not zero."""
+"""The image encoder, compared with segment-anything's, with positions that are not zero."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""LoRA on q and v, or others: where it starts, what it touches, what it adds, and how much it trains."""
+"""LoRA on q and v, or others: its initial state, what it changes, what it adds, and how much it trains."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The batched mask decoder against segment-anything's own, image by image."""
+"""The batched mask decoder, compared with segment-anything's, image by image."""
 
 import pytest
 import torch

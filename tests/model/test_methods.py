@@ -1,4 +1,4 @@
-"""Every method with every kind of prompt: it runs, trains what it should and leaves the rest alone."""
+"""Every method with every kind of prompt: it runs, trains what it should, and leaves the rest unchanged."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The parameters command: Table 6 to the last parameter, and what segment_anything publishes."""
+"""The parameters command: the exact counts of Table 6 and of segment_anything."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Point selection against scikit-image, brute force and the promises of its docstrings."""
+"""Point selection, compared with scikit-image, with brute force and with its docstrings."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The UNet: its size, its sizes of images, and that it sees the whole of them."""
+"""The UNet: its number of parameters, the image sizes that it takes, its skip connections and gradients."""
 
 import pytest
 import torch

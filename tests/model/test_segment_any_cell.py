@@ -1,4 +1,4 @@
-"""The assembly: shapes, where points arrive, what the decoder gets, and modes."""
+"""SAC as a whole: shapes, where points arrive, what the decoder gets, and train and eval modes."""
 
 import numpy as np
 import pytest

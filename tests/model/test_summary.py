@@ -1,4 +1,4 @@
-"""The table of what trains: every parameter is in one row, on the right side."""
+"""The table of what trains: every parameter counts in one row, as trained or as frozen."""
 
 import io
 

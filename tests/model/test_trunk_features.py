@@ -1,4 +1,4 @@
-"""A trunk's tokens from disk: the same as computed, found only where nothing that makes them has changed."""
+"""A trunk's tokens from disk: equal to computed ones, and used only if nothing that they depend on has changed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The weights registry against a small host on this machine, and the reader against files that mean harm."""
+"""The weights registry with a small local host, and the reader with malicious files."""
 
 import hashlib
 import io

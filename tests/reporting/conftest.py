@@ -1,4 +1,4 @@
-"""What the tests of charts and of pictures share."""
+"""Fixtures and helpers shared by the tests of charts and of pictures."""
 
 from typing import Any
 

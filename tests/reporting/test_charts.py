@@ -1,4 +1,4 @@
-"""Charts: what their lines, bars and markers stand at, and that the same records give the same files."""
+"""Charts: the values of their lines, bars and markers, and the same files for the same records."""
 
 import os
 from collections.abc import Sequence

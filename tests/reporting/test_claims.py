@@ -1,4 +1,4 @@
-"""Claims on made-up records whose verdict is known, for every verdict of every claim about Dice; and the page."""
+"""Claims on made-up records with known verdicts (every verdict of every claim about Dice), and their page."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every experiment down to every single job: it composes, it is the paper's, it says what it costs."""
+"""Every job of every experiment: it composes, it has the paper's settings, and its file states its cost."""
 
 from pathlib import Path
 

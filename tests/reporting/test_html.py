@@ -1,4 +1,4 @@
-"""The HTML page: well formed, nothing from elsewhere, and every text on it just as it was given."""
+"""The HTML page: well-formed, without external resources, and with every text as given."""
 
 import json
 import math

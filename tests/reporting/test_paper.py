@@ -1,4 +1,4 @@
-"""The paper's data: numbers known from the paper's text, names that nothing else has, contradictions that hold."""
+"""The paper's data: numbers known from the paper's text, unique keys, and contradictions that are real."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Pictures of rows side by side: where the mask and the points are, what is said where there are none."""
+"""Pictures of rows side by side: where masks and points lie, and what a panel shows without them."""
 
 import json
 import os

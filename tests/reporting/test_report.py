@@ -1,4 +1,4 @@
-"""The report from made-up records: pages, numbers, copies, and the committed pages from the committed records."""
+"""The report: pages, numbers and copies of made-up records, and committed pages from committed records."""
 
 import csv
 import json

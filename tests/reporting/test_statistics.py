@@ -1,4 +1,4 @@
-"""Statistics against hand arithmetic, scipy's other tests, and intervals whose coverage is known."""
+"""Statistics, compared with hand arithmetic, scipy's other tests, and intervals of known coverage."""
 
 import math
 from collections.abc import Mapping, Sequence

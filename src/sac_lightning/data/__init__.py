@@ -1,6 +1,6 @@
 """Images and instance maps: data sets, official layouts, splits, windows, transforms, synthetic scenes.
 
-Its public names stand in ``__init__.pyi`` and are imported when they are asked for: torch takes seconds.
+Its public names are listed in ``__init__.pyi`` and imported on first use, because torch takes seconds to import.
 """
 
 import lazy_loader

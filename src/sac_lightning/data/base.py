@@ -1,4 +1,4 @@
-"""What all data modules share: three sets of samples and the loaders over them."""
+"""The base of all data modules: three sets of samples and the loaders over them."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ PARTS = ("train", "val", "test")
 
 @dataclass
 class Splits:
-    """The samples of a data set by what they are for; no sample is in two of them."""
+    """The training, validation and test samples of a data set; no sample is in two of them."""
 
     train: Sequence[Sample]
     val: Sequence[Sample]
@@ -75,15 +75,15 @@ class NucleiDataModule(LightningDataModule):
 
     @abstractmethod
     def splits(self) -> Splits:
-        """The samples of the data set.
+        """Return the samples of the data set.
 
         Raises:
-            UserError: Something is missing or does not fit; nothing has been trained yet.
+            UserError: A file is missing or does not fit the others; raised before any training.
         """
 
     @property
     def samples(self) -> Splits:
-        """The splits, looked up once; nothing has been read yet."""
+        """The splits, looked up once. No image has been read yet."""
         if self._found is None:
             splits = self.splits()
             for part in PARTS:
@@ -93,16 +93,16 @@ class NucleiDataModule(LightningDataModule):
         return self._found
 
     def read(self, *parts: str) -> None:
-        """Reads every image of these parts once, so that a bad one shows now and not after hours of training.
+        """Read every image of these parts once, so that a bad one fails now and not after hours of training.
 
         Raises:
-            UserError: One cannot be read, or does not fit its label map.
+            UserError: An image cannot be read or does not fit its label map.
         """
         for part in parts:
             self._ready_samples(part)
 
     def _ready_samples(self, part: str) -> Sequence[Sample]:
-        """The samples of a part after all of them have been read, from memory if asked for."""
+        """Return the samples of a part, each read once; with ``in_memory``, return the decoded ones."""
         if part not in self._ready:
             samples = getattr(self.samples, part)
             progress = tqdm(samples, desc=f"reading {part} images", leave=False, disable=None)
@@ -116,11 +116,11 @@ class NucleiDataModule(LightningDataModule):
 
     @property
     def split_hash(self) -> str:
-        """SHA-256 of who is in which split."""
+        """SHA-256 (hex) of the assignment of images to splits."""
         return split_hash({sample.name: part for part in PARTS for sample in getattr(self.samples, part)})
 
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
-        """Batches of random windows."""
+        """Return a loader of batches of random windows."""
         windows = TrainingWindows(
             self._ready_samples("train"),
             self.view,
@@ -139,21 +139,21 @@ class NucleiDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[WholeImage]:
-        """The validation images, one at a time."""
+        """Return a loader of the validation images, one at a time."""
         return self._whole_images("val")
 
     def test_dataloader(self) -> DataLoader[WholeImage]:
-        """The test images, one at a time."""
+        """Return a loader of the test images, one at a time."""
         return self._whole_images("test")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Moves a batch, or a whole image, which Lightning does not know."""
+        """Move a batch to a device, or a whole image, which Lightning cannot move by itself."""
         if isinstance(batch, WholeImage):
             return batch.to(device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def whole_images(self, part: str) -> WholeImages:
-        """All images of a part, val or test, in every process of a distributed run."""
+        """Return all images of a part (val or test); in a distributed run, every process gets them all."""
         return WholeImages(self._ready_samples(part), self.view, self.expert_points, self.seed)
 
     def _whole_images(self, part: str) -> DataLoader[WholeImage]:
@@ -167,22 +167,22 @@ class NucleiDataModule(LightningDataModule):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Indices with their epoch, shared out among the processes of a distributed run.
+    """Indices with their epoch, divided among the processes of a distributed run.
 
-    The epoch travels with the index, so that a worker knows it without being told. Shuffled sets are filled
-    up to equal parts per process by repeating a few windows; unshuffled ones are not, lest an image be tested
+    The epoch travels with the index, so that a worker process always knows it. A shuffled set is padded to
+    equal shares per process by repeating a few windows; an unshuffled one is not, so that no image is tested
     twice.
     """
 
     def __init__(self, length: int, shuffle: bool, seed: int, first_epoch: int = 0) -> None:
-        """Says what is drawn from.
+        """Create the sampler.
 
         Args:
-            length: Of the data set.
-            shuffle: A new order each epoch.
-            seed: Of the order.
-            first_epoch: Of this training. Where it goes on, Lightning starts the processes that load data while it
-                still takes the epoch for 0.
+            length: Number of items in the data set.
+            shuffle: Whether to draw a new order each epoch.
+            seed: Seed of the order.
+            first_epoch: First epoch of this training. When a training is resumed, Lightning starts the loading
+                processes while its own epoch counter is still 0.
         """
         self.length = length
         self.shuffle = shuffle
@@ -190,7 +190,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.first_epoch = self.epoch = first_epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
+        """Set the epoch; Lightning calls this before every epoch."""
         self.epoch = max(epoch, self.first_epoch)
 
     def _indices(self) -> list[int]:
@@ -203,11 +203,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return (order * processes)[: share * processes][rank::processes]
 
     def __len__(self) -> int:
-        """Indices of this process."""
+        """Return the number of indices of this process."""
         return len(self._indices())
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(epoch, index) pairs."""
+        """Iterate over the (epoch, index) pairs of this process."""
         return iter([(self.epoch, index) for index in self._indices()])
 
 

@@ -1,4 +1,4 @@
-"""The data module of a run's settings."""
+"""Build the data module of a run from its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,13 @@ from sac_lightning.data.experts import ExpertPoints
 
 
 def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
-    """The data module of the settings."""
+    """Build the data module that the settings describe.
+
+    Args:
+        settings: ``data``, ``model``, ``view`` and ``seed`` of a run, or of a checkpoint.
+    """
     arguments = {key: value for key, value in settings["data"].items() if key != "name"}
-    prompts = settings["model"].get("prompts", {})  # A plain network has none, an old checkpoint not all of them.
+    prompts = settings["model"].get("prompts", {})  # A plain network has none; an old checkpoint lacks some.
     expert_points = ExpertPoints(
         positives=prompts.get("experts", 0),
         negatives=prompts.get("expert_negatives", 0),

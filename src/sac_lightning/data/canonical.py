@@ -11,18 +11,18 @@ from sac_lightning.data.sample import FileSample
 
 
 def data_root(root: str | None) -> Path:
-    """The folder that holds the data sets: as given, else the environment's ``SAC_DATA``, else ``data``."""
+    """Return the folder of the data sets: ``root`` if given, else ``$SAC_DATA`` if set, else ``data``."""
     return Path(root or os.environ.get("SAC_DATA") or "data")
 
 
 def canonical_names(folder: Path) -> list[str]:
-    """The names in a data set's manifest.
+    """Return the image names in a data set's manifest.
 
     Args:
         folder: ``<root>/<dataset>``.
 
     Raises:
-        UserError: There is no such folder or manifest.
+        UserError: The folder or its manifest is missing, or the manifest has no column ``name``.
     """
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
@@ -33,12 +33,12 @@ def canonical_names(folder: Path) -> list[str]:
     with manifest.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
         if "name" not in (reader.fieldnames or ()):
-            raise UserError(f"{manifest} has no column name: prepare the data set again")
+            raise UserError(f"{manifest} has no column 'name': prepare the data set again")
         return [row["name"] for row in reader]
 
 
 def canonical_samples(folder: Path, names: Sequence[str]) -> list[FileSample]:
-    """The samples of these names.
+    """Return the samples with these names.
 
     Raises:
         UserError: An image or a label map is missing.

@@ -1,7 +1,7 @@
-"""Expert points: professionally annotated prompts (section 3.4), and the unprofessional ones of Figure 1.
+"""Expert points: prompts as a professional annotates them (section 3.4), or an untrained person (Figure 1).
 
-While training and testing they are drawn from the true instance map with a seed of their own; when predicting a
-person gives them.
+In training and testing they are drawn from the true instance map with their own seed; in prediction a person
+gives them.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from sac_lightning.model.point_selection import PADDING, random_pixels
 
 @dataclass(frozen=True)
 class ExpertPoints:
-    """How many expert points a view gets, and where.
+    """The number of expert points in a view, and where they lie.
 
     Attributes:
         positives: Points labelled nucleus.
         negatives: Points labelled background.
-        placement: "centre": positives at the centres of different nuclei, negatives on the background, as an
-            expert's. "random": anywhere in the view whatever is there, as those of someone without training (the
-            "unprofessional" prompt of Figure 1).
+        placement: "centre": positives at the centres of different nuclei and negatives on the background, as
+            an expert would place them. "random": anywhere in the view, regardless of what is there, as an
+            untrained person would (the "unprofessional" prompt of Figure 1).
     """
 
     positives: int = 0
@@ -31,17 +31,17 @@ class ExpertPoints:
     placement: Placement = "centre"
 
     def __post_init__(self) -> None:
-        """Refuses, by the names of the settings, what cannot be drawn."""
+        """Raise UserError, which names the setting, if such points cannot be drawn."""
         refuse_expert_points(self.positives, self.negatives, self.placement)
 
 
 def draw_expert_points(
     instances: NDArray[np.integer], expert_points: ExpertPoints, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Draws the expert points of a view: the P positive ones first, the N negative ones after them.
+    """Draw the expert points of a view: P positive ones, then N negative ones.
 
-    No pixel is drawn twice. That a nucleus's centre is its pixel farthest from its outline, that negatives are
-    uniform over the background and random points uniform over the view is our choice: the paper is silent.
+    No pixel is drawn twice. The centre of a nucleus is its pixel farthest from its outline; negatives are
+    uniform over the background, random points uniform over the view. Our choice: the paper is silent.
 
     Args:
         instances: (H, W) label map, 0 = background.
@@ -49,8 +49,8 @@ def draw_expert_points(
         generator: Source of randomness.
 
     Returns:
-        coords (P + N, 2) xy in pixels, labels (P + N,): 1 or 0, and -1 for padding at (0, 0) where there are
-        fewer nuclei, or background pixels, than points.
+        coords (P + N, 2) xy in pixels, and labels (P + N,): 1 for nucleus, 0 for background, -1 for padding at
+        (0, 0) where there are fewer nuclei or background pixels than points.
     """
     if expert_points.placement == "centre":
         positive = _nucleus_centres(instances, expert_points.positives, generator)
@@ -70,7 +70,7 @@ def draw_expert_points(
 def _nucleus_centres(
     instances: NDArray[np.integer], count: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Centres (k, 2) xy of at most ``count`` different nuclei; they never lie outside a bent one."""
+    """Return the centres (k, 2) xy of at most ``count`` different nuclei. They lie inside, even in bent nuclei."""
     if count == 0:
         return np.zeros((0, 2), dtype=np.float32)
     boxes = ndimage.find_objects(instances)
@@ -86,7 +86,7 @@ def _nucleus_centres(
 
 
 def _centre(nucleus: NDArray[np.bool_]) -> tuple[int, int]:
-    """The (row, column) of a mask (H, W) that is farthest from the outline."""
+    """Return the (row, column) of the pixel of a mask (H, W) that is farthest from the outline."""
     depth = ndimage.distance_transform_edt(np.pad(nucleus, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
     return int(row), int(column)

@@ -1,4 +1,4 @@
-"""Data sets in the canonical layout whose split is a file of this package."""
+"""Data sets in the canonical layout, split by a file of this package."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ class FixedSplit(NucleiDataModule):
         self.folder = data_root(root) / self.dataset
 
     def splits(self) -> Splits:
-        """The samples by the package's split file.
+        """Return the samples as the package's split file divides them.
 
-        A part of the test set that the owner gives out by itself may be absent as a whole.
+        A part of the test set that the owner publishes separately may be absent as a whole.
 
         Raises:
             UserError: An image of the split is not in the manifest, or its file is missing.

@@ -1,4 +1,4 @@
-"""A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without ending."""
+"""A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without extension."""
 
 import csv
 from pathlib import Path
@@ -18,7 +18,7 @@ class MaskSample(FileSample):
     """An image whose truth is a mask: each connected region counts as a nucleus."""
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Reads both and labels the mask."""
+        """Read both files and label the connected regions of the mask."""
         image, mask = super().load()
         return image, connected_components(mask > 0)
 
@@ -58,7 +58,11 @@ class Folder(NucleiDataModule):
         self.split_seed = split_seed
 
     def splits(self) -> Splits:
-        """Pairs the files and splits them."""
+        """Pair the files and split them.
+
+        Raises:
+            UserError: A file is missing or without partner, there are too few images, or the CSV is wrong.
+        """
         samples = self._pairs()
         assigned = self._split_by_ratio(sorted(samples)) if self.split is None else self._split_by_file(samples)
         parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
@@ -83,7 +87,7 @@ class Folder(NucleiDataModule):
         if len(names) < sum(counts.values()) + 1:
             raise UserError(
                 f"{self.root / 'images'} holds {len(names)} images, of which data.val_ratio and data.test_ratio "
-                "leave none to train on: add images (three are the least) or make the ratios smaller"
+                "leave none to train on: add images (at least three) or reduce the ratios"
             )
         order = np.random.default_rng(self.split_seed).permutation(names).tolist()
         parts = ["test"] * counts["test"] + ["val"] * counts["val"]
@@ -117,7 +121,7 @@ class Folder(NucleiDataModule):
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by stem."""
+    """Return the image files of a folder by file name without extension."""
     if not folder.is_dir():
         raise UserError(
             f"{folder.resolve()} does not exist: data=folder needs images/ and masks/ or instances/ there"

@@ -1,4 +1,4 @@
-"""Images that two splits share, by content: the same pixels, or the same picture resized and recompressed."""
+"""Find images that two splits share: the same pixels, or the same picture resized and recompressed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ from sac_lightning.data.split import load_split
 
 HASH_SIDE = 16
 # Of the hash's 256 bits. Copies of 143 images of the three data sets, at 0.37 to 2 times their size and with JPEG
-# qualities from 40 to 90, differed in 16 bits at most; of all 368,511 pairs of images, all but one in 78 or more.
+# qualities from 40 to 90, differed from the originals in at most 16 bits; of all 368,511 pairs of images, all but
+# one differed in 78 bits or more.
 MOST_BITS = 40
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An image of a data set: the data set's name, train, val or test, the image's name, and its file."""
+    """An image: the name of its data set, its split (train, val or test), its own name and its file."""
 
     dataset: str
     split: str
@@ -31,18 +32,18 @@ class Entry:
     path: Path
 
     def __str__(self) -> str:
-        """As a person finds it."""
+        """Return dataset/split/name, by which a person finds the image."""
         return f"{self.dataset}/{self.split}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Two images of different splits that show the same.
+    """Two images of different splits that show the same picture.
 
     Attributes:
-        first: One of them.
-        second: The other.
-        bits: In which their perceptual hashes differ, of 256.
+        first: One of the images.
+        second: The other image.
+        bits: How many of the 256 bits of their perceptual hashes differ.
         identical: Whether every pixel is the same.
     """
 
@@ -52,35 +53,38 @@ class Shared:
     identical: bool
 
 
-def dataset_entries(dataset: str, root: Path) -> list[Entry]:
-    """The images of a data set that its split file names and that are there.
+def list_entries(dataset: str, root: Path) -> list[Entry]:
+    """Return the images of a data set that its split file names and its manifest lists.
 
     Args:
-        dataset: Name of a split file of this package.
+        dataset: Name of a data set that has a split file in this package.
         root: Folder above the data set.
 
     Raises:
-        UserError: The data set is not there or lacks a file.
+        UserError: The data set is missing or lacks a file.
     """
     folder = root / dataset
     split = load_split(dataset)
     names = [name for name in canonical_names(folder) if name in split]
     samples = canonical_samples(folder, names)
     return [
-        # The two test parts of GlaS are one for this purpose.
+        # The two test parts of GlaS count as one test set here.
         Entry(dataset, split[sample.name].split("_")[0], sample.name, sample.image)
         for sample in samples
     ]
 
 
-def shared_images(entries: Sequence[Entry]) -> list[Shared]:
-    """Pairs of images that show the same and are in different splits, whichever data sets these are of.
+def find_shared_images(entries: Sequence[Entry]) -> list[Shared]:
+    """Find the pairs of images that show the same picture in different splits, of one data set or of two.
 
     Args:
         entries: All images.
 
+    Returns:
+        The pairs, those with the fewest differing bits first.
+
     Raises:
-        UserError: One cannot be read.
+        UserError: An image cannot be read.
     """
     hashes = np.stack([perceptual_hash(entry.path) for entry in tqdm(entries, desc="hashing", unit="image")])
     found = []
@@ -96,27 +100,27 @@ def shared_images(entries: Sequence[Entry]) -> list[Shared]:
 
 
 def perceptual_hash(path: Path) -> NDArray[np.bool_]:
-    """(256,) which coarse waves of the picture's brightness are above their median (pHash)."""
+    """Return the perceptual hash (pHash) of an image, (256,): which low frequencies exceed their median."""
     bits: NDArray[np.bool_] = imagehash.phash(Image.fromarray(read_image(path)), hash_size=HASH_SIDE).hash
     return bits.ravel()
 
 
 def print_shared(datasets: Sequence[str], root: Path) -> list[Shared]:
-    """Prints what the splits of some data sets share, and gives it.
+    """Print and return the images that the splits of some data sets share.
 
     Args:
-        datasets: Their names.
+        datasets: Names of the data sets.
         root: Folder above them.
 
     Raises:
-        UserError: See dataset_entries and shared_images.
+        UserError: See list_entries and find_shared_images.
     """
-    entries = [entry for dataset in datasets for entry in dataset_entries(dataset, root)]
-    found = shared_images(entries)
+    entries = [entry for dataset in datasets for entry in list_entries(dataset, root)]
+    found = find_shared_images(entries)
     for shared in found:
         what = "the same pixels" if shared.identical else f"the same picture ({shared.bits} of 256 bits differ)"
         print(f"{shared.first}\n{shared.second}\n    {what}")
     count = f"{len(entries)} images of {', '.join(datasets)}"
-    outcome = {0: "no image stands", 1: "1 pair stands"}.get(len(found), f"{len(found)} pairs stand")
+    outcome = {0: "no image is", 1: "1 pair is"}.get(len(found), f"{len(found)} pairs are")
     print(f"{count}: {outcome} in two splits.")
     return found

@@ -1,12 +1,12 @@
-"""Turns a data set as its owner publishes it into the layout that this package trains on.
+"""Convert a data set from the layout its owner publishes to the one that this package trains on.
 
 ``python -m sac_lightning.prepare dataset=monuseg source=DIR_OR_ZIP [root=OUT]`` writes, below the root,
 
 * ``<dataset>/images/<name>.png``: 8-bit RGB, every pixel as published;
 * ``<dataset>/instances/<name>.png``: 16-bit label map, 0 = background, 1 to n the nuclei or glands;
-* ``<dataset>/manifest.csv``: one row per image, written last: a data set without it was not finished.
+* ``<dataset>/manifest.csv``: one row per image. It is written last, so a data set without it is incomplete.
 
-All is first written to a hidden folder of the root, so that a bad input leaves nothing behind.
+Everything is first written to a hidden folder of the root, so that bad input leaves nothing behind.
 """
 
 import csv
@@ -37,11 +37,11 @@ PARTS = ("images", "instances", "manifest.csv")
 
 @dataclass(frozen=True)
 class Owner:
-    """How one data set is had and read.
+    """How to obtain and read one owner's data set.
 
     Attributes:
-        obtain: Gives its archive from a folder of downloads, or says how to get it by hand.
-        read: Gives its images from a folder or a .zip.
+        obtain: Returns the archive in a folder of downloads, or raises UserError: get it by hand, and how.
+        read: Reads the images from a folder or a .zip.
     """
 
     obtain: Callable[[Path], Path]
@@ -60,15 +60,15 @@ class ManifestRow:
     """One row of a manifest.
 
     Attributes:
-        name: Name of the image's files, without the ending.
-        split: The owner's split; the package's split file decides, not this.
-        modality: Kind of microscopy.
+        name: Name of the image's files, without extension.
+        split: The owner's split. For training, the package's split file decides instead.
+        modality: Kind of microscopy, see OfficialImage.
         height: In pixels.
         width: In pixels.
-        instances: How many nuclei or glands.
-        foreground: Their share of the pixels, 0 to 1, four decimals.
+        instances: Number of nuclei or glands.
+        foreground: Their share of the pixels, 0 to 1, with four decimals.
         pixels_sha256: SHA-256 of the raw RGB bytes, row by row.
-        note: What else the owner says of the image.
+        note: What else is known of the image, see OfficialImage.
     """
 
     name: str
@@ -83,13 +83,13 @@ class ManifestRow:
 
 
 def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = False) -> list[ManifestRow]:
-    """Converts a data set to ``<root>/<dataset>``; of several processes that do it at once, one does it.
+    """Convert a data set to ``<root>/<dataset>``. If several processes ask at once, only one converts it.
 
     Args:
         dataset: ``dsb2018``, ``monuseg`` or ``glas``.
         source: Folder or .zip of the official files; None downloads them where the owner allows it.
         root: Folder of all data sets.
-        overwrite: Replaces images, instance maps and manifest that are already there.
+        overwrite: Replace images, instance maps and manifest that are already there.
 
     Returns:
         The rows of the manifest.
@@ -100,7 +100,7 @@ def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = Fal
     if dataset not in OWNERS:
         raise UserError(f"dataset={dataset} is not known: choose one of {', '.join(OWNERS)}.")
     owner = OWNERS[dataset]
-    target = (root / dataset).resolve()  # Where it is a link, the work is done on the disk it leads to.
+    target = (root / dataset).resolve()  # A link: work on the disk it leads to.
     if not overwrite and any((target / part).exists() for part in PARTS):
         raise UserError(
             f"{target} already holds a data set: add overwrite=true to replace it, or name another root."
@@ -118,7 +118,7 @@ def prepare(dataset: str, source: Path | None, root: Path, overwrite: bool = Fal
 
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
-    """Wait until no other process is at a folder. The lock is the folder's own: no file is left of it."""
+    """Hold the only lock on a folder; wait for it first. The folder itself is locked, so no lock file remains."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -128,7 +128,7 @@ def _lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _write_dataset(dataset: str, reading: Reading, target: Path) -> list[ManifestRow]:
-    """Write a data set beside its place, and then put it there."""
+    """Write a data set to a temporary folder beside its target, then move it into place."""
     with tempfile.TemporaryDirectory(prefix=f".{dataset}-", dir=target.parent) as folder:
         rows = _write_files(reading, Path(folder))
         _replace_folder(Path(folder), target)
@@ -142,8 +142,8 @@ def _read_rows(manifest: Path) -> list[ManifestRow]:
     return [ManifestRow(**{**line, **{name: int(line[name]) for name in numbers}}) for line in lines]  # type: ignore[arg-type]
 
 
-def summary(dataset: str, rows: list[ManifestRow], manifest: Path) -> str:
-    """What was converted, for a person: images per split, instances, and where the manifest is.
+def summarise_dataset(dataset: str, rows: list[ManifestRow], manifest: Path) -> str:
+    """Return a summary of a conversion for the console: images per split, instances and the manifest's path.
 
     Args:
         dataset: Name of the data set.
@@ -163,7 +163,7 @@ def summary(dataset: str, rows: list[ManifestRow], manifest: Path) -> str:
 
 
 def _write_files(reading: Reading, folder: Path) -> list[ManifestRow]:
-    """Write images, instance maps and, last, the manifest to a folder."""
+    """Write the images, the instance maps and, last, the manifest to a folder."""
     for part in ("images", "instances"):
         (folder / part).mkdir()
     rows = []
@@ -192,7 +192,7 @@ def _row(image: OfficialImage) -> ManifestRow:
 
 
 def _replace_folder(folder: Path, target: Path) -> None:
-    """Put a finished data set in place of an older one; the manifest leaves first and comes last."""
+    """Replace a data set by a finished one. The manifest is removed first and moved last."""
     target.mkdir(exist_ok=True)
     (target / "manifest.csv").unlink(missing_ok=True)
     for part in ("images", "instances"):
@@ -203,7 +203,7 @@ def _replace_folder(folder: Path, target: Path) -> None:
 
 
 def convert(cfg: DictConfig) -> None:
-    """Converts the data set that the configuration names and prints what it was, or checks what is there."""
+    """Convert the data set that the configuration names and print a summary; with ``check``, check the splits."""
     root = Path(str(cfg.root or "data")).expanduser().resolve()
     if cfg.check:
         check(None if cfg.dataset is None else str(cfg.dataset), root)
@@ -213,16 +213,16 @@ def convert(cfg: DictConfig) -> None:
     dataset = str(cfg.dataset)
     source = None if cfg.source is None else Path(str(cfg.source)).expanduser().resolve()
     rows = prepare(dataset, source, root, bool(cfg.overwrite))
-    print(summary(dataset, rows, root / dataset / "manifest.csv"))
+    print(summarise_dataset(dataset, rows, root / dataset / "manifest.csv"))
 
 
 def check(dataset: str | None, root: Path) -> None:
-    """Prints which images stand in two splits, of one data set or of all that are there.
+    """Print the images that are in two splits, of one data set or of all that are in the root.
 
-    Ends the program with status 1 where one of them is for testing.
+    Exit with status 1 if one of them is a test image.
 
     Raises:
-        UserError: None is there, or one of its files is missing or cannot be read.
+        UserError: There is no data set, or one of its files is missing or cannot be read.
     """
     there = [name for name in OWNERS if (root / name / "manifest.csv").is_file()]
     if dataset is None and not there:

@@ -1,4 +1,4 @@
-"""One image with its truth, and the two forms in which models meet it: training windows and whole images."""
+"""An image with its truth, and the two forms in which models get it: training windows and whole images."""
 
 import zlib
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from sac_lightning.data.windows import WindowPoints, cut_window
 
 
 class Sample(Protocol):
-    """Something that has a name and can be loaded."""
+    """An image with its label map that can be loaded by name."""
 
     @property
     def name(self) -> str:
-        """Unique within a data set."""
+        """Name, unique within a data set."""
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """The image (H, W, 3) RGB and its label map (H, W), 0 = background."""
+        """Return the image (H, W, 3) RGB and its label map (H, W), 0 = background."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class FileSample:
     instances: Path
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Reads both.
+        """Read the image and its label map.
 
         Raises:
-            UserError: One cannot be read, or their sizes differ.
+            UserError: One of them cannot be read, or their sizes differ.
         """
         image, instances = read_image(self.image), read_instances(self.instances)
         if image.shape[:2] != instances.shape:
@@ -56,14 +56,14 @@ class FileSample:
 
 @dataclass(frozen=True)
 class LoadedSample:
-    """A sample that is kept in memory."""
+    """A sample kept in memory."""
 
     name: str
     image: NDArray[np.uint8]
     instances: NDArray[np.int32]
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """What is in memory."""
+        """Return the image and label map in memory."""
         return self.image, self.instances
 
 
@@ -73,8 +73,8 @@ class TrainingBatch(TypedDict):
     images: Tensor  # (B, 3, S, S) RGB in 0..255
     masks: Tensor  # (B, 1, S, S) in {0, 1}
     expert_coords: Tensor  # (B, E, 2) xy in pixels of ``images``
-    expert_labels: Tensor  # (B, E)
-    seeds: Tensor  # (B,)
+    expert_labels: Tensor  # (B, E): 1 nucleus, 0 background, -1 padding
+    seeds: Tensor  # (B,), of the random point selection
     names: list[str]
 
 
@@ -85,11 +85,11 @@ class WholeImage:
     name: str
     image: Tensor  # (3, H, W) in 0..255, prepared by the view
     instances: Tensor  # (H, W) label map
-    expert_points: WindowPoints  # a set of points per window of the view
+    expert_points: WindowPoints  # one set of points per window of the view
     seed: int
 
     def to(self, device: torch.device) -> "WholeImage":
-        """The same on another device."""
+        """Return a copy with its tensors on another device."""
         expert_points = WindowPoints(self.expert_points.coords.to(device), self.expert_points.labels.to(device))
         return replace(
             self, image=self.image.to(device), instances=self.instances.to(device), expert_points=expert_points
@@ -97,7 +97,7 @@ class WholeImage:
 
 
 class TrainingWindows(Dataset[dict[str, object]]):
-    """Random windows of images; item (epoch, i) is the same in every process, for any number of workers."""
+    """Random windows of images. Item (epoch, index) is the same in every process and for any number of workers."""
 
     def __init__(
         self,
@@ -108,15 +108,15 @@ class TrainingWindows(Dataset[dict[str, object]]):
         seed: int,
         augment: bool = True,
     ) -> None:
-        """Says which windows there are.
+        """Create the data set.
 
         Args:
             samples: The images.
             view: How the model sees them.
             expert_points: Expert points of each window.
-            crops_per_image: Windows of each image.
-            seed: Of everything random.
-            augment: False: no augmentation, and item i is the same in every epoch.
+            crops_per_image: Number of windows of each image per epoch.
+            seed: Seed of windows, augmentation and expert points.
+            augment: False: no augmentation, and an index gives the same item in every epoch.
         """
         self.samples = samples
         self.view = view
@@ -127,11 +127,11 @@ class TrainingWindows(Dataset[dict[str, object]]):
         self.transform = training_transform(view, augment)
 
     def __len__(self) -> int:
-        """Windows per epoch."""
+        """Return the number of windows per epoch."""
         return len(self.samples) * self.crops_per_image
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> dict[str, object]:
-        """The window ``index`` of an epoch."""
+        """Return a training window by (epoch, index)."""
         epoch, index = epoch_and_index
         generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
         sample = self.samples[index // self.crops_per_image]
@@ -154,18 +154,25 @@ class WholeImages(Dataset[WholeImage]):
     """The images of a validation or test set."""
 
     def __init__(self, samples: Sequence[Sample], view: View, expert_points: ExpertPoints, seed: int) -> None:
-        """Args: samples: the images; view, expert_points: as the model gets them; seed: of the expert points."""
+        """Create the data set.
+
+        Args:
+            samples: The images.
+            view: How the model sees them.
+            expert_points: Expert points of each window of the view.
+            seed: Seed of the expert points.
+        """
         self.samples = samples
         self.view = view
         self.expert_points = expert_points
         self.seed = seed
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.samples)
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> WholeImage:
-        """The image ``index``; the epoch makes no difference."""
+        """Return an image by (epoch, index); it is the same in every epoch."""
         _, index = epoch_and_index
         sample = self.samples[index]
         image, instances = sample.load()

@@ -1,4 +1,4 @@
-"""Synthetic microscopy scenes with their instance maps: what the embedded default data set consists of."""
+"""Synthetic microscopy scenes with their instance maps, for the built-in default data set."""
 
 from typing import Literal, get_args
 
@@ -12,9 +12,9 @@ from sac_lightning.data.scene_shapes import FloatMap, SceneNuclei, place_nuclei
 Stain = Literal["fluorescence", "histology"]
 
 SMALLEST_SIDE = 32
-"""Pixels; below this a scene holds no whole nucleus."""
+"""Pixels. A smaller scene holds no whole nucleus."""
 
-# Optical density of unit stain in R, G, B: directions of the kind that Macenko et al. (ISBI 2009) estimate.
+# Optical density of unit stain in R, G, B: directions like those that Macenko et al. (ISBI 2009) estimate.
 _HAEMATOXYLIN = np.array([0.57, 0.73, 0.38])
 _EOSIN = np.array([0.20, 0.85, 0.49])
 
@@ -22,10 +22,10 @@ _EOSIN = np.array([0.20, 0.85, 0.49])
 def render_scene(
     rng: np.random.Generator, height: int, width: int, stain: Stain
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Draws one scene of nuclei under a fluorescence or a bright-field microscope (our choice of recipe).
+    """Render a scene of nuclei under a fluorescence or a bright-field microscope (our choice of recipe).
 
-    The magnification is fixed (nuclei of about 6 to 22 pixels radius), so a larger scene holds more nuclei;
-    in scenes under 132 pixels the nuclei shrink to a sixth of the shorter side.
+    The magnification is fixed (nuclei have a radius of about 6 to 22 pixels), so a larger scene holds more nuclei.
+    In a scene whose shorter side is under 132 pixels, nuclei shrink to a sixth of that side.
 
     Args:
         rng: The only source of randomness: the same state gives the same bytes.
@@ -34,8 +34,8 @@ def render_scene(
         stain: `fluorescence` (DAPI-like, grey on black) or `histology` (haematoxylin and eosin).
 
     Returns:
-        The image, (H, W, 3) uint8 RGB, and the instances, (H, W) int32: 0 is background, the visible pixels
-        of the nuclei carry 1 to N (at least 1); each is one 8-connected region of at least 20 pixels.
+        The image, (H, W, 3) uint8 RGB, and the instances, (H, W) int32: 0 for background, 1 to N for the visible
+        pixels of N >= 1 nuclei, each one 8-connected region of at least 20 pixels.
 
     Raises:
         UserError: The stain is unknown, or a side is under 32 pixels.
@@ -54,7 +54,7 @@ def render_scene(
 def render_fluorescence(
     rng: np.random.Generator, height: int, width: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """A DAPI-like scene: bright nuclei of varying intensity on black, blurred, unevenly lit and noisy."""
+    """Render a DAPI-like scene: bright nuclei of varying intensity on black, blurred, unevenly lit and noisy."""
     shape = (height, width)
     clustering = rng.uniform(0.0, 1.8)
     nuclei = place_nuclei(
@@ -72,7 +72,7 @@ def render_fluorescence(
 
 
 def _glow(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
-    """Light of the nuclei, about 1 for a typical one: some in focus, some not, and the haze around them."""
+    """Return the light of the nuclei, about 1 for a typical one: some in focus, some not, with haze around."""
     count, radius = len(nuclei.radii), float(np.median(nuclei.radii))
     brightness = np.exp(rng.normal(0.0, rng.uniform(0.2, 0.6), count))
     brightness = np.maximum(brightness, 0.3)
@@ -86,13 +86,13 @@ def _glow(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
 
 
 def _dome(nuclei: SceneNuclei) -> FloatMap:
-    """Thickness of the nuclei, 0.5 at the edge to 1 inside: a nucleus is a flattened ball."""
+    """Return the thickness of the nuclei, from 0.5 at the edge to 1 inside: a nucleus is a flattened ball."""
     depth = edge_distance(nuclei.instances) / np.maximum(nuclei.map_to_pixels(nuclei.radii), 1.0)
     return np.asarray(0.5 + 0.5 * np.sqrt(np.minimum(depth / 0.6, 1.0)), np.float32)
 
 
 def _chromatin(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
-    """Texture around 1: fine clumps, and nucleoli that DAPI leaves dark."""
+    """Return a texture around 1: fine clumps, and nucleoli, which DAPI leaves dark."""
     shape, radius = nuclei.instances.shape, float(np.median(nuclei.radii))
     clumps = grain(rng, shape, max(0.8, radius / 9.0))
     nucleoli = np.clip(grain(rng, shape, radius / 5.0) - 1.0, 0.0, 1.0)
@@ -101,7 +101,7 @@ def _chromatin(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
 
 
 def _illumination(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
-    """Field of light, 1 at its brightest: falls off away from a point that need not be the centre."""
+    """Return the field of light: 1 at a random point, not always the centre, and falling off from there."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     y, x = rng.uniform(0.2, 0.8, 2)
     squared = (rows / shape[0] - y) ** 2 + (columns / shape[1] - x) ** 2
@@ -109,7 +109,7 @@ def _illumination(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
 
 
 def _dust(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
-    """No, one or a few bright specks of debris."""
+    """Return the light of some bright specks of debris, perhaps none."""
     light = np.zeros(shape, np.float32)
     count = rng.poisson(0.8 * shape[0] * shape[1] / 256**2)
     rows, columns = rng.integers(shape[0], size=count), rng.integers(shape[1], size=count)
@@ -118,7 +118,7 @@ def _dust(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
 
 
 def _expose(rng: np.random.Generator, light: FloatMap) -> NDArray[np.uint8]:
-    """What the camera makes of the light: exposure, Poisson and read noise; three equal channels."""
+    """Return the camera's image of the light: exposure, Poisson and read noise, three equal channels."""
     level = np.exp(rng.uniform(np.log(22.0), np.log(150.0)))  # grey level of a typical nucleus
     background = rng.uniform(2.0, 14.0) + rng.uniform(0.0, 0.1) * level
     photons = np.exp(rng.uniform(np.log(1.5), np.log(12.0)))  # per grey level
@@ -131,7 +131,7 @@ def _expose(rng: np.random.Generator, light: FloatMap) -> NDArray[np.uint8]:
 def render_histology(
     rng: np.random.Generator, height: int, width: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """An H&E-like scene: purple nuclei in pink tissue, stroma with fibres beside epithelium, white gaps."""
+    """Render an H&E-like scene: purple nuclei in pink tissue, fibrous stroma beside epithelium, white gaps."""
     shape = (height, width)
     tissue = _tissue(rng, shape)
     stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
@@ -153,7 +153,7 @@ def render_histology(
 
 
 def _tissue(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
-    """Where there is tissue, 1, and where there are tears, lumens and vacuoles, 0, with ragged soft edges."""
+    """Return a map of tissue: 1, and 0 in tears, lumens and vacuoles, with soft ragged edges."""
     ragged = 0.4 * smooth_noise(rng, shape, 14.0) + 0.12 * grain(rng, shape, 1.5)
     gaps = ramp(smooth_noise(rng, shape, 50.0) + ragged - rng.uniform(0.9, 3.0), rng.uniform(0.15, 0.5))
     vacuoles = ramp(smooth_noise(rng, shape, 9.0) + ragged - rng.uniform(2.0, 4.0), 0.4)
@@ -161,14 +161,14 @@ def _tissue(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
 
 
 def _cellularity(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap) -> FloatMap:
-    """How likely a nucleus lies at a pixel: crowded patches, lined lumens, sparse stroma, empty gaps."""
+    """Return how likely a nucleus lies at each pixel: crowded patches, lined lumens, sparse stroma, empty gaps."""
     crowding = np.exp(rng.uniform(0.3, 1.2) * smooth_noise(rng, tissue.shape, 40.0))
     lining = 1.0 + rng.uniform(0.0, 8.0) * blur(1.0 - tissue, 10.0)
     return np.asarray((tissue > 0.7) * crowding * lining * (1.0 - 0.7 * stroma), np.float32)
 
 
 def _fibres(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[FloatMap, FloatMap]:
-    """Wavy fibres around 0 with about unit spread, and their direction in radians, both (H, W)."""
+    """Return wavy fibres of zero mean and about unit spread, and their direction in radians, both (H, W)."""
     height, width = shape
     angle = rng.uniform(0.0, np.pi)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -182,7 +182,7 @@ def _fibres(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[FloatMap,
 
 
 def _eosin(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap, fibres: FloatMap) -> FloatMap:
-    """Amount of eosin: granular cytoplasm, denser fibrous stroma, next to nothing in the gaps."""
+    """Return the amount of eosin: granular cytoplasm, denser fibrous stroma, next to nothing in the gaps."""
     shape = tissue.shape
     cytoplasm = rng.uniform(0.1, 0.35) * grain(rng, shape, 1.1) + 0.2 * smooth_noise(rng, shape, 14.0)
     texture = stroma * rng.uniform(0.1, 0.3) * fibres + (1.0 - 0.6 * stroma) * cytoplasm
@@ -191,7 +191,7 @@ def _eosin(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap, fibres:
 
 
 def _cytoplasm_tint(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap) -> FloatMap:
-    """Amount of haematoxylin outside the nuclei: patchy and granular, more of it in the epithelium."""
+    """Return the amount of haematoxylin outside the nuclei: patchy, granular, and more in the epithelium."""
     patches = np.clip(1.0 + 0.5 * smooth_noise(rng, tissue.shape, 22.0), 0.0, None)
     granules = np.clip(1.0 + rng.uniform(0.15, 0.5) * grain(rng, tissue.shape, 1.3), 0.0, None)
     level = rng.uniform(0.1, 0.5) * (1.0 - 0.6 * stroma)
@@ -199,7 +199,7 @@ def _cytoplasm_tint(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap
 
 
 def _nuclear_stain(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
-    """Haematoxylin inside the nuclei: from dark and even to pale with a dark rim, clumps and nucleoli."""
+    """Return haematoxylin inside the nuclei: from dark and even to pale with a dark rim, clumps and nucleoli."""
     shape, count = nuclei.instances.shape, len(nuclei.radii)
     darkness = rng.uniform(1.0, 2.2) * np.exp(rng.normal(0.0, 0.25, count))
     openness = np.clip(rng.uniform(0.1, 1.0) + rng.normal(0.0, 0.2, count), 0.0, 1.0)
@@ -213,7 +213,7 @@ def _nuclear_stain(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
 
 
 def _transmit(rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap) -> NDArray[np.uint8]:
-    """Beer-Lambert: white light through the two stains, a slight blur, and the noise of the scanner."""
+    """Return the image of white light through both stains (Beer-Lambert law), slightly blurred, with noise."""
     vectors = np.stack([_HAEMATOXYLIN, _EOSIN]) * rng.normal(1.0, 0.06, (2, 3)) * np.exp(rng.normal(0.0, 0.2))
     density = np.stack([haematoxylin, eosin], -1) @ vectors.astype(np.float32)
     light = cv2.GaussianBlur(rng.uniform(232.0, 250.0) * np.exp(-density), (0, 0), rng.uniform(0.5, 1.1))
@@ -222,7 +222,7 @@ def _transmit(rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> FloatMap:
-    """(H, W) float32 of about zero mean and unit spread that varies over `scale` pixels."""
+    """Return noise (H, W) float32 of about zero mean and unit spread that varies over `scale` pixels."""
     height, width = shape
     margin = 2
     rows, columns = (int(side / scale) + 2 + 2 * margin for side in shape)
@@ -234,23 +234,23 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float)
 
 
 def grain(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> FloatMap:
-    """(H, W) float32 of about zero mean and unit spread: white noise under a Gaussian of `sigma` pixels."""
+    """Return noise (H, W) float32 of about zero mean and unit spread, blurred by a Gaussian of `sigma` pixels."""
     white = rng.standard_normal(shape, np.float32)
     return np.asarray(blur(white, sigma) * np.float32(2.0 * np.sqrt(np.pi) * sigma), np.float32)
 
 
 def blur(image: FloatMap, sigma: float) -> FloatMap:
-    """(H, W) float32 under a Gaussian of `sigma` pixels."""
+    """Blur an image (H, W) by a Gaussian of `sigma` pixels."""
     return np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma), np.float32)
 
 
 def ramp(values: FloatMap, softness: float) -> FloatMap:
-    """0 well below zero, 1 well above it, over about `softness` on either side."""
+    """Map values linearly to [0, 1]: 0 at `-softness` and below, 0.5 at zero, 1 at `softness` and above."""
     return np.asarray(np.clip(0.5 + values / (2.0 * softness), 0.0, 1.0), np.float32)
 
 
 def edge_distance(instances: NDArray[np.int32]) -> FloatMap:
-    """(H, W) float32 pixels from each nuclear pixel to the edge of its own nucleus, 0 on the background."""
+    """Return each nuclear pixel's distance to the edge of its nucleus, (H, W) in pixels, 0 on the background."""
     inside = (instances > 0).astype(np.uint8)
     inside[:, 1:] &= (instances[:, 1:] == instances[:, :-1]).astype(np.uint8)
     inside[1:] &= (instances[1:] == instances[:-1]).astype(np.uint8)
@@ -258,5 +258,5 @@ def edge_distance(instances: NDArray[np.int32]) -> FloatMap:
 
 
 def _draw_radius(rng: np.random.Generator, shape: tuple[int, int]) -> float:
-    """Median nuclear radius of a scene in pixels."""
+    """Draw the median nuclear radius of a scene, in pixels."""
     return min(float(rng.triangular(7.0, 9.5, 19.0)), min(shape) / 6.0)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 FloatMap = NDArray[np.float32]
 
 SMALLEST_VISIBLE = 20
-"""Visible pixels below which a candidate is not drawn: nobody would annotate such a speck."""
+"""Pixels. A candidate with fewer visible ones is not drawn: nobody would annotate such a speck."""
 
 LARGEST_HIDDEN_SHARE = 0.15
-"""Share of a candidate that may lie under nuclei already placed: they touch, or overlap a little."""
+"""Largest share of a candidate that nuclei placed before may cover, so that nuclei touch or overlap a little."""
 
 _CONTOUR_POINTS = 48
 _SUBPIXEL_BITS = 4
@@ -23,10 +23,10 @@ class SceneNuclei:
     """The nuclei of one scene.
 
     Attributes:
-        instances: (H, W) int32, 0 is background, nucleus i has label i + 1 and is one 8-connected region.
-        centres: (N, 2) float64, xy in pixels, of the whole nucleus, also where another one covers it.
-        radii: (N,) float64 pixels, of the circle of equal area.
-        aspects: (N,) float64, long axis over short axis, at least 1.
+        instances: (H, W) int32: 0 is background; nucleus i has label i + 1 and is one 8-connected region.
+        centres: (N, 2) float64, xy in pixels: of the whole nucleus, even where another one covers part of it.
+        radii: (N,) float64, pixels: of the circle of equal area.
+        aspects: (N,) float64, at least 1: long axis over short axis.
     """
 
     instances: NDArray[np.int32]
@@ -35,7 +35,7 @@ class SceneNuclei:
     aspects: NDArray[np.float64]
 
     def map_to_pixels(self, values: NDArray[np.float64]) -> FloatMap:
-        """Return the value of each pixel's nucleus: (N,) in, (H, W) float32 out, 0 on the background."""
+        """Map a value per nucleus (N,) to the pixels (H, W) float32; the background is 0."""
         table = np.concatenate([[0.0], values]).astype(np.float32)
         return table[self.instances]
 
@@ -48,15 +48,15 @@ def place_nuclei(
     aspect: FloatMap,
     direction: FloatMap,
 ) -> SceneNuclei:
-    """Places nuclei, each under the earlier ones, until they cover a share of the scene or room runs out.
+    """Place nuclei, each under the earlier ones, until they cover a share of the scene or no candidate is left.
 
     Args:
         rng: The only source of randomness.
         density: (H, W) float32, at least 0: how likely a centre falls on a pixel.
         coverage: Share of the scene's pixels, in (0, 1), after which no more nuclei are placed.
-        radius: Median radius in pixels; single nuclei vary around it.
-        aspect: (H, W) float32, at least 1: typical long axis over short axis of a nucleus centred there.
-        direction: (H, W) float32, radians: the long axis of a nucleus centred there, 0 along x towards y.
+        radius: Median radius in pixels; individual nuclei vary around it.
+        aspect: (H, W) float32, at least 1: typical long axis over short axis of a nucleus centred on the pixel.
+        direction: (H, W) float32, radians from x towards y: the long axis of a nucleus centred on the pixel.
 
     Returns:
         At least one nucleus, in the order of placement.
@@ -70,7 +70,7 @@ def place_nuclei(
     aspects = 1.0 + (aspect[rows, columns] - 1.0) * rng.uniform(0.4, 1.6, count)
     angles = direction[rows, columns] + rng.normal(0.0, 0.2, count)
     radii *= aspects**-0.3  # spindle nuclei are thin rather than long
-    contours = np.stack([columns, rows], 1)[:, None] + deformed_ellipses(rng, radii, aspects, angles)
+    contours = np.stack([columns, rows], 1)[:, None] + draw_outlines(rng, radii, aspects, angles)
     placed: list[int] = []
     covered = 0
     for candidate in range(count):
@@ -84,13 +84,13 @@ def place_nuclei(
     return SceneNuclei(instances, centres, radii[placed], aspects[placed])
 
 
-def deformed_ellipses(
+def draw_outlines(
     rng: np.random.Generator,
     radii: NDArray[np.float64],
     aspects: NDArray[np.float64],
     angles: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Closed outlines around (0, 0): ellipses whose radius is modulated by a low-order Fourier series.
+    """Draw closed outlines around (0, 0): ellipses whose radius is modulated by a low-order Fourier series.
 
     Args:
         rng: The only source of randomness.
@@ -116,7 +116,7 @@ def deformed_ellipses(
 def _draw_centres(
     rng: np.random.Generator, density: FloatMap, count: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Columns and rows of `count` pixels, drawn with probability proportional to the density."""
+    """Draw the columns and rows of `count` pixels, with probability proportional to the density."""
     cumulative = np.cumsum(density, dtype=np.float64)
     flat = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     rows, columns = np.unravel_index(np.minimum(flat, density.size - 1), density.shape)
@@ -124,7 +124,7 @@ def _draw_centres(
 
 
 def _draw_under(instances: NDArray[np.int32], contour: NDArray[np.float64], label: int) -> int:
-    """Draws one nucleus under those already there; returns its visible pixels, 0 where it does not fit."""
+    """Draw a nucleus under those already there and return its visible pixels, 0 if it does not fit."""
     height, width = instances.shape
     left, top = np.maximum(np.floor(contour.min(0)).astype(int) - 1, 0)
     right, bottom = np.minimum(np.ceil(contour.max(0)).astype(int) + 2, [width, height])

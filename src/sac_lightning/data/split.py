@@ -1,9 +1,9 @@
-"""The splits: which image of a data set is for training, validation or test, as files of this package.
+"""The splits of the data sets into training, validation and test images, as files of this package.
 
-``splits/<dataset>.csv`` (columns ``name,split``, sorted by name) decides; the ``split`` of a manifest is
-the owner's and does not count where there is a file.
+``splits/<dataset>.csv`` (columns ``name,split``, sorted by name) decides. The ``split`` in a manifest is the
+owner's and is ignored where there is a file.
 
-* dsb2018: 536 train, 67 val, 67 test of stage 1 train. The paper says 80, 10 and 10 %, drawn at random, and
+* dsb2018: 536 train, 67 val, 67 test of stage 1 train. The paper says 80, 10 and 10 %, drawn at random, but
   not how; our choice: names sorted, scikit-learn's ``train_test_split`` with random state 42, test first.
 * monuseg: the owner's 30 training images, of which six are val, and the owner's 14 test images.
 * glas: the owner's 85 training images, of which ten are val, and the owner's test parts A and B (60 and 20),
@@ -19,13 +19,13 @@ from sac_lightning.core.errors import UserError
 
 
 def load_split(dataset: str) -> dict[str, str]:
-    """The split of each image of a data set that the package knows, by image name.
+    """Return the split of each image of a data set, by image name.
 
     Args:
         dataset: ``dsb2018``, ``monuseg`` or ``glas``.
 
     Raises:
-        UserError: The package holds no split of that name.
+        UserError: The package has no split file of that name.
     """
     known = {entry.name: entry for entry in files("sac_lightning.data").joinpath("splits").iterdir()}
     file = known.get(f"{dataset}.csv")
@@ -37,7 +37,7 @@ def load_split(dataset: str) -> dict[str, str]:
 
 
 def split_hash(assignment: Mapping[str, str]) -> str:
-    """SHA-256 (hex) of a split: of its ``name,split`` lines sorted by name, whatever their order here.
+    """Return the SHA-256 (hex) of a split: of its ``name,split`` lines, sorted by name.
 
     Args:
         assignment: Split by image name.

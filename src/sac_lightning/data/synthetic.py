@@ -1,4 +1,4 @@
-"""Procedural nuclei, made on the fly from a seed: the embedded default, for a first run without any data."""
+"""Synthetic nuclei, rendered on the fly from a seed: the built-in default data, for a first run without images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ STAINS: tuple[Stain, ...] = ("fluorescence", "histology")
 
 @dataclass(frozen=True)
 class SceneSample:
-    """A scene that is rendered whenever it is loaded."""
+    """A scene that is rendered each time it is loaded."""
 
     name: str
     seed: tuple[int, ...]
@@ -23,7 +23,7 @@ class SceneSample:
     stain: Stain
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Renders the scene."""
+        """Render the scene."""
         return render_scene(np.random.default_rng(self.seed), self.side, self.side, self.stain)
 
 
@@ -48,7 +48,7 @@ class Synthetic(NucleiDataModule):
         self.scene_seed = scene_seed
 
     def splits(self) -> Splits:
-        """The scenes."""
+        """Return the scenes of each split."""
         return Splits(**{part: self._scenes(place, part) for place, part in enumerate(self.counts)})
 
     def _scenes(self, place: int, part: str) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""From an image of any size to a training sample: a random window, mirrored, turned, its colours jittered."""
+"""Turn an image of any size into a training sample: a random window, mirrored, rotated, with colour jitter."""
 
 import os
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Its import would otherwise ask the network.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Importing it would look for updates online.
 
 import albumentations as A
 
@@ -14,14 +14,15 @@ from sac_lightning.core.view import View
 
 
 def training_transform(view: View, augment: bool = True) -> A.Compose:
-    """Random window (or the whole image) at the input size, and the augmentation: symmetries, mild colour jitter.
+    """Build the transform: a random window (or the whole image) at the input size, then the augmentation.
 
-    Our choice, the paper is silent: nuclei have no preferred direction, so all eight symmetries are used; the
-    jitter stands for stain and exposure.
+    The augmentation is our choice, the paper is silent: all eight symmetries, because nuclei have no preferred
+    direction, and mild colour jitter, which imitates differences in stain and exposure. A whole image at its
+    own size is only mirrored left to right.
 
     Args:
         view: How the model sees images.
-        augment: False: the window alone.
+        augment: False: only the window.
     """
     size = view.image_size
     steps: list[A.BasicTransform] = []
@@ -41,18 +42,18 @@ def training_transform(view: View, augment: bool = True) -> A.Compose:
 def apply_transform(
     transform: A.Compose, image: NDArray[np.uint8], instances: NDArray[np.int32], seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Transform a training sample; the same seed gives the same one, in whichever worker it is made.
+    """Transform a training sample; the same seed gives the same sample in any worker.
 
     Args:
-        transform: Of training_transform.
-        image: (H, W, 3).
+        transform: From training_transform.
+        image: (H, W, 3) RGB, 0..255.
         instances: (H, W) label map.
-        seed: Of all random choices.
+        seed: Seed of all random choices.
 
     Returns:
         image (S, S, 3) and label map (S, S).
     """
     transform.set_random_seed(seed)
-    # OpenCV resizes and pads 16-bit label maps, and the canonical layout holds no larger labels.
+    # OpenCV resizes and pads 16-bit label maps, and labels in the canonical layout fit into 16 bits.
     sample = transform(image=image, mask=instances.astype(np.uint16))
     return sample["image"], sample["mask"].astype(np.int32)

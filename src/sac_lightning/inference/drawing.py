@@ -1,11 +1,15 @@
 """Nuclei and points drawn into pictures."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import disk
 from skimage.segmentation import find_boundaries
+
+if TYPE_CHECKING:  # Only for the type: slides and pages draw without matplotlib.
+    from matplotlib.axes import Axes
 
 MASK_COLOUR = (255, 210, 0)
 # The blue and pink of the paper's Figure 1.
@@ -48,3 +52,20 @@ def draw_points(
         colour = POSITIVE_RGB if label == 1 else NEGATIVE_RGB
         for size, rgb in ((radius + max(1, radius // 4), (255, 255, 255)), (radius, colour)):
             picture[disk((y, x), size, shape=picture.shape[:2])] = rgb
+
+
+def scatter_points(
+    axis: "Axes", points: NDArray[np.floating], labels: NDArray[np.number], area: float, rim: float
+) -> None:
+    """Scatter points over a chart's image: blue for nucleus (label 1), pink for background (label 0), white rims.
+
+    Args:
+        axis: Matplotlib axes that show the image.
+        points: (N, 2) xy in pixels of the image, pixel centres at integers.
+        labels: (N,).
+        area: Area of a point, in square typographic points.
+        rim: Width of the white rim, in typographic points.
+    """
+    for label, colour in ((1, POSITIVE_RGB), (0, NEGATIVE_RGB)):
+        x, y = points[labels == label].T
+        axis.scatter(x, y, s=area, color=np.array(colour) / 255, edgecolors="white", linewidths=rim)

@@ -1,6 +1,6 @@
-"""Figure 2 of the paper, left to right, in pure torch: SAC's networks and their weights.
+"""The networks of Figure 2, left to right, in pure torch, and their weights.
 
-Its public names stand in ``__init__.pyi`` and are imported when they are asked for: torch takes seconds.
+Its public names are listed in ``__init__.pyi`` and imported on first use, because torch takes seconds to import.
 """
 
 import lazy_loader

@@ -1,13 +1,13 @@
 """Attention with decomposed relative positions (MViTv2, as in SAM), in windows, without a matrix of biases.
 
-The score of query (y, x) towards key (y', x') is ``scale * q.k + q.Rh[y, y'] + q.Rw[x, x']``. segment-anything
-makes the whole matrix of scores and adds the whole matrix of biases: windows x heads x tokens x tokens numbers,
+The score of query (y, x) for key (y', x') is ``scale * q.k + q.Rh[y, y'] + q.Rw[x, x']``. segment-anything
+computes the whole matrix of scores and adds the whole matrix of biases: windows x heads x tokens x tokens numbers,
 kept for the backward pass. Here neither exists as a whole:
 
-- On a CPU the scores are made a few queries at a time, small enough for a core's cache, and made again in the
-  backward pass, which needs nothing but q, k, v and the output.
-- Elsewhere the biases become part of the product of queries and keys, so that torch's fused kernels (flash
-  attention) take it: q' = [scale * q, q.Rh, q.Rw] and k' = [k, one-hot of the row, one-hot of the column].
+- On a CPU, the scores are computed for a few queries at a time, so that they fit into a core's cache, and again in
+  the backward pass, which needs only q, k, v and the output.
+- Elsewhere, the biases become part of the product of queries and keys, so that torch's fused kernels (flash
+  attention) can compute it: q' = [scale * q, q.Rh, q.Rw] and k' = [k, one-hot of the row, one-hot of the column].
 """
 
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Scores at a time: 4 MB in float32. A quarter and twice as many were no faster here.
+# Scores computed at a time: 4 MB in float32. A quarter as many and twice as many were no faster here.
 SCORES = 2**20
-# Rows of keys below this width are too short for vectorised additions: their biases are added by a product.
+# In windows narrower than this, rows of keys are too short for vectorised additions: a product adds the biases.
 NARROW = 32
 
 
 def attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """Tokens attend to the tokens of their window.
+    """Let tokens attend to the tokens of their window.
 
     Args:
         qkv: (B, H, W, 3, heads, C), queries, keys and values of a grid of tokens.
         rel_h: (h, h, C), the embedding of each row of a window, as a query, against each row; h divides H.
-        rel_w: (w, w, C), the same of columns; w divides W. A window of H x W is the whole grid.
+        rel_w: (w, w, C), the same for columns; w divides W. With h = H and w = W the window is the whole grid.
 
     Returns:
         (B, H, W, heads * C).
@@ -41,27 +41,27 @@ def attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
 
 
 def fused_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """See attention; by torch's scaled_dot_product_attention, on any device."""
+    """Compute attention by torch's scaled_dot_product_attention, on any device; see `attention`."""
     h, w, channels = len(rel_h), len(rel_w), qkv.shape[-1]
-    rows = qkv.reshape(-1, h, *qkv.shape[2:])  # Rows of windows, of all images.
+    rows = qkv.reshape(-1, h, *qkv.shape[2:])  # Rows of windows of all images.
     q, k, v = _group_windows(rows, w)
     bias_h = torch.einsum("ghwc,hkc->ghwk", q, rel_h)
     bias_w = torch.einsum("ghwc,wkc->ghwk", q, rel_w)
     one_hot = _rows_and_columns(h, w, k).T.expand(len(k), -1, -1)
     q = torch.cat([q * channels**-0.5, bias_h, bias_w], dim=-1).flatten(1, 2)
     k = torch.cat([k.flatten(1, 2), one_hot], dim=-1)
-    # Values as wide as the queries: else torch leaves its fused kernels, which want four dimensions too.
+    # Values as wide as the queries, and four dimensions: torch's fused kernels need both.
     v = F.pad(v.flatten(1, 2), (0, h + w))
     out = F.scaled_dot_product_attention(q[None], k[None], v[None], scale=1.0)[..., :channels]
     return _ungroup_windows(out.reshape(1, -1, h, w, channels), rows).reshape(*qkv.shape[:3], -1)
 
 
 class ChunkedAttention(torch.autograd.Function):
-    """See attention; on a CPU."""
+    """Attention on a CPU, a chunk of queries at a time; see `attention`."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-        """Softmax of the scores times the values, chunk by chunk."""
+        """Multiply the softmax of the scores by the values, chunk by chunk."""
         h, w = len(rel_h), len(rel_w)
         out = qkv.new_empty(*qkv.shape[:3], qkv.shape[4] * qkv.shape[5])
         for rows in _window_rows(qkv, h):
@@ -79,7 +79,7 @@ class ChunkedAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Gradients of queries, keys and values, and of the positions where they train."""
+        """Return the gradients of queries, keys and values, and of the positions if they are trained."""
         qkv, rel_h, rel_w, out = ctx.saved_tensors
         w = len(rel_w)
         grad_qkv = torch.empty_like(qkv)
@@ -103,14 +103,14 @@ def _gradients(
     rel: tuple[Tensor, Tensor],
     grad_rel: tuple[Tensor | None, Tensor | None],
 ) -> Tensor:
-    """The gradients (3, groups, h, w, C) of the windows' queries, keys and values.
+    """Return the gradients (3, groups, h, w, C) of the windows' queries, keys and values.
 
     Args:
         qkv: (3, groups, h, w, C).
-        grad: (groups, h, w, C), of the output.
-        shared: (groups, h, w, 1).
+        grad: (groups, h, w, C), gradient of the output.
+        shared: (groups, h, w, 1), part of the scores' gradient that comes from the softmax's denominator.
         rel: rel_h and rel_w.
-        grad_rel: Their gradients, to be added to.
+        grad_rel: Their gradients, added to in place; None where they are frozen.
     """
     q, k, v = qkv
     rel_h, rel_w = rel
@@ -123,7 +123,7 @@ def _gradients(
             chunk = q[group, y]
             queries, above = chunk.flatten(1, 2), grad[group, y].flatten(1, 2)
             scores = _weights(chunk, k[group], rel_h[y], rel_w)
-            grad_v = _add_part(grad_v, above.mT @ scores)  # Transposed: so the large factor is not copied.
+            grad_v = _add_part(grad_v, above.mT @ scores)  # Transposed, so that the large factor is not copied.
             scores = (above @ values.mT).sub_(shared[group, y].flatten(1, 2)).mul_(scores)
             grad_k = _add_part(grad_k, (queries.mT @ scores).mul_(channels**-0.5))
             grad_q = (scores @ keys).mul_(channels**-0.5).view(chunk.shape)
@@ -142,7 +142,7 @@ def _add_bias_gradients(
     rel: tuple[Tensor, Tensor],
     grad_rel: tuple[Tensor | None, Tensor | None],
 ) -> Tensor:
-    """Add to the gradient of queries (g, y, w, C) what the biases contribute, and to those of the positions."""
+    """Add the biases' share, in place, to the gradients of queries (g, y, w, C), returned, and of positions."""
     rel_h, rel_w = rel
     h, w = len(rel_h), len(rel_w)
     if w < NARROW:
@@ -163,7 +163,7 @@ def _add_bias_gradients(
 
 
 def _weights(q: Tensor, k: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """Softmax of the scores (g, y * w, h * w) of queries (g, y, w, C) in y rows towards keys (g, h, w, C)."""
+    """Return softmax(scores) (g, y * w, h * w) of y rows of queries (g, y, w, C) for keys (g, h, w, C)."""
     groups, y, w, channels = q.shape
     h = k.shape[1]
     bias_h = torch.einsum("gywc,ykc->gywk", q, rel_h)
@@ -178,14 +178,14 @@ def _weights(q: Tensor, k: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
 
 
 def _rows_and_columns(h: int, w: int, like: Tensor) -> Tensor:
-    """(h + w, h * w): one-hot of the row, then of the column, of each key of a window."""
+    """Return (h + w, h * w): for each key of a window, its row as one-hot, then its column as one-hot."""
     rows = torch.eye(h, dtype=like.dtype, device=like.device).repeat_interleave(w, dim=1)
     columns = torch.eye(w, dtype=like.dtype, device=like.device).repeat(1, h)
     return torch.cat([rows, columns])
 
 
 def _window_rows(qkv: Tensor, h: int) -> Iterator[slice]:
-    """The rows of the grid that one row of windows takes, for each."""
+    """Return, for each row of windows, the slice of grid rows that it covers."""
     return (slice(top, top + h) for top in range(0, qkv.shape[1], h))
 
 
@@ -205,9 +205,10 @@ def _ungroup_windows(groups: Tensor, like: Tensor) -> Tensor:
 
 
 def _chunks(groups: int, h: int, w: int) -> Iterator[tuple[slice, list[slice]]]:
-    """Groups (a head in a window each) to work on together, and of each the rows of queries to work on together.
+    """Split the work into chunks: slices of groups, each with its slices of rows of queries.
 
-    Small windows come many at a time, large ones a few rows at a time.
+    A group is one head of one window. Small windows are processed many at a time, large ones a few rows
+    at a time.
     """
     tokens = h * w
     together = max(1, SCORES // tokens**2)
@@ -217,12 +218,12 @@ def _chunks(groups: int, h: int, w: int) -> Iterator[tuple[slice, list[slice]]]:
 
 
 def _add_part(total: Tensor | None, part: Tensor) -> Tensor:
-    """Add up chunks, in float32 as soon as there are two."""
+    """Add a chunk to the total, in float32 from the second chunk on."""
     return part if total is None else total + part.float()
 
 
 def relative_positions(table: Tensor, size: int) -> Tensor:
-    """The embedding of each offset between two of ``size`` positions.
+    """Return the embedding of each offset between two of ``size`` positions.
 
     Args:
         table: (2 * stored_size - 1, C), one row per offset; interpolated linearly where the sizes differ.

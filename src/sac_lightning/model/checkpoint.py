@@ -1,8 +1,8 @@
-"""Checkpoints: what trained, the settings to build its model again, and which base weights it belongs to.
+"""Checkpoints: the trained tensors, the settings that rebuild the model, and the base weights it belongs to.
 
 A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
-(everything where there are no base weights), ``sac_lightning`` holds the settings and, once they are tuned, the
-thresholds that tell nuclei apart. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_``
+(everything if there are no base weights); ``sac_lightning`` holds the settings and, once tuned, the thresholds
+that separate nuclei. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_``
 in its settings counts only if this package's own configuration holds the same one.
 """
 
@@ -25,18 +25,18 @@ from sac_lightning.model.segment_any_cell import SAC
 KEY = "sac_lightning"
 PREFIX = "model."
 THRESHOLDS = "instances"
-"""Where, beside the settings, the thresholds are by which nuclei are told apart."""
+"""Key, beside the settings, of the thresholds that separate nuclei."""
 
 
 @dataclass
 class Loaded:
-    """A model out of a checkpoint.
+    """A model loaded from a checkpoint.
 
     Attributes:
         model: In eval mode.
-        settings: ``model``, ``view``, ``data``, ``seed`` as it was trained.
-        base: ``name`` and ``sha256`` of its base weights, None where it has none.
-        thresholds: By which it tells nuclei apart, by method, see inference.thresholds; empty before tuning.
+        settings: ``model``, ``view``, ``data`` and ``seed`` of its training.
+        base: ``name`` and ``sha256`` of its base weights, None if it has none.
+        thresholds: Thresholds that separate nuclei, by method, see inference.thresholds; empty before tuning.
     """
 
     model: nn.Module
@@ -46,11 +46,11 @@ class Loaded:
 
 
 def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str, Tensor]:
-    """What a checkpoint keeps of a model's state dict.
+    """Return the part of a model's state dict that a checkpoint keeps.
 
     Args:
         model: The model.
-        base: Of load_base; None keeps everything, as there is no file to take the rest from.
+        base: Result of load_base. With None everything is kept, as there is no file to take the rest from.
     """
     state = model.state_dict()
     if base is None:
@@ -60,7 +60,7 @@ def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str,
 
 
 def _trained_names(model: nn.Module) -> set[str]:
-    """The trained parameters and the buffers beside them."""
+    """Return the names of the trained parameters and of the buffers beside them."""
     kept = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for prefix, module in model.named_modules():
         if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
@@ -69,16 +69,16 @@ def _trained_names(model: nn.Module) -> set[str]:
 
 
 def load_trained_state(model: nn.Module, state: Mapping[str, Tensor], path: Path, whole: bool = False) -> None:
-    """Puts a checkpoint's tensors into a model.
+    """Copy a checkpoint's tensors into a model.
 
     Args:
         model: The model.
         state: The tensors by name.
-        path: Of the checkpoint, for the error.
-        whole: The state must hold what is frozen too, as there are no base weights to take it from.
+        path: Path of the checkpoint, for error messages.
+        whole: Whether the state must hold the frozen tensors too, as there are no base weights to take them from.
 
     Raises:
-        UserError: A tensor is missing or of another shape, or there is one that the model has no place for.
+        UserError: A tensor is missing, has another shape, or does not belong to the model.
     """
     own = model.state_dict()
     expected = own.keys() if whole else _trained_names(model)
@@ -97,41 +97,41 @@ def load_trained_state(model: nn.Module, state: Mapping[str, Tensor], path: Path
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, read without running anything in it.
+    """Read a checkpoint's content without running any code in it.
 
     Raises:
-        UserError: It is not there, cannot be read, or is not one of this package's.
+        UserError: The file is missing, cannot be read, or is not a checkpoint of this package.
     """
     content = read_without_running(path)
     if not isinstance(content, dict) or KEY not in content:
-        raise UserError(f"{path} is no checkpoint of sac_lightning: give a .ckpt that its train command wrote")
+        raise UserError(f"{path} is not a checkpoint of sac_lightning: give a .ckpt that its train command wrote")
     content[KEY] = translate_names(content[KEY])
     return content
 
 
 def read_without_running(path: Path) -> Any:
-    """Whatever a file of torch holds; UserError where it is not there, cannot be read, or would run code."""
+    """Return what a torch file holds. Raise UserError if it is missing, cannot be read, or would run code."""
     if not path.is_file():
         raise UserError(f"the checkpoint {path} does not exist: give the path of a .ckpt file")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # What torch raises over a damaged or hostile file is open-ended.
+    except Exception as error:  # torch may raise anything over a damaged or hostile file.
         raise UserError(
             f"{path} cannot be read as a checkpoint, or would run code: give one of this package's"
         ) from error
 
 
 def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weights: str | None = None) -> Loaded:
-    """Builds the model of a checkpoint; the file alone is enough (and the base weights, where it has some).
+    """Build and load the model of a checkpoint from the file alone (and its base weights, if it has any).
 
     Args:
-        path: Of the checkpoint.
+        path: Path of the checkpoint.
         prompts: Prompt settings that replace those of the training, such as ``{"experts": 3}``.
-        weights: Name or path of the base weights. Default: where they were in training.
+        weights: Name or path of the base weights. Default: as in training.
 
     Raises:
-        UserError: See read_checkpoint; or the base weights are not the ones it belongs to; or automatic points
-            are asked of a model that was trained without a prompt generator.
+        UserError: See read_checkpoint. Or the base weights are not those it belongs to, or the prompts ask for
+            automatic points and the model was trained without a prompt generator.
     """
     content = read_checkpoint(path)
     settings, base = content[KEY]["settings"], content[KEY]["base"]
@@ -175,10 +175,10 @@ def _replace_prompts(
 
 
 def refuse_foreign_targets(settings: Any, path: Path) -> None:
-    """Raises UserError where settings name something to call that this package's configuration does not.
+    """Raise UserError if settings name something to call that this package's configuration does not name.
 
-    They are dicts, lists and plain values, as train writes them: in a tuple or an interpolation, which OmegaConf
-    takes too, a call could hide.
+    Settings may only hold dicts, lists and plain values, as train writes them: a call could hide in a tuple or an
+    interpolation, which OmegaConf accepts too.
     """
     if isinstance(settings, dict):
         target = settings.get("_target_")
@@ -195,7 +195,7 @@ def refuse_foreign_targets(settings: Any, path: Path) -> None:
 
 @cache
 def packaged_targets() -> frozenset[str]:
-    """Every ``_target_`` in the configuration of models, backbones, prompts and data."""
+    """Return every ``_target_`` in the configuration of models, backbones, prompts and data."""
     groups = ("model", "backbone", "prompts", "data")
     files = [file for group in groups for file in (config_dir() / group).glob("*.yaml")]
     return frozenset(target for file in files for target in _targets(OmegaConf.to_container(OmegaConf.load(file))))

@@ -1,4 +1,4 @@
-"""Parameters, counted without weights: of a method with a backbone, in Table 6's way and in ours; of networks."""
+"""Count parameters without weights: of a method with a backbone, in Table 6's way and in ours, and of networks."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,14 @@ WITH_GENERATOR = ("sam_ft", "sac")
 
 @dataclass
 class MethodCounts:
-    """The counts of one method with one backbone: trainable, frozen, total, in both ways of counting."""
+    """The parameters of one method with one backbone, counted in two ways.
+
+    Attributes:
+        method: A key of METHODS.
+        backbone: Name of the backbone.
+        table6: ``trainable``, ``frozen`` and ``total`` as Table 6 counts them.
+        ours: The same as we train the model.
+    """
 
     method: str
     backbone: str
@@ -32,11 +39,11 @@ class MethodCounts:
 
 
 def count(method: str, backbone: Backbone) -> MethodCounts:
-    """Counts a method's parameters on the meta device, which holds no numbers.
+    """Count a method's parameters on the meta device, which allocates no memory for them.
 
     Args:
-        method: A key of METHODS. SAM-FT and SAC get a prompt generator, the others none, as their defaults.
-        backbone: The image encoder's sizes; counted as if it had weights, that is, frozen.
+        method: A key of METHODS. By default, SAM-FT and SAC have a prompt generator, the others none.
+        backbone: The image encoder's sizes. It is counted as if it had pre-trained weights, that is, frozen.
     """
     prompts = methods.Prompts(points=1 if method in WITH_GENERATOR else 0)
     with torch.device("meta"):
@@ -45,7 +52,7 @@ def count(method: str, backbone: Backbone) -> MethodCounts:
 
 
 def table6_counts(method: str, model: SAC) -> dict[str, int]:
-    """Counts as Table 6 does: the prompt encoder as trained, the prompt generator for SAM-FT alone."""
+    """Count parameters as Table 6 does: the prompt encoder as trained, the prompt generator for SAM-FT only."""
     encoder = parameter_counts(model.image_encoder)
     rest = _number(model.mask_decoder) + _number(model.prompt_encoder)
     if method == "sam":
@@ -58,12 +65,12 @@ def table6_counts(method: str, model: SAC) -> dict[str, int]:
 
 @dataclass
 class NetworkCounts:
-    """What a compared network holds at its own width.
+    """The parameters of a compared network at its own width.
 
     Attributes:
         network: Its name.
-        image_size: The side in pixels that it is built for.
-        parameters: Trainable, frozen, total.
+        image_size: Side of its input in pixels.
+        parameters: ``trainable``, ``frozen`` and ``total``.
         statistics: BatchNorm's running means and variances, which Keras counts as parameters.
     """
 
@@ -74,10 +81,10 @@ class NetworkCounts:
 
 
 def count_network(name: str) -> NetworkCounts:
-    """Counts a compared network as its own paper sizes it, on the meta device.
+    """Count a compared network's parameters at the width of its own paper, on the meta device.
 
     Args:
-        name: Of a file in ``conf/model``.
+        name: Name of a file in ``conf/model``.
     """
     config = resolve_config(compose_config("train", [f"model={name}", "scale=paper", "output_dir=."]))
     with torch.device("meta"):
@@ -91,7 +98,7 @@ def _number(module: nn.Module) -> int:
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Number of trainable, frozen and all parameters."""
+    """Return the numbers of ``trainable``, ``frozen`` and all (``total``) parameters."""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     return {"trainable": trainable, "frozen": total - trainable, "total": total}

@@ -1,13 +1,14 @@
-"""Low-rank adaptation of attention's projections (Eq. 1): of the queries and values, unless others are chosen.
+"""Low-rank adaptation (LoRA) of attention's projections (Eq. 1): by default of queries and values.
 
         x ------> W_qkv ---------------> q | k | v
         |                                +       +
         +--> A_q (dim -> r) --> B_q (r -> dim)   |
         +--> A_v (dim -> r) --> B_v (r -> dim) --+
 
-SAM fuses the three projections in one layer ``qkv``; h = W x + (alpha / r) B A x is added to its slices of q
-and v, k stays as it is. B starts at zero, so that training starts from SAM itself (Hu et al. 2022). To adapt
-k, and o, the attention's output ``proj``, is our addition for comparison: the paper adapts q and v.
+SAM fuses the three projections into one layer ``qkv``. Its slices for q and v become
+h = W x + (alpha / r) B A x; k stays as it is. B starts at zero, so that training starts from SAM itself (Hu et
+al. 2022). Adapting k, and o (the attention's output ``proj``), is our addition for comparison: the paper adapts
+q and v.
 """
 
 import math
@@ -27,9 +28,9 @@ PARAMETERS = tuple(f"{name}_{factor}" for name in PROJECTIONS for factor in "ab"
 
 
 class LoRA(nn.Module):
-    """A linear layer, frozen, with a trainable low-rank update of some of the equal slices of its output.
+    """A linear layer whose output consists of equal slices, some with a trainable low-rank update.
 
-    The update of slice q is B A with A = ``q_a`` (rank, dim) and B = ``q_b`` (slice, rank), and so on.
+    The update of slice q is B A with A = ``q_a`` (rank, dim) and B = ``q_b`` (slice, rank); likewise for others.
     """
 
     def __init__(
@@ -41,15 +42,19 @@ class LoRA(nn.Module):
         slices: Sequence[str] = QKV,
         adapted: Sequence[str] = ("q", "v"),
     ) -> None:
-        """Wraps a layer.
+        """Wrap a layer.
 
         Args:
-            base: The layer to adapt: dim -> the slices, side by side.
+            base: The layer to adapt; it maps dim channels to the slices, side by side.
             rank: r, the inner dimension of B A.
-            alpha: The update is scaled by alpha / rank. Default: alpha = rank, as Table 6 leaves it open.
-            dropout: Probability that an input of A is dropped in training.
+            alpha: The update is scaled by alpha / rank.
+                Default: alpha = rank (our choice, Table 6 leaves it open).
+            dropout: Probability of dropping an input of A in training.
             slices: Names of the slices, in the order of the output.
-            adapted: Those of them that get an update.
+            adapted: Names of the slices that get an update.
+
+        Raises:
+            UserError: The rank is out of range.
         """
         super().__init__()
         refuse_rank(rank)
@@ -68,7 +73,7 @@ class LoRA(nn.Module):
         self.merged = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input x (..., dim) to the slices side by side, such as q, k and v (..., 3 dim)."""
+        """Map x (..., dim) to the slices side by side, such as q, k and v (..., 3 dim)."""
         base = self.base(x)
         if self.merged:
             return base  # type: ignore[no-any-return]
@@ -82,14 +87,14 @@ class LoRA(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Adds the update to the base weight: the same function at the cost of the plain layer."""
+        """Add the update to the base weight: the same function at the cost of the plain layer."""
         if not self.merged:
             self._add_to_base(self.scale)
             self.merged = True
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Takes the update out of the base weight again."""
+        """Subtract the update from the base weight again."""
         if self.merged:
             self._add_to_base(-self.scale)
             self.merged = False
@@ -101,7 +106,7 @@ class LoRA(nn.Module):
             self.base.weight[start : start + self.width] += scale * b @ a
 
     def _factors(self, name: str) -> tuple[Tensor, Tensor]:
-        """A (rank, dim) and B (slice, rank) of a slice."""
+        """Return A (rank, dim) and B (slice, rank) of a slice."""
         return getattr(self, f"{name}_a"), getattr(self, f"{name}_b")
 
 
@@ -113,7 +118,7 @@ def add_lora(
     blocks: Sequence[int] | None = None,
     projections: Sequence[str] = ("q", "v"),
 ) -> None:
-    """Wraps layers of an image encoder's attention in place: ``qkv``, ``proj`` or both.
+    """Wrap layers of an image encoder's attention in place: ``qkv``, ``proj`` or both.
 
     Args:
         encoder: The encoder to adapt.
@@ -121,10 +126,10 @@ def add_lora(
         alpha: See LoRA.
         dropout: See LoRA.
         blocks: Indices of the blocks to adapt. Default: all, which Table 6's count requires.
-        projections: What to adapt in them: any of q, k, v and o, in any order. Default: q and v (Eq. 1).
+        projections: Projections to adapt: any of q, k, v and o, in any order. Default: q and v (Eq. 1).
 
     Raises:
-        UserError: A block or a projection that the encoder does not have, or no projection at all.
+        UserError: A block or a projection is unknown, no projection is given, or the rank is out of range.
     """
     _refuse_unknown(projections)
     depth = len(encoder.blocks)
@@ -149,5 +154,5 @@ def _refuse_unknown(projections: Sequence[str]) -> None:
 
 
 def lora_layers(module: nn.Module) -> Iterator[LoRA]:
-    """All LoRA layers inside a module."""
+    """Return all LoRA layers inside a module."""
     return (layer for layer in module.modules() if isinstance(layer, LoRA))

@@ -1,7 +1,7 @@
-"""SAM's mask decoder, for a batch of images with a prompt set each.
+"""SAM's mask decoder, for a batch of images with one prompt set each.
 
-segment-anything's decoder takes one image and repeats its embedding for every prompt set. Here image i meets
-prompt set i. The layers and their names are segment-anything's, and so are the numbers.
+segment-anything's decoder takes one image and repeats its embedding for every prompt set. Here, image i goes with
+prompt set i. Layers, their names and the results are those of segment-anything.
 """
 
 import torch
@@ -13,10 +13,10 @@ EMBEDDING_DIM = 256
 
 
 class MaskDecoder(OfficialMaskDecoder):  # type: ignore[misc]
-    """Image and prompt embeddings to masks and their predicted quality (4,058,340 parameters)."""
+    """Maps image and prompt embeddings to masks and their predicted quality (4,058,340 parameters)."""
 
     def __init__(self) -> None:
-        """Builds SAM's decoder: two two-way transformer layers, three masks and a single one."""
+        """Build SAM's decoder: two two-way transformer layers, one single mask and three alternative ones."""
         super().__init__(
             transformer_dim=EMBEDDING_DIM,
             transformer=TwoWayTransformer(depth=2, embedding_dim=EMBEDDING_DIM, mlp_dim=2048, num_heads=8),
@@ -29,11 +29,11 @@ class MaskDecoder(OfficialMaskDecoder):  # type: ignore[misc]
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Decodes B images with a prompt set each.
+        """Decode B images with one prompt set each.
 
         Args:
             image_embeddings: (B, 256, h, w).
-            image_pe: (1, 256, h, w), the position of each place of the grid.
+            image_pe: (1, 256, h, w), the positional encoding of each cell of the grid.
             sparse_prompt_embeddings: (B, N, 256), one row per point; N may be 0.
             dense_prompt_embeddings: (B, 256, h, w).
 
@@ -43,7 +43,7 @@ class MaskDecoder(OfficialMaskDecoder):  # type: ignore[misc]
         batch, channels, h, w = image_embeddings.shape
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight]).expand(batch, -1, -1)
         tokens = torch.cat([output_tokens, sparse_prompt_embeddings], dim=1)
-        # Channels last: the transformer takes places as rows, and would else copy them for every product.
+        # Channels last: the transformer takes grid cells as rows and would otherwise copy them for every product.
         source = (image_embeddings + dense_prompt_embeddings).contiguous(memory_format=torch.channels_last)
         image_pe = image_pe.contiguous(memory_format=torch.channels_last)
         tokens, source = self.transformer(source, image_pe.expand_as(source), tokens)

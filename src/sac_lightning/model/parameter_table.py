@@ -1,4 +1,4 @@
-"""The parameters of every method, backbone and compared network as tables on the console, or as JSON."""
+"""Print the parameters of methods, backbones and compared networks as tables, or as JSON."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from sac_lightning.model.image_encoder import Backbone
 
 
 def parameters(cfg: DictConfig) -> None:
-    """Prints the counts of the methods, backbones and networks that the configuration names."""
+    """Print the counts of the methods, backbones and networks that the configuration names."""
     backbones = [read_backbone(name) for name in _names(cfg.backbones)]
     rows = [count(method, backbone) for backbone in backbones for method in _names(cfg.methods)]
     networks = [count_network(name) for name in _names(cfg.networks)]
@@ -29,14 +29,14 @@ def parameters(cfg: DictConfig) -> None:
 
 
 def read_backbone(name: str) -> Backbone:
-    """A backbone of the configuration."""
+    """Read a backbone from the configuration."""
     backbone = instantiate(OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml"), _convert_="all")
     assert isinstance(backbone, Backbone)
     return backbone
 
 
 def _names(given: str | ListConfig) -> list[str]:
-    """The names of a list, or the one that stands without brackets."""
+    """Return a list of names, also if one name is given without brackets."""
     return [given] if isinstance(given, str) else list(given)
 
 

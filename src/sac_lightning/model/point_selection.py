@@ -1,8 +1,8 @@
-"""From the generator's probabilities to point prompts: selection by centroids (O) or at random (R), Eq. 4-5.
+"""Select point prompts from the generator's probabilities: centroids (O) or random pixels (R), Eq. 4-5.
 
 P_pos = sigmoid(M) and P_neg = 1 - P_pos. ``points = n`` means n positive and n negative points (the appendix
-calls them pairs): the first n of a set are positive (label 1), the next n negative (label 0); a place for
-which there is no point holds (0, 0) with label -1, which SAM's prompt encoder takes for padding.
+calls them pairs): the first n of a set are positive (label 1), the next n negative (label 0). A missing point is
+(0, 0) with label -1, which SAM's prompt encoder takes as padding.
 """
 
 import cv2
@@ -17,7 +17,7 @@ PADDING = -1
 
 
 class PointSelection:
-    """S of Eq. 5: a probability map to n positive and n negative points."""
+    """S of Eq. 5: maps a probability map to n positive and n negative points."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class PointSelection:
         fill_with_random: bool = False,
         keep_raw_centroid: bool = False,
     ) -> None:
-        """Says how points are chosen.
+        """Create a point selection.
 
         Args:
             points: n >= 0.
@@ -37,11 +37,11 @@ class PointSelection:
             fill_with_random: With O and fewer regions than points: draw the missing points as R does,
                 instead of padding.
             keep_raw_centroid: With O: keep a centroid that lies outside its region (the background is one
-                region full of holes). By default the nearest pixel of the region stands for it: our choice,
-                the paper is silent, and a negative point upon a nucleus would be a wrong prompt.
+                region full of holes). By default the nearest pixel of the region replaces it. Our choice: the
+                paper is silent, and a negative point on a nucleus would be a wrong prompt.
 
         Raises:
-            UserError: A value out of its range.
+            UserError: A value is out of range.
         """
         refuse_selection(points, selection, threshold)
         self.points = points
@@ -51,11 +51,11 @@ class PointSelection:
         self.keep_raw_centroid = keep_raw_centroid
 
     def __call__(self, logits: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Chooses the points of a batch.
+        """Choose the points of a batch.
 
         Args:
             logits: (B, 1, H, W), the generator's output M.
-            seeds: (B,), one seed of R's random generator per image.
+            seeds: (B,), per image a seed for the random numbers of R.
 
         Returns:
             point_coords (B, 2n, 2), xy in pixels of the map, and point_labels (B, 2n) in {1, 0, -1}.
@@ -76,7 +76,7 @@ class PointSelection:
         )
 
     def _choose(self, mask: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.float32]:
-        """At most n points (k, 2) of a mask (H, W)."""
+        """Choose at most n points (k, 2) xy of a mask (H, W)."""
         if self.selection == "R":
             return random_pixels(mask, self.points, generator)
         chosen = region_centroids(mask, self.points, self.keep_raw_centroid)
@@ -87,12 +87,12 @@ class PointSelection:
 
 
 def region_centroids(mask: NDArray[np.bool_], count: int, keep_raw: bool = False) -> NDArray[np.float32]:
-    """O(C(P)): the centroids of the largest 8-connected regions.
+    """Return the centroids of the largest 8-connected regions, O(C(P)).
 
     Args:
         mask: (H, W).
-        count: How many regions at most, largest first; of equal ones the topmost, then the leftmost.
-        keep_raw: Keep a centroid outside its region instead of the region's nearest pixel.
+        count: Largest number of regions, largest first; among equal ones the topmost, then the leftmost.
+        keep_raw: Keep a centroid outside its region; otherwise the region's nearest pixel replaces it.
 
     Returns:
         (k, 2) xy in pixels, k <= count.
@@ -114,18 +114,18 @@ def region_centroids(mask: NDArray[np.bool_], count: int, keep_raw: bool = False
 
 
 def _nearest_pixel(region: NDArray[np.bool_], x: float, y: float) -> NDArray[np.float32]:
-    """The pixel (2,) xy of a region (H, W) that is nearest to a point."""
+    """Return the pixel (2,) xy of a region (H, W) that is nearest to a point."""
     rows, columns = np.nonzero(region)
     nearest = np.argmin((rows - y) ** 2 + (columns - x) ** 2)
     return np.array([columns[nearest], rows[nearest]], dtype=np.float32)
 
 
 def random_pixels(mask: NDArray[np.bool_], count: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """R(tau, P): pixels of a mask, drawn without replacement.
+    """Draw pixels of a mask without replacement, R(tau, P).
 
     Args:
         mask: (H, W).
-        count: How many at most.
+        count: Largest number of pixels.
         generator: Source of randomness.
 
     Returns:
@@ -138,5 +138,5 @@ def random_pixels(mask: NDArray[np.bool_], count: int, generator: np.random.Gene
 
 
 def scale_points(point_coords: Tensor, factor: float) -> Tensor:
-    """Scale points xy of one grid to a grid that is ``factor`` times as fine (pixel centres meet)."""
+    """Scale points xy to a grid ``factor`` times as fine; a pixel's centre has whole coordinates in both."""
     return (point_coords + 0.5) * factor - 0.5

@@ -1,8 +1,8 @@
 """The auto-prompt generator F of Eq. 2: a UNet that marks nucleus and background.
 
-"A 4-layer UNet" (section 4.1.3). Table 6's count fixes the rest: levels 32-64-128-256-512, at each two 3x3
-convolutions without bias, BatchNorm and ReLU, transposed convolutions upwards, a 1x1 convolution at the end:
-7,763,041 parameters.
+The paper has "a 4-layer UNet" (section 4.1.3). Table 6's count determines the rest: levels with 32-64-128-256-512
+channels, each with two 3x3 convolutions without bias, BatchNorm and ReLU; transposed convolutions on the way up;
+a 1x1 convolution at the end: 7,763,041 parameters.
 """
 
 import torch
@@ -12,10 +12,15 @@ from sac_lightning.core.errors import UserError
 
 
 class DoubleConvolution(nn.Sequential):
-    """Two times: 3x3 convolution without bias, BatchNorm, ReLU."""
+    """3x3 convolution without bias, BatchNorm and ReLU, twice."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Args: channels_in: of the input; channels_out: of the output."""
+        """Build the layers.
+
+        Args:
+            channels_in: Channels of the input.
+            channels_out: Channels of the output.
+        """
         layers: list[nn.Module] = []
         for channels in (channels_in, channels_out):
             layers += [
@@ -27,14 +32,14 @@ class DoubleConvolution(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """UNet (Ronneberger et al. 2015): image to logits of the same size, M = F(theta_u, I)."""
+    """UNet (Ronneberger et al. 2015): maps an image to logits of the same size, M = F(theta_u, I)."""
 
     def __init__(self, init_features: int = 32, depth: int = 4) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
-            init_features: Channels at full resolution; they double at each level.
-            depth: Number of times the resolution is halved.
+            init_features: Channels at full resolution; each level doubles them.
+            depth: How many times the resolution is halved.
         """
         super().__init__()
         self.factor = 2**depth
@@ -52,10 +57,10 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(init_features, 1, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised, to logits (B, 1, H, W).
+        """Map normalised images (B, 3, H, W) to logits (B, 1, H, W).
 
         Raises:
-            UserError: H or W is no multiple of 2 ** depth.
+            UserError: H or W is not a multiple of 2 ** depth.
         """
         height, width = images.shape[-2:]
         if height % self.factor or width % self.factor:
@@ -63,7 +68,7 @@ class UNet(nn.Module):
                 f"the UNet cannot take {height}x{width} pixels: choose prompts.map_size (or, for "
                 f"model=u_net, view.image_size) as a multiple of {self.factor}"
             )
-        # Channels last: a third faster on a CPU at 8 features, and what a GPU's bfloat16 convolutions want.
+        # Channels last: a third faster on a CPU at 8 features, and the layout for a GPU's bfloat16 convolutions.
         features = images.contiguous(memory_format=torch.channels_last)
         skips = []
         for encoder in self.encoders:

@@ -1,4 +1,4 @@
-"""What is trained and what is frozen, module by module, as a table on the console."""
+"""A table for the console of what is trained and what is frozen, part by part."""
 
 from collections import defaultdict
 
@@ -9,7 +9,7 @@ from sac_lightning.model.lora import PARAMETERS
 
 
 def training_table(model: nn.Module) -> Table:
-    """A row per part of the model with its numbers of trained and frozen parameters."""
+    """Return a table with a row per part of the model: its numbers of trained and frozen parameters."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, parameter in model.named_parameters():
         counts[_part(name)][0 if parameter.requires_grad else 1] += parameter.numel()
@@ -26,7 +26,7 @@ def training_table(model: nn.Module) -> Table:
 
 
 def _part(name: str) -> str:
-    """The part of the model that a parameter belongs to: two levels deep in the image encoder, else one."""
+    """Return the part of the model that a parameter belongs to; the image encoder consists of several parts."""
     components = name.split(".")
     if components[0] != "image_encoder":
         return components[0].replace("_", " ")

@@ -1,7 +1,7 @@
-"""SAM's published weights and our own: where they are, how they get here, and how a file of weights is read.
+"""SAM's published weights and our own: where they are, how they are downloaded, and how they are read.
 
-`locate` turns a registered name or a path into a file; `read_weights` turns a file into tensors without ever
-running what the file says; `write_weights` writes the small one that the package ships.
+`locate` turns a registered name or a path into a file. `read_weights` turns a file into tensors and never runs
+code from it. `write_weights` writes the small file that the package ships.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ class Weights:
     """A file of weights that its owner publishes.
 
     Attributes:
-        name: What a config calls it.
+        name: Its name in a configuration.
         file: Path below the host.
-        size: Length in bytes.
+        size: Size in bytes.
         sha256: SHA-256 in lower-case hexadecimal.
     """
 
@@ -54,12 +54,12 @@ class Weights:
 
     @property
     def url(self) -> str:
-        """Where the file is downloaded from."""
+        """URL of the file."""
         return HOST + self.file
 
     @property
     def cached(self) -> Path:
-        """Where the file is kept: below $SAC_WEIGHTS, or torch hub's folder of checkpoints."""
+        """Path of the file on this machine: in $SAC_WEIGHTS, else in torch hub's folder of checkpoints."""
         folder = os.environ.get("SAC_WEIGHTS") or os.path.join(torch.hub.get_dir(), "checkpoints")
         return Path(folder).expanduser().absolute() / Path(self.file).name
 
@@ -91,12 +91,12 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of weights that this package brings along, made by `python -m sac_lightning.pretrain`.
+    """A file of weights that this package includes, made by `python -m sac_lightning.pretrain`.
 
     Attributes:
-        name: What a config calls it.
-        sha256: SHA-256 in lower-case hexadecimal. It stands here so that other weights are another version of the
-            code, and no run of before counts as done.
+        name: Its name in a configuration.
+        sha256: SHA-256 in lower-case hexadecimal. It is part of the code so that new weights mean a new version of
+            the code, and earlier runs no longer count as done.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Shipped:
 
     @property
     def path(self) -> Path:
-        """The file; its model card lies beside it."""
+        """Path of the file; its model card lies beside it."""
         return Path(__file__).parents[1] / "pretrained" / f"{self.name}.safetensors"
 
 
@@ -117,17 +117,17 @@ SHIPPED = {
 
 
 def locate(weights: str) -> Path:
-    """Finds a file of weights, and downloads it first where it is registered and not here.
+    """Return the path of a file of weights; download a registered one that is not on this machine.
 
     Args:
         weights: The name of shipped weights (vit_t), a registered name (vit_b, vit_l, vit_h) or the path of an
             existing file.
 
     Returns:
-        The path of a file; a registered one has been checked against its length and SHA-256.
+        The path of a file. A registered one has been checked against its size and SHA-256.
 
     Raises:
-        UserError: Where it is neither, cannot be downloaded, or is not the file that is registered.
+        UserError: There is no such name or file, the download failed, or the file is not the registered one.
     """
     if weights in SHIPPED:
         return _check_shipped(SHIPPED[weights])
@@ -151,25 +151,25 @@ def _check_shipped(shipped: Shipped) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in lower-case hexadecimal."""
+    """Return the SHA-256 of a file's bytes in lower-case hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Reads a state dict without running anything that the file holds.
+    """Read a state dict without running any code that the file holds.
 
-    The tensors are on the CPU and, in torch's zip format, mapped from the file rather than copied.
+    The tensors are on the CPU and, if the file has torch's zip format, memory-mapped rather than copied.
 
     Args:
-        path: A file that holds a state dict alone, as `torch.save(model.state_dict(), path)` writes it, or a
+        path: A file that holds only a state dict, as `torch.save(model.state_dict(), path)` writes it, or a
             .safetensors file.
 
     Returns:
         The tensors by name, as they are in the file.
 
     Raises:
-        UserError: Where the file cannot be read, needs code to run, or is no state dict of tensors.
+        UserError: The file cannot be read, needs to run code, or does not hold a state dict of tensors.
     """
     if path.suffix == ".safetensors":
         try:
@@ -177,11 +177,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path} cannot be read as safetensors ({error}): get it again.") from error
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch warns about files that it goes on to refuse
+        with warnings.catch_warnings(action="ignore"):  # torch warns about files that it then refuses
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): give another file.") from error
-    # What torch raises over a damaged file is open-ended: RuntimeError, KeyError, EOFError, struct.error.
+    # torch may raise anything over a damaged file: RuntimeError, KeyError, EOFError, struct.error.
     except Exception as error:
         code = re.search(r"GLOBAL (\S+)|module (\S+) is blocked", str(error))
         if code:
@@ -190,22 +190,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             fault = "is damaged, or cannot be read without running code"
         raise UserError(f"{path} {fault}: get it again, or {REMEDY}") from error
     if not isinstance(state, dict) or not state:
-        raise UserError(f"{path} holds no tensors by name but a {type(state).__name__}: {REMEDY}")
+        raise UserError(f"{path} holds a {type(state).__name__} instead of named tensors: {REMEDY}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise UserError(f"{path} is no state dict, as its entry {name!r} is {type(value).__name__}: {REMEDY}")
+            raise UserError(
+                f"{path} is not a state dict, as its entry {name!r} is {type(value).__name__}: {REMEDY}"
+            )
     return dict(state)
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Writes a state dict as safetensors in half precision, whole or not at all."""
+    """Write a state dict as safetensors in half precision, whole or not at all."""
     half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
     with whole_file(path) as partial:
-        partial.write_bytes(save(half))  # save_file would give the file to its owner alone.
+        partial.write_bytes(save(half))  # save_file would make the file readable for its owner only.
 
 
 def _download_once(registered: Weights) -> None:
-    """Downloads a file to its place in the cache, unless another process has just done so."""
+    """Download a file to its place in the cache, unless another process has just done so."""
     path = registered.cached
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +216,7 @@ def _download_once(registered: Weights) -> None:
                 _download(registered)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # It is the host's answer as well, with an open socket.
+            error.close()  # The error is also the host's answer, with an open socket.
         reason = str(error).strip("<>")
         raise UserError(
             f"{registered.url} could not be downloaded ({reason}): get it elsewhere and put it at {path}."
@@ -239,12 +241,12 @@ def _download(registered: Weights) -> None:
 
 
 def _fetch(registered: Weights, partial: Path) -> tuple[int, str]:
-    """Writes what the host sends; returns its length and SHA-256."""
+    """Download to a file; return its size in bytes and its SHA-256."""
     size, digest = 0, hashlib.sha256()
     with (
         urllib.request.urlopen(registered.url, timeout=TIMEOUT_SECONDS) as answer,
         partial.open("wb") as file,
-        # disable=None: no bar where the output is not a terminal, as in a cluster's log.
+        # disable=None: no bar if the output is not a terminal, as in a cluster's log.
         tqdm(desc=registered.name, total=registered.size, unit="B", unit_scale=True, disable=None) as bar,
     ):
         # A host that sends too much is cut off rather than left to fill the disk.
@@ -257,7 +259,7 @@ def _fetch(registered: Weights, partial: Path) -> tuple[int, str]:
 
 
 def _check_cached(registered: Weights) -> None:
-    """Compares a cached file with the registry; the hash is remembered, so only the first start is slow."""
+    """Raise UserError if a cached file is not the registered one. Its hash is remembered for later starts."""
     path = registered.cached
     remedy = f"delete it to download it again, or put {registered.url} in its place."
     size = path.stat().st_size
@@ -281,14 +283,14 @@ def _is_remembered(registered: Weights) -> bool:
 def _remember_verified(registered: Weights) -> None:
     sidecar, line = _sidecar(registered)
     temporary = sidecar.with_name(f"{sidecar.name}.{os.getpid()}.tmp")
-    # A shared cache may be read-only: then every start verifies.
+    # A shared cache may be read-only; then every start verifies the file.
     with suppress(OSError):
         temporary.write_text(line)
         os.replace(temporary, sidecar)
 
 
 def _sidecar(registered: Weights) -> tuple[Path, str]:
-    """The file that remembers a verification, and its content: hash, size and mtime of the cached file."""
+    """Return the file that remembers a verification, and its content: hash, size and mtime of the cached file."""
     path = registered.cached
     status = path.stat()
     line = f"{registered.sha256} {status.st_size} {status.st_mtime_ns}\n"

@@ -1,1 +1,1 @@
-"""Records of runs put beside the paper's tables: rows, statistics, claims, pages, figures."""
+"""Compare the records of runs with the paper: rows, statistics, claims, tables, pages, figures."""

@@ -1,4 +1,4 @@
-"""Charts of measured rows: Dice against the epoch, Dice against a number, Dice by row; each as PNG and SVG."""
+"""Charts of measured rows, as PNG and SVG: Dice against the epoch, Dice against a number, Dice by row."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,16 +14,18 @@ from sac_lightning.core.files import whole_file
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
 
-# Okabe and Ito's colours, which colour-blind people tell apart, without yellow (too pale on white) and with grey
-# for black (too dark on the dark page).
+# Okabe and Ito's colours, which colour-blind people can tell apart, without yellow (too pale on white) and with
+# grey instead of black (too dark on the dark page).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
-# A row's line; with more rows than colours the next seven are dashed, and so on.
+# A row's line style: the first seven rows, one per colour, are solid, the next seven dashed, and so on.
 DASHES = ("-", "--", ":", "-.")
-# A row's standard deviation or bootstrap interval: (low, high), fractions as in the records; None: not known.
+# A row's standard deviation or bootstrap interval (low, high), fractions as in the records; None if unknown.
 Interval = tuple[float, float] | None
+# A row's index, its mean test Dice in percent and its interval.
+Measured = tuple[int, float, Interval]
 Files = tuple[Path, Path]
 
-# Nobody's own matplotlibrc comes in; "$" in a label is a dollar; the SVG's ids are the same every time.
+# "$" in a label is a dollar sign, and an SVG's ids are the same every time.
 STYLE = {
     "text.parse_math": False,
     "svg.hashsalt": "sac_lightning",
@@ -42,13 +44,14 @@ mpl.use("Agg")
 
 @contextmanager
 def open_figure(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> Iterator[Figure]:
-    """Open a figure to draw on, which is written as PNG and SVG when the block ends well.
+    """Open a figure to draw on, and write it as PNG and SVG if the block ends without an error.
 
-    The same drawing gives the same bytes: no date, no program's name and no random ids are in the files.
+    The same drawing gives the same bytes: the files hold no date, no program name and no random ids, and a user's
+    own matplotlibrc is ignored.
 
     Args:
-        path: Of the files, without ending; the folder is made.
-        size: In inches.
+        path: Path of the files, without extension. Its folder is created.
+        size: Width and height in inches.
         svg_dpi: Resolution to which images inside the SVG are resampled.
     """
     with style.context(["default", STYLE]):
@@ -64,10 +67,10 @@ def open_figure(path: Path, size: tuple[float, float], *, svg_dpi: int = 72) -> 
 
 
 def _settle(figure: Figure) -> None:
-    """Lays the figure out once and rounds where its axes lie.
+    """Lay out the figure once and round the positions of its axes.
 
-    The layout's solver walks through its variables in the order of their addresses in memory, so that the last
-    digits differ from one time to the next, and an SVG shows them.
+    The layout solver goes through its variables in the order of their memory addresses, so the last digits differ
+    from one run to the next, and an SVG would show them.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -77,7 +80,7 @@ def _settle(figure: Figure) -> None:
 
 
 def files(path: Path) -> Files:
-    """The PNG and the SVG of a path without ending."""
+    """Return the PNG and the SVG file of a path without extension."""
     return path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
 
 
@@ -86,16 +89,17 @@ def draw_convergence(
 ) -> Files | None:
     """Draw a metric against the epoch, one line per row (Figure 4).
 
-    Several seeds give their mean in a band from the lowest to the highest, as far as all of them were trained.
+    Of several seeds, draw the mean and a band from the lowest to the highest, up to the last epoch that all of
+    them reached.
 
     Args:
-        path: Of the files, without ending.
-        rows: In the legend's order; a row that was not trained is left out and keeps its colour for later.
-        metric: One of the history's, a fraction.
-        title: Above the chart.
+        path: Path of the files, without extension.
+        rows: Rows in the order of the legend. A row that was not trained is left out, and its colour stays unused.
+        metric: A metric of the history, a fraction.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has such a history.
+        The PNG and the SVG; None, and no file, if no row has such a history.
     """
     curves = [(index, _common_epochs(row.records, metric)) for index, row in enumerate(rows)]
     if not any(curve for _, curve in curves):
@@ -134,121 +138,113 @@ def draw_dice_against(
     *,
     title: str = "",
 ) -> Files | None:
-    """Draw the test Dice of rows against a number that they differ in, such as point pairs (Figure 5).
+    """Draw the test Dice of rows against a number in which they differ, such as point pairs (Figure 5).
 
-    The axis of the numbers is logarithmic above 1, so that 1, 3 and 256 points fit on it, and 0 as well.
+    The axis of the numbers is logarithmic above 1, so that it can show 1, 3 and 256 points, and 0 as well.
 
     Args:
-        path: Of the files, without ending.
-        rows: Those without a test Dice are left out.
-        xlabel: What the numbers are.
+        path: Path of the files, without extension.
+        rows: Rows of the table; those without a test Dice are left out.
+        xlabel: Label of the axis of the numbers.
         xs: The number of each row.
-        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
-        title: Above the chart.
+        intervals: Bootstrap interval of each row. Default: the standard deviation of rows with several seeds.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+        The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
-    spreads = _spreads(rows, intervals)
-    measured = [
-        (x, 100 * fmean(dice), spread)
-        for x, row, spread in zip(xs, rows, spreads, strict=True)
-        if (dice := _dice(row))
-    ]
+    measured = _measure_dice(rows, intervals)
     if not measured:
         return None
-    measured.sort(key=lambda point: point[0])
-    numbers = [x for x, _, _ in measured]
+    points = sorted(((xs[index], mean, spread) for index, mean, spread in measured), key=lambda point: point[0])
+    numbers = [x for x, _, _ in points]
     with open_figure(path, (6.4, 4)) as figure:
         axis = figure.subplots()
-        axis.plot(numbers, [dice for _, dice, _ in measured], "o-", color=COLOURS[0])
-        for x, _, spread in measured:
+        axis.plot(numbers, [mean for _, mean, _ in points], "o-", color=COLOURS[0])
+        for x, _, spread in points:
             if spread:
                 middle, half = _percent(spread)
                 axis.errorbar(x, middle, yerr=half, fmt="none", ecolor=COLOURS[0], capsize=3)
         axis.set_xscale("symlog", base=2, linthresh=1)
         axis.set_xticks(numbers, [f"{x:g}" for x in numbers])
         axis.set_xticks([], minor=True)
-        axis.set(xlabel=xlabel, ylabel=_dice_axis(spreads, intervals), title=title)
+        axis.set(xlabel=xlabel, ylabel=_dice_axis(measured, intervals), title=title)
     return files(path)
 
 
 def draw_bars(
     path: Path, rows: Sequence[MeasuredRow], intervals: Sequence[Interval] = (), *, title: str = ""
 ) -> Files | None:
-    """Draw the test Dice of a table's rows as bars, the paper's figure as a hollow marker, from the top down.
+    """Draw the test Dice of a table's rows as bars from top to bottom, with the paper's as hollow markers.
 
     Args:
-        path: Of the files, without ending.
-        rows: Those without a test Dice are left out.
-        intervals: Bootstrap interval of each row; without: the standard deviation where there are several seeds.
-        title: Above the chart.
+        path: Path of the files, without extension.
+        rows: Rows of the table; those without a test Dice are left out.
+        intervals: Bootstrap interval of each row. Default: the standard deviation of rows with several seeds.
+        title: Title above the chart.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has a test Dice.
+        The PNG and the SVG; None, and no file, if no row has a test Dice.
     """
-    spreads = _spreads(rows, intervals)
-    measured = [
-        (label, 100 * fmean(dice), spread, row.row.paper.get("dice"))
-        for label, row, spread in zip(row_labels(rows), rows, spreads, strict=True)
-        if (dice := _dice(row))
-    ]
+    measured = _measure_dice(rows, intervals)
     if not measured:
         return None
+    labels = row_labels(rows)
     with open_figure(path, (6.4, 1.2 + 0.3 * len(measured))) as figure:
         axis = figure.subplots()
         heights = range(len(measured))
-        axis.barh(heights, [dice for _, dice, _, _ in measured], 0.62, color=COLOURS[5], label="measured")
-        for height, (_, mean, spread, _) in enumerate(measured):
+        axis.barh(heights, [mean for _, mean, _ in measured], 0.62, color=COLOURS[5], label="measured")
+        for height, (_, mean, spread) in enumerate(measured):
             axis.text(1.01, height, f"{mean:.1f}", va="center", transform=axis.get_yaxis_transform())
             if spread:
                 middle, half = _percent(spread)
                 axis.errorbar(middle, height, xerr=half, fmt="none", ecolor="#333333", capsize=3)
-        papers = [(paper, height) for height, (_, _, _, paper) in enumerate(measured) if paper is not None]
+        figures = [rows[index].row.paper.get("dice") for index, _, _ in measured]
+        papers = [(paper, height) for height, paper in enumerate(figures) if paper is not None]
         if papers:
             axis.plot(*zip(*papers, strict=True), "D", mfc="none", mec=COLOURS[1], mew=1.4, label="paper")
-        axis.set_yticks(heights, [label for label, _, _, _ in measured])
+        axis.set_yticks(heights, [labels[index] for index, _, _ in measured])
         axis.set(xlim=(0, 100), ylim=(len(measured) - 0.4, -0.6))
-        figure.suptitle(title)  # Over the labels, too: over the bars alone a long one is cut by the edge.
-        axis.set_xlabel(_dice_axis(spreads, intervals))
+        figure.suptitle(title)  # Centred over the labels, too: over the bars alone, a long one would be cut off.
+        axis.set_xlabel(_dice_axis(measured, intervals))
         axis.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
     return files(path)
 
 
 def _common_epochs(records: Sequence[Record], metric: str) -> list[tuple[int, list[float]]]:
-    """The metric's values of all the seeds at each epoch that all of them reached."""
+    """Return each epoch that all seeds reached, with the metric's value of each seed."""
     curves = [dict(record.curve(metric)) for record in records]
     common = set.intersection(*(set(curve) for curve in curves)) if curves else set()
     return [(epoch, [curve[epoch] for curve in curves]) for epoch in sorted(common)]
 
 
-def _dice(row: MeasuredRow) -> list[float]:
-    return [dice for record in row.records if (dice := record.figure("dice")) is not None]
-
-
-def _spreads(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> Sequence[Interval]:
-    """The interval to draw around each row's mean: the given one, or its standard deviation over the seeds."""
-    return intervals or [
-        (fmean(dice) - stdev(dice), fmean(dice) + stdev(dice)) if len(dice := _dice(row)) > 1 else None
-        for row in rows
-    ]
+def _measure_dice(rows: Sequence[MeasuredRow], intervals: Sequence[Interval]) -> list[Measured]:
+    """Return the mean test Dice of each row that has one, with its interval or else standard deviation."""
+    measured: list[Measured] = []
+    for index, row in enumerate(rows):
+        dice = [value for record in row.records if (value := record.figure("dice")) is not None]
+        if dice:
+            mean, deviation = fmean(dice), stdev(dice) if len(dice) > 1 else None
+            spread = None if deviation is None else (mean - deviation, mean + deviation)
+            measured.append((index, 100 * mean, intervals[index] if intervals else spread))
+    return measured
 
 
 def _percent(spread: tuple[float, float]) -> tuple[float, float]:
-    """The middle of an interval and half its width, in percent."""
+    """Return the middle of an interval and half its width, in percent."""
     low, high = spread
     return 50 * (high + low), 50 * (high - low)
 
 
-def _dice_axis(spreads: Sequence[Interval], intervals: Sequence[Interval]) -> str:
-    """What the axis of the Dice says, and what the error bars are where there are any."""
+def _dice_axis(measured: Sequence[Measured], intervals: Sequence[Interval]) -> str:
+    """Return the label of the Dice axis, with the kind of the error bars if there are any."""
     kind = "bootstrap interval" if intervals else "standard deviation over seeds"
-    return "test Dice (percent)" + (f" and {kind}" if any(spreads) else "")
+    return "test Dice (percent)" + (f" and {kind}" if any(spread for _, _, spread in measured) else "")
 
 
 def _name_metric(metric: str) -> str:
-    """Return a metric's name for an axis: "validation Dice" for val/dice."""
+    """Return a metric's name for an axis, such as "validation Dice" for val/dice."""
     split, _, name = metric.rpartition("/")
     words = {"val": "validation", "dice": "Dice", "iou": "IoU", "f1": "F1"}
     return " ".join(words.get(part, part) for part in (split, name) if part)

@@ -1,4 +1,4 @@
-"""The claims ledger: each claim of the paper, what was measured for it, and whether it holds."""
+"""The claims ledger: each claim of the paper, what was measured to check it, and whether it holds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,12 +39,12 @@ claim carries over to it.
   other.
 """
 
-# A row of an experiment at one scale, by experiment, label and dataset; None where the experiment has no such row.
+# Finds a row at one scale by experiment, label and dataset; None if the experiment has no such row.
 Find = Callable[[str, str, str], MeasuredRow | None]
 
 
 class RowName(NamedTuple):
-    """Names a row: what a `Find` is asked for."""
+    """The arguments of a `Find`: what a row is found by."""
 
     experiment: str
     label: str
@@ -56,9 +56,10 @@ class ClaimCheck:
     """How a claim is checked.
 
     Attributes:
-        groups: Rows that are compared with each other, in the order that the comparison wants.
+        groups: Groups of rows to compare with each other, each in the order that the comparison expects.
         compare: Compares the rows of a group.
-        pretrained: Only rows with a pre-trained base can tell: the claim is about what SAM knows already.
+        pretrained: Whether only rows with a pre-trained base can decide, because the claim is about what SAM has
+            already learnt.
     """
 
     groups: tuple[tuple[RowName, ...], ...]
@@ -67,20 +68,20 @@ class ClaimCheck:
 
     @property
     def rows(self) -> tuple[RowName, ...]:
-        """All of its rows, each once."""
+        """All rows of its groups, each once."""
         return tuple(dict.fromkeys(name for group in self.groups for name in group))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim at one scale.
+    """The verdict on a claim at one scale.
 
     Attributes:
-        claim: Of the paper.
-        rows: That were asked for.
-        measured: A line of figures per comparison, with its own outcome where there are several.
+        claim: The claim of the paper.
+        rows: The rows that it needs.
+        measured: A line of figures per comparison, with its outcome if there are several.
         verdict: Whether the claim holds.
-        why: The rule or the gap that the verdict comes from.
+        why: The rule that led to the verdict, or what is missing for one.
     """
 
     claim: Claim
@@ -98,7 +99,7 @@ _table3 = partial(_rows, "table3_prompts")
 _table4 = partial(_rows, "table4_experts", *(f"SAM-FT 0-point {experts}-expert" for experts in (0, 1, 3)))
 _table5 = partial(_rows, "table5_selection")
 _figure1 = partial(_rows, "figure1_prompting")
-# The claimed best setting first.
+# The setting that is claimed to be best comes first.
 _ADAPTED = ("3-point 3-expert", "0-point 0-expert", "0-point 1-expert", "1-point 0-expert", "1-point 1-expert")
 
 CHECKS: Mapping[str, ClaimCheck] = {
@@ -118,7 +119,7 @@ CHECKS: Mapping[str, ClaimCheck] = {
     "C6": ClaimCheck((_table5("O-1-point", "R-1-point"), _table5("O-3-point", "R-3-point")), expect_alike),
     "C7": ClaimCheck((_table5("O-256-point", "R-256-point"),), partial(expect_better, margin=2.0)),
     "C8": ClaimCheck((_table5("O-256-point", "R-256-point"),), expect_twice_as_slow),
-    # Counting needs no data: its jobs keep the default data set.
+    # Counting parameters needs no data, so these jobs keep the default data set.
     "C9": ClaimCheck((_rows("table6_parameters", "SAC", "MSA", dataset="synthetic"),), expect_fewer_parameters),
     "C10": ClaimCheck(
         (_rows("figure4_convergence", "SAC", "MSA 1-expert", "SAM-FT 1-expert"),), expect_fewer_epochs
@@ -140,16 +141,16 @@ CHECKS: Mapping[str, ClaimCheck] = {
 
 
 def verdict(claim: Claim, find: Find) -> Verdict:
-    """What the records of one scale say about a claim.
+    """Judge a claim by the records of one scale.
 
-    It holds if all of its comparisons do, and does not hold if one of them does not.
+    A claim holds if all of its comparisons do, and does not hold if one of them does not.
 
     Args:
-        claim: One of the paper's.
-        find: The rows of the scale.
+        claim: A claim of the paper.
+        find: Finds the rows of the scale.
 
     Raises:
-        UserError: Rows that are to be compared were not tested on the same images.
+        UserError: Rows to compare were not tested on the same images.
     """
     check = CHECKS[claim.id]
     names = check.rows
@@ -167,25 +168,25 @@ def verdict(claim: Claim, find: Find) -> Verdict:
 
 
 def verdicts(find: Find) -> list[Verdict]:
-    """What the records of one scale say about every claim, in the paper's order; see `verdict`."""
+    """Judge every claim by the records of one scale, in the paper's order; see `verdict`."""
     return [verdict(claim, find) for claim in claims()]
 
 
 def combine_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return the outcome of a claim of several comparisons: that of the one that goes worst for it."""
+    """Return the outcome of a claim of several comparisons: the worst one for the claim."""
     worst_first: tuple[Outcome, ...] = ("does not hold", "not tested at this scale", "within noise", "holds")
     return min(outcomes, key=worst_first.index)
 
 
 def claims_page(found: Mapping[str, Sequence[Verdict]], contradictions: Sequence[Contradiction]) -> str:
-    """The ledger as Markdown.
+    """Write the ledger as Markdown.
 
     Args:
-        found: The verdicts of each scale by its name, in the order of the columns.
-        contradictions: Of the paper with itself.
+        found: The verdicts by name of the scale, in the order of the columns.
+        contradictions: Contradictions within the paper.
 
     Returns:
-        The same text for the same records.
+        The text; the same records give the same text.
     """
     by_claim = [(claim, _select_claim(claim, found)) for claim in claims()]
     return "\n".join(
@@ -210,7 +211,7 @@ def _starts_at_random(row: MeasuredRow) -> bool:
 
 
 def _list_rows(names: Sequence[RowName]) -> str:
-    """List row names, with each experiment and dataset said once."""
+    """List row labels, grouped by experiment and dataset."""
     labels: dict[tuple[str, str], list[str]] = {}
     for name in names:
         labels.setdefault((name.experiment, name.dataset), []).append(name.label)

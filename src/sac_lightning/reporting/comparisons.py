@@ -1,4 +1,4 @@
-"""The kinds of comparison that the paper's claims are made of, each with what it came to."""
+"""The kinds of comparison that the paper's claims consist of, and their outcomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ ALIKE_POINTS = 0.2  # The claim C6.
 ABOUT_TWICE = (1.5, 2.5)  # Our choice: the paper gives 23 s and 12 s, 1.9 times, and no range.
 FEWER_PARAMETERS = 102_400  # Table 6.
 FINAL_SHARE = 0.99  # The claim C10.
-# Complete separation of three runs from three comes by chance once in twenty times, of two from two once in six.
+# By chance, three runs are completely separate from three others once in twenty times, two from two once in six.
 ENOUGH_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one comparison came to.
+    """The result of one comparison.
 
     Attributes:
-        measured: The figures, in a phrase.
-        outcome: Of the comparison.
-        why: The rule that led to it, in a phrase.
+        measured: The figures, as a phrase.
+        outcome: The outcome.
+        why: The rule that led to it, as a phrase.
     """
 
     measured: str
@@ -44,17 +44,17 @@ class Comparison:
 
 
 def expect_better(rows: Sequence[MeasuredRow], margin: float = 0.0) -> list[Comparison]:
-    """Expect each row to have more Dice than the next one, by over ``margin`` points."""
+    """Expect each row's Dice to exceed that of the next one by more than ``margin`` points."""
     return [_compare_dice(a, b, margin, inf) for a, b in pairwise(rows)]
 
 
 def expect_best(rows: Sequence[MeasuredRow]) -> list[Comparison]:
-    """Expect the first row to have more Dice than the best of the others."""
+    """Expect the first row to have a higher Dice than the best of the others."""
     return [_compare_dice(rows[0], max(rows[1:], key=_mean_dice), 0.0, inf)]
 
 
 def expect_alike(rows: Sequence[MeasuredRow]) -> list[Comparison]:
-    """Expect the Dice of two rows to be apart by less than 0.2 points either way."""
+    """Expect the Dice of two rows to differ by less than 0.2 points."""
     return [_compare_dice(rows[0], rows[1], -ALIKE_POINTS, ALIKE_POINTS)]
 
 
@@ -64,12 +64,12 @@ def expect_twice_as_slow(rows: Sequence[MeasuredRow]) -> list[Comparison]:
 
 
 def expect_better_and_slower(rows: Sequence[MeasuredRow]) -> list[Comparison]:
-    """Expect each row to have more Dice than the next one, and its epochs to take longer."""
+    """Expect each row to have a higher Dice than the next one, and its epochs to take longer."""
     return expect_better(rows) + [_compare_times(a, b, 1.0, inf) for a, b in pairwise(rows)]
 
 
 def expect_fewer_parameters(rows: Sequence[MeasuredRow]) -> list[Comparison]:
-    """Expect 102,400 parameters less in the first row than in the second, in all and with ViT-H, without noise."""
+    """Expect the first row to have 102,400 parameters less in total than the second, with ViT-H, without noise."""
     fewer, more = rows
     for row in rows:
         backbone = row.records[0].content.get("backbone", "vit_h")
@@ -87,16 +87,16 @@ def expect_fewer_parameters(rows: Sequence[MeasuredRow]) -> list[Comparison]:
 def expect_fewer_epochs(rows: Sequence[MeasuredRow]) -> list[Comparison]:
     """Expect the first row to reach 99 % of its final validation Dice in fewer epochs than each of the others.
 
-    A run gives one number of epochs, so the runs of the seeds are compared: it holds where every run of the first
-    row is faster than every run of the other, does not hold where none is faster than any, and is within noise
-    else. Fewer than three seeds a row are never more than within noise: with two, chance alone separates them in
-    one case of six; with one there is no spread at all.
+    A run gives one number of epochs, so the runs of the seeds are compared. The claim holds if every run of the
+    first row is faster than every run of the other, does not hold if no run is faster than any, and is within
+    noise otherwise. With fewer than three seeds per row, it is always within noise: two runs are separate from
+    two others by chance in one case of six, and one run has no spread at all.
     """
     return [_compare_epochs(rows[0], other) for other in rows[1:]]
 
 
 def epochs_to_level(record: Record) -> int | None:
-    """Epochs, counted from 1, to 99 % of the last epoch's validation Dice; None where there is no curve."""
+    """Return the first epoch, from 1, with 99 % of the last epoch's validation Dice; None without a curve."""
     curve = sorted(record.curve("val/dice"))
     if not curve:
         return None
@@ -130,7 +130,7 @@ def _epochs_text(row: MeasuredRow, epochs: Sequence[int]) -> str:
 
 
 def _compare_dice(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Comparison:
-    """Compare the first row's Dice minus the second's with two numbers of points."""
+    """Compare the difference in Dice of two rows with a range in points."""
     found = paired_difference(a, b)
     text = f"{a.row.dataset}: {a.row.label} minus {b.row.label} = {100 * found.mean:+.2f} points of Dice"
     if found.interval is None:
@@ -144,7 +144,7 @@ def _compare_dice(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Co
 
 
 def _compare_times(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> Comparison:
-    """Compare the first row's seconds per epoch over the second's with two factors."""
+    """Compare the ratio of the seconds per epoch of two rows with a range of factors."""
     devices = sorted({str(record.content.get("device")) for row in (a, b) for record in row.records})
     if len(devices) > 1:
         return Comparison("", "not tested at this scale", f"times of different devices ({'; '.join(devices)})")
@@ -161,7 +161,7 @@ def _compare_times(a: MeasuredRow, b: MeasuredRow, low: float, high: float) -> C
 
 
 def _decide(interval: Interval, low: float, high: float, unit: str) -> tuple[Outcome, str]:
-    """Decide whether an interval lies inside the claimed range, outside of it, or neither."""
+    """Decide whether an interval lies inside the claimed range, outside it, or partly in it."""
     claimed = f"above {low:g} {unit}" if high == inf else f"within {low:g} to {high:g} {unit}"
     if low < interval.low and interval.high < high:
         return "holds", f"the interval lies {claimed}"

@@ -1,4 +1,4 @@
-"""Which charts and pictures an experiment has."""
+"""Draw the charts and pictures of each experiment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,16 @@ from sac_lightning.reporting.pictures import compare
 from sac_lightning.reporting.row import MeasuredRow
 from sac_lightning.reporting.statistics import interval_over_images
 
-# Figures that show real images, whose pictures stay outside of the repository: how many the paper shows.
+# Figures with real images, whose pictures stay outside the repository: how many images the paper shows.
 PICTURED = {"figure1_prompting": 1, "figure3_experts": 2, "figure5_pairs": 14}
 PAIRS = "prompts.points="
 
 
 def draw_charts(folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow]) -> list[Path]:
-    """Draws what the records show; every PNG has an SVG beside it.
+    """Draw the charts of an experiment, each as PNG with an SVG beside it.
 
     Returns:
-        The PNG files; none where there are no records.
+        The PNG files; none if there are no records.
     """
     if "dice" not in experiment.columns or not any(row.records for row in rows):
         return []
@@ -37,26 +37,26 @@ def draw_charts(folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow
 def draw_pictures(
     folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow], images: Sequence[Sample]
 ) -> None:
-    """Draws the predictions of the rows side by side, over real images: one strip per image, and a grid of some.
+    """Draw the rows' predictions side by side over real images: a strip per image, and a grid of the first ones.
 
     Args:
-        folder: Of the experiment's page.
+        folder: Folder of the experiment's page.
         experiment: One of PICTURED.
-        rows: Of its table, whose runs lie beside their records.
+        rows: Rows of its table; the predictions of their runs lie beside the records.
         images: Test images.
     """
     compare(folder / f"pictures_{experiment.scale}", images[: PICTURED[experiment.name]], rows)
     for image in images:
-        compare(folder / strip(experiment, image.name), [image], rows)
+        compare(folder / strip_path(experiment, image.name), [image], rows)
 
 
-def strip(experiment: Experiment, image: str) -> str:
-    """Path of an image's strip below the experiment's folder, without ending."""
+def strip_path(experiment: Experiment, image: str) -> str:
+    """Return the path of an image's strip within the experiment's folder, without extension."""
     return f"pictures_{experiment.scale}/{image}"
 
 
 def pairs_of(rows: Sequence[MeasuredRow]) -> list[float]:
-    """The number of point pairs of each row, by which its experiment sweeps."""
+    """Return the number of point pairs of each row of an experiment that sweeps over it."""
     swept = [override for row in rows for override in row.row.overrides if override.startswith(PAIRS)]
     return [float(override.removeprefix(PAIRS)) for override in swept]
 

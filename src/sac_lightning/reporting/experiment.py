@@ -1,4 +1,4 @@
-"""The experiments of ``conf/experiment`` as tables: their rows, and which record belongs to which."""
+"""The experiments of ``conf/experiment`` as tables: their rows, and the records of each row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ class Experiment:
     """An experiment at one scale.
 
     Attributes:
-        name: Of its file, such as table5_selection.
-        title: Of its page.
+        name: Name of its file, such as table5_selection.
+        title: Title of its page.
         scale: Name of the scale.
         reference: Label of the row that the others are compared with.
-        columns: Figures of its table.
-        rows: In the order of the sweep.
+        columns: Names of the figures in its table.
+        rows: Its rows in the order of the sweep.
         hashes: ``row_hash`` of each row at this scale.
     """
 
@@ -56,7 +56,11 @@ class Experiment:
     hashes: tuple[str, ...]
 
     def match_records(self, records: Mapping[str, Sequence[Record]]) -> list[MeasuredRow]:
-        """Match its rows with their records, by the records' ``row_hash``."""
+        """Match its rows with their records.
+
+        Args:
+            records: Records by ``row_hash``.
+        """
         return [
             MeasuredRow(row, tuple(records.get(digest, ())))
             for row, digest in zip(self.rows, self.hashes, strict=True)
@@ -64,10 +68,10 @@ class Experiment:
 
 
 def find_experiments(table: str | int | None) -> tuple[str, ...]:
-    """Find the experiments that ``table`` names: a number, a name, or the beginning of one.
+    """Find the experiment that ``table`` names by number, by name or by its beginning; all of them for None.
 
     Raises:
-        UserError: There is no such experiment.
+        UserError: ``table`` does not name one experiment.
     """
     if table is None:
         return EXPERIMENTS
@@ -79,12 +83,12 @@ def find_experiments(table: str | int | None) -> tuple[str, ...]:
 
 
 def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Experiment:
-    """Composes every job of an experiment as its sweep would.
+    """Read an experiment: compose every job as its sweep would.
 
     Args:
         name: One of EXPERIMENTS.
         scale: paper, cpu or smoke.
-        overrides: What was typed after ``+experiment=NAME scale=SCALE``, but for seeds.
+        overrides: Overrides as typed after ``+experiment=NAME scale=SCALE``, without seeds.
     """
     jobs = sweep_jobs("train", [f"+experiment={name}", f"scale={scale}", "seed=0", *overrides])
     configs = [resolve_config(compose_config("train", job)) for job in jobs]
@@ -102,9 +106,10 @@ def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Exp
 
 
 def group_by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records by the row that they are of, one per seed in the seeds' order.
+    """Group records by row, one per seed, in the order of the seeds.
 
-    Of two with one seed the later counts, and of a record and its copy the one beside its run's predictions.
+    Of two records with the same seed the later one counts; of a record and its copy, the record beside its run's
+    predictions.
     """
     latest: dict[tuple[str, int], Record] = {}
     for record in sorted(records, key=lambda found: (found.content["date"], found.path.name == RECORD_FILE)):
@@ -116,7 +121,7 @@ def group_by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def table_of(name: str) -> int | None:
-    """Number of the paper's table that an experiment is; None if it is none."""
+    """Return the number of the paper's table that an experiment reproduces; None if it reproduces none."""
     return int(name.removeprefix("table").split("_")[0]) if name.startswith("table") else None
 
 
@@ -127,7 +132,7 @@ def _find_swept(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _paper_figures(name: str) -> dict[tuple[str, str], tuple[Mapping[str, float], str]]:
-    """Return the paper's figures and their source by data set and label; a figure of the paper has none."""
+    """Return the paper's figures and their source by data set and label; empty if the experiment is no table."""
     table = table_of(name)
     if table is None:
         return {}

@@ -1,4 +1,4 @@
-"""One HTML page with every table, figure and claim, which opens from the disk and asks for nothing elsewhere."""
+"""One HTML page with every table, figure and claim; it opens from disk and loads nothing from the network."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from sac_lightning.core.files import whole_file
 from sac_lightning.reporting.charts import COLOURS
 
 LIBRARY = "plotly.min.js"
-# Plotly's names for the dashes that the charts have.
+# Plotly's names for the line styles of the charts.
 DASHES = ("solid", "dash", "dot", "dashdot")
-# What an image does whose file is not there: the sentence behind it takes its place.
+# For an image whose file is absent: hide it and show the sentence after it.
 ABSENT = 'onerror="this.hidden = true; this.nextElementSibling.hidden = false"'
-# A cell that is a number, perhaps with an interval, a deviation or a unit behind it, and not "3-point 1-expert".
+# A cell with a number, perhaps followed by an interval, a deviation or a unit; not "3-point 1-expert".
 NUMBER = re.compile("[-+<±\u2212]?\\d(?!.*[A-Za-z]{5})")
 
 
@@ -39,13 +39,13 @@ class Section:
     """A table or figure on the page; all texts are plain text.
 
     Attributes:
-        name: Its anchor, unique on the page.
-        title: Its heading.
-        introduction: Paragraphs, with empty lines between them.
-        header: Of the table; empty where there is none.
-        rows: Of the table, as long as the header; the first column names them.
-        curves: Drawn in one chart.
-        pictures: Caption and path relative to the page, with "/"; the file may be absent.
+        name: Anchor, unique on the page.
+        title: Heading.
+        introduction: Paragraphs, separated by empty lines.
+        header: Header of the table; empty if there is no table.
+        rows: Rows of the table, each as long as the header; the first column names them.
+        curves: Curves, drawn in one chart.
+        pictures: Captions and paths relative to the page, with "/"; the files may be absent.
         notes: Remarks below the table.
     """
 
@@ -60,14 +60,14 @@ class Section:
 
 
 def write_html(folder: Path, sections: Sequence[Section]) -> Path:
-    """Writes ``index.html``, and beside it the library that draws its curves, from the installed package.
+    """Write ``index.html`` and, beside it, the library that draws its curves, from the installed package.
 
     Args:
-        folder: Where to; made if it is not there.
-        sections: In the page's order.
+        folder: Folder of the page; created if needed.
+        sections: Sections in the page's order.
 
     Returns:
-        The page.
+        Path of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
@@ -78,7 +78,7 @@ def write_html(folder: Path, sections: Sequence[Section]) -> Path:
 
 
 def html_page(sections: Sequence[Section]) -> str:
-    """The page as text; the same sections give the same text."""
+    """Return the page as text; the same sections give the same text."""
     template = Template((files(__package__) / "page.html").read_text(encoding="utf-8"))
     links = [f'<li><a href="#{_anchor(part)}">{escape(part.title)}</a></li>' for part in sections]
     return template.substitute(
@@ -131,7 +131,7 @@ def _table(section: Section) -> str:
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    """Whether a column holds numbers: at least half of its cells that have digits are one ("not run" has none)."""
+    """Return whether a column is numeric: of its cells with a digit (not "not run"), at least half are numbers."""
     with_digits = [cell for cell in cells if re.search(r"\d", cell)]
     return bool(with_digits) and 2 * sum(bool(NUMBER.match(cell)) for cell in with_digits) >= len(with_digits)
 
@@ -141,7 +141,7 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _chart(curves: Sequence[Curve]) -> str:
-    """A place for the chart, the sentence that stands there without the library, and Plotly's figure as JSON."""
+    """Return the chart's place, with a sentence for when the library is absent, and Plotly's figure as JSON."""
     figure = {
         "data": [_trace(index, curve) for index, curve in enumerate(curves)],
         "layout": {
@@ -167,7 +167,7 @@ def _chart(curves: Sequence[Curve]) -> str:
 
 
 def inline_json(value: object) -> str:
-    """JSON that can stand in a script element: no text in it ends the element, as "</script>" and "<!--" would."""
+    """Return JSON that is safe in a script element: it holds no "</script>" or "<!--", which would end it."""
     return json.dumps(value, sort_keys=True, allow_nan=False).replace("<", "\\u003c")
 
 
@@ -175,7 +175,7 @@ def _trace(index: int, curve: Curve) -> dict[str, object]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        # Plotly reads tags such as <b> in a name.
+        # Plotly interprets tags such as <b> in a name.
         "name": escape(curve.label, quote=False),
         "x": list(curve.xs),
         "y": [y if isfinite(y) else None for y in curve.ys],
@@ -189,7 +189,7 @@ def _trace(index: int, curve: Curve) -> dict[str, object]:
 
 
 def _gallery(pictures: Sequence[tuple[str, str]]) -> str:
-    """Pictures to leaf through; without JavaScript they stand below each other."""
+    """Return a gallery to page through; without JavaScript, pictures appear one below the other."""
     figures = []
     for caption, path in pictures:
         figures += [

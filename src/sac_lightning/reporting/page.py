@@ -1,4 +1,4 @@
-"""The page of an experiment in Markdown: the table with ours beside the paper's, the runs, the prompts."""
+"""Write an experiment's page in Markdown: our figures beside the paper's, the prompts, the runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ figures mean nothing and stand in no table.
 """
 
 
-# In an experiment's folder, by hand; the page and the HTML page have it on top.
+# A text in an experiment's folder, written by hand; both pages start with it.
 READING = "reading.md"
 
 INDEX = """\
@@ -53,11 +53,11 @@ images (`SAC_DATA`) and the runs are.
 
 @dataclass(frozen=True)
 class Part:
-    """An experiment at one scale with what was measured, and the charts of it.
+    """An experiment at one scale with its measured rows and charts.
 
     Attributes:
-        experiment: At the scale.
-        rows: Of the table.
+        experiment: The experiment at this scale.
+        rows: Rows of its table.
         charts: PNG files in the page's folder.
     """
 
@@ -67,17 +67,17 @@ class Part:
 
     @cached_property
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows as text, worked out once: their intervals take a while."""
+        """Header and rows as text, computed once because the intervals take a while."""
         return text_table(self.experiment, self.rows)
 
 
 def page(parts: Sequence[Part], reading: str, contradictions: Sequence[Contradiction], records: Path) -> str:
-    """The page, deterministic in the records and the reading.
+    """Write the page of an experiment; the same records and reading give the same page.
 
     Args:
-        parts: One experiment at one or more scales.
-        reading: What a reader should take from it, written by a person; empty: nothing yet.
-        contradictions: Of the paper, about this table.
+        parts: The experiment at one or more scales.
+        reading: What a reader should take from it, written by hand; may be empty.
+        contradictions: The paper's contradictions about this table.
         records: Folder of the records, relative to the page.
     """
     first = parts[0].experiment
@@ -95,11 +95,11 @@ def page(parts: Sequence[Part], reading: str, contradictions: Sequence[Contradic
 
 
 def index(parts: Sequence[Part], reading: str) -> str:
-    """The page that leads to the others: how much of each experiment has been run.
+    """Write the page that links to the others and shows how much of each experiment has been run.
 
     Args:
         parts: All experiments.
-        reading: What a reader should take from all of them, written by a person; empty: nothing yet.
+        reading: What a reader should take from all of them, written by hand; may be empty.
     """
     rows = []
     for part in parts:
@@ -111,12 +111,12 @@ def index(parts: Sequence[Part], reading: str) -> str:
 
 
 def count_rows_run(rows: Sequence[MeasuredRow]) -> str:
-    """Say how many rows have been run, of how many."""
+    """Return how many of the rows have been run, such as "3 of 7"."""
     return f"{sum(bool(row.records) for row in rows)} of {len(rows)}"
 
 
 def smoke_page(part: Part) -> str:
-    """The page of smoke runs: the empty table, and which row ran."""
+    """Write the page of a smoke test: the empty table, and which rows ran."""
     experiment = part.experiment
     unmeasured = [MeasuredRow(row.row, ()) for row in part.rows]
     rows = [[row.row.label, row.row.dataset, "ran" if row.records else NOT_RUN] for row in part.rows]
@@ -150,7 +150,7 @@ def _part(part: Part, records: Path) -> list[str]:
 
 
 def prompt_rows(rows: Sequence[MeasuredRow]) -> list[list[str]]:
-    """Prompt quality of the rows that have prompts: means over seeds."""
+    """Return a line per row with prompts: their quality, as means over seeds."""
     lines = []
     for label, row in zip(row_labels(rows), rows, strict=True):
         qualities = [record.content.get("prompt_quality") or {} for record in row.records]
@@ -168,7 +168,7 @@ def _mean_quality(qualities: Sequence[dict[str, float | None]], name: str) -> st
 
 
 def run_rows(rows: Sequence[MeasuredRow], records: Path) -> tuple[list[str], list[list[str]]]:
-    """A line per run: where, when, how long, from which code, and its record."""
+    """Return a header and a line per run: device, date, duration, memory, code version, record."""
     header = ["run", "seed", "date", "device", "epochs", "s/epoch", "peak memory", "test images", "code", "record"]
     labelled = zip(row_labels(rows), rows, strict=True)
     return header, [_run(label, record, records) for label, row in labelled for record in row.records]

@@ -1,4 +1,4 @@
-"""Pictures of test images with what each row predicted on them, for the paper's Figures 1, 3 and 5."""
+"""Pictures of test images with the predictions of each row, for the paper's Figures 1, 3 and 5."""
 
 import json
 from collections.abc import Sequence
@@ -13,35 +13,35 @@ from PIL import Image
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.sample import Sample
-from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import overlay_mask, scatter_points
 from sac_lightning.reporting.charts import Files, files, open_figure
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
 
-# Longest side of an image as it is shown.
+# Longest side of a displayed image in pixels.
 SIDE = 512
-# Width of a panel in inches, and most pixels of all the panels of an SVG together: it stays below some 4 MB.
+# Width of a panel in inches, and the most pixels of all panels of an SVG together, which keeps it below some 4 MB.
 PANEL = 2.2
 SVG_PIXELS = 1_000_000
 
 
 def compare(path: Path, images: Sequence[Sample], rows: Sequence[MeasuredRow]) -> Files | None:
-    """Draws a grid: a line per test image with the image, the truth, and each row's mask and points.
+    """Draw a grid with a line per test image: the image, the truth, and each row's mask and points.
 
-    Points on nuclei are blue and points on background are pink, as in the paper's Figure 1. A row's first seed
-    stands for it. What it predicted lies in the folder ``test`` beside its record: ``<image>.png``, the mask, and
-    ``<image>.json``, the points (none for a network without). A row without a mask gets a panel that says so.
+    Points for nuclei are blue and points for background are pink, as in the paper's Figure 1. A row is represented
+    by its first seed. Its predictions are in the folder ``test`` beside its record: ``<image>.png``, the mask, and
+    ``<image>.json``, the points (absent for a network without prompts). Without a mask, the panel says "not run".
 
     Args:
-        path: Of the files, without ending.
-        images: Test images, a line each.
-        rows: A column each.
+        path: Path of the files, without extension.
+        images: Test images, one line each.
+        rows: Rows of the table, one column each.
 
     Returns:
-        The PNG and the SVG; None (nothing is written) where no row has predicted any of the images.
+        The PNG and the SVG; None, and no file, if no row has predicted any of the images.
 
     Raises:
-        UserError: A mask has another size than its image, or a file of points is no such file.
+        UserError: A mask and its image differ in size, or a file of points cannot be read.
     """
     if not any(_mask_file(row, image) for image in images for row in rows):
         return None
@@ -78,15 +78,13 @@ def _draw_line(axes: Sequence[Axes], image: Sample, rows: Sequence[MeasuredRow])
 
 
 def _draw_points(axis: Axes, points: NDArray[np.float64], scale: float) -> None:
-    """Points (N, 3): x, y in image pixels (a pixel's centre is a whole number) and label; smaller where many."""
+    """Draw points (N, 3): x, y in image pixels (pixel centres at integers) and label; many points, smaller."""
     area = float(np.clip(400 / max(len(points), 1), 3, 24))
-    for label, colour in ((1, POSITIVE_RGB), (0, NEGATIVE_RGB)):
-        x, y = (points[points[:, 2] == label, :2].T + 0.5) * scale - 0.5
-        axis.scatter(x, y, s=area, color=np.array(colour) / 255, edgecolors="white", linewidths=area / 60)
+    scatter_points(axis, (points[:, :2] + 0.5) * scale - 0.5, points[:, 2], area, rim=area / 60)
 
 
 def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink an image (H, W, 3) to SIDE pixels at most on its longer side."""
+    """Shrink an image (H, W, 3) to at most SIDE pixels on its longer side."""
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(image)
@@ -99,7 +97,7 @@ def _shrink_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _mask_file(row: MeasuredRow, image: Sample) -> Path | None:
-    """The mask that a row's first seed predicted; None where there is none."""
+    """Return the file of the mask that a row's first seed predicted; None if there is none."""
     if not row.records:
         return None
     file = row.records[0].path.parent / "test" / f"{image.name}.png"

@@ -14,8 +14,8 @@ class Record:
     """One run.
 
     Attributes:
-        path: Of its ``results.json``, or of the copy of it.
-        content: What the file holds.
+        path: Path of its ``results.json``, or of a copy of that.
+        content: Content of the file.
     """
 
     path: Path
@@ -23,12 +23,12 @@ class Record:
 
     @property
     def seed(self) -> int:
-        """Of the run."""
+        """Seed of the run."""
         return int(self.content["seed"])
 
     @property
     def name(self) -> str:
-        """Name of the file in which the pages' folder keeps it: after its run, and for good once it is there."""
+        """Name of its copy in the pages' folder: after its run, or the name that it already has there."""
         if self.path.name != RECORD_FILE:
             return self.path.name
         return f"{self.content['dataset']}_{self.content['method']}_{self.content['config_hash'][:12]}.json"
@@ -39,7 +39,7 @@ class Record:
         return str(self.content["config"]["scale"]["name"])
 
     def figure(self, name: str) -> float | None:
-        """A figure of the run, None where there is none.
+        """Return a figure of the run, None if it has no such figure.
 
         Args:
             name: A metric of the whole test split (in [0, 1]), seconds_per_epoch, or trainable, frozen, total.
@@ -49,11 +49,11 @@ class Record:
         return None if value is None else float(value)
 
     def images(self, name: str) -> dict[str, float]:
-        """A metric (dice or iou, in [0, 1]) of each test image by the image's name."""
+        """Return a metric (dice or iou, in [0, 1]) of each test image by the image's name."""
         return {image["name"]: float(image[name]) for image in self.content["images"]}
 
     def curve(self, name: str) -> list[tuple[int, float]]:
-        """A metric by epoch from 0, such as val/dice or train/loss; empty where nothing was trained."""
+        """Return (epoch from 0, value) of a metric such as val/dice or train/loss; empty without training."""
         return [(int(row["epoch"]), float(row[name])) for row in self.content["history"] if name in row]
 
 
@@ -61,7 +61,7 @@ def read_training(path: Path) -> Record:
     """Read the record of a training, or of a count of parameters.
 
     Raises:
-        UserError: It is none.
+        UserError: The file is not such a record.
     """
     content = read_record(path)
     if "scale" not in content["config"] or "history" not in content:

@@ -1,4 +1,4 @@
-"""The report: the records of the runs put beside the paper, as pages."""
+"""Write the report: pages that compare the records of the runs with the paper."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -33,12 +33,12 @@ from sac_lightning.runs.record import RECORD_FILE
 
 SMOKE = "smoke"
 SCALES = ("paper", "cpu")
-# Its weights are too large for a CPU's scale: its page says which of its jobs have passed their smoke test.
+# Its weights are too large for scale=cpu, so its page shows which of its jobs have passed their smoke test.
 SHOWS_SMOKE_TESTS = ("table7_backbone",)
 
 
 def report(cfg: DictConfig) -> None:
-    """Writes the pages that the configuration asks for."""
+    """Write the pages that the configuration asks for."""
     names = find_experiments(cfg.table)
     output = Path(cfg.output or ("outputs/smoke_report" if cfg.smoke else "experiments"))
     found = read_records(Path(cfg.runs), RECORD_FILE) + read_records(output / "records", "*.json")
@@ -65,19 +65,19 @@ def report(cfg: DictConfig) -> None:
 
 
 def scales_of(records: Sequence[Record], smoke: bool) -> tuple[str, ...]:
-    """The scales to report on: those of the records; the CPU's if there are none."""
+    """Return the scales to report on: those of the records, or cpu if there are none; with smoke, only smoke."""
     if smoke:
         return (SMOKE,)
     return tuple(scale for scale in SCALES if any(record.scale == scale for record in records)) or SCALES[-1:]
 
 
 def read_records(folder: Path, pattern: str) -> list[Record]:
-    """Every record of a training below a folder."""
+    """Read every training record below a folder."""
     return [read_training(path) for path in sorted(folder.rglob(pattern))]
 
 
 def collect_part(name: str, scale: str, overrides: Sequence[str], records: Mapping[str, Sequence[Record]]) -> Part:
-    """Collect an experiment's records at a scale, and those of the smoke tests of rows that have none."""
+    """Collect an experiment's records at a scale, with smoke tests for the rows that have no records."""
     experiment = read_experiment(name, scale, overrides)
     rows = experiment.match_records(records)
     if name in SHOWS_SMOKE_TESTS and scale != SMOKE:
@@ -90,7 +90,7 @@ def collect_part(name: str, scale: str, overrides: Sequence[str], records: Mappi
 
 
 def keep(part: Part, folder: Path) -> None:
-    """Copies the records of the runs into ``folder``, so that the pages can be made again without the runs."""
+    """Copy the records of the runs into ``folder``, so that the pages can be written again without the runs."""
     for record in (record for row in part.rows for record in (*row.records, *row.smoke_runs)):
         path = folder / record.name
         if record.path != path:
@@ -100,7 +100,7 @@ def keep(part: Part, folder: Path) -> None:
 
 
 def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> list[Section]:
-    """Writes the page of an experiment with its tables, charts and, where the images are, pictures."""
+    """Write an experiment's page, tables, charts and, if the images are there, pictures; return its sections."""
     name = parts[0].experiment.name
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,24 +117,24 @@ def write_experiment(parts: Sequence[Part], output: Path, root: str | None) -> l
 
 
 def read_reading(folder: Path) -> str:
-    """What a person has written about an experiment; empty: nothing yet."""
+    """Read what a person has written about an experiment; empty if there is nothing yet."""
     path = folder / READING
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def has_predictions(record: Record) -> bool:
-    """Whether a record still lies in the folder of its run, and its predictions with it."""
+    """Return whether a record is still in the folder of its run, beside its predictions."""
     return (record.path.parent / "test").is_dir()
 
 
 def find_contradictions(name: str) -> list[Contradiction]:
-    """Find the paper's contradictions that a table is part of."""
+    """Find the paper's contradictions about the table that an experiment reproduces."""
     table = table_of(name)
     return [found for found in contradictions() if any(key.table == table for key in found.rows)]
 
 
 def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
-    """The test images of an experiment's data set; none where they are not on this computer."""
+    """Return the test images of an experiment's data set; none if they are not on this machine."""
     own = [f"+experiment={experiment.name}", f"scale={experiment.scale}", *experiment.rows[0].overrides]
     data = make_data(resolve_config(compose_config("train", [*own, f"data.root={root or 'null'}"])))
     try:
@@ -144,7 +144,7 @@ def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
 
 
 def judge(measured: Sequence[Sequence[Part]]) -> dict[str, list[Verdict]]:
-    """The verdicts on all claims by scale."""
+    """Judge all claims; return the verdicts by scale."""
     rows = {
         (part.experiment.scale, row.row.experiment, row.row.label, row.row.dataset): row
         for parts in measured
@@ -159,14 +159,14 @@ def judge(measured: Sequence[Sequence[Part]]) -> dict[str, list[Verdict]]:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Write a text file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def print_summary(measured: Sequence[Sequence[Part]], output: Path, whole: bool) -> None:
-    """Says how much of each experiment there is, and what was written."""
+    """Print how many rows of each experiment have been run, and which files were written."""
     console = Console(soft_wrap=True, highlight=False)
     for part in (part for parts in measured for part in parts):
         console.print(f"{part.experiment.name:20} scale={part.experiment.scale}: {count_rows_run(part.rows)} rows")

@@ -1,4 +1,4 @@
-"""A row of a table: what the paper has in it, what its experiment runs for it, what was measured."""
+"""A row of a table: the paper's figures, the job that reproduces it, and what was measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ class TableRow:
 
     Attributes:
         experiment: Name of the experiment, such as table3_prompts.
-        label: As the page shows it, such as "SAM-FT 1-point 1-expert".
+        label: Label on the page, such as "SAM-FT 1-point 1-expert".
         dataset: monuseg, dsb2018, glas, ...
-        overrides: What the experiment sweeps over, as one would type it: ("row=sam_ft_1p1e",).
-        paper: The paper's figures in percent (f1, iou, dice) and seconds_per_epoch, those that it has.
-        source: How the paper came to them ("run by the paper", "copied by the paper from earlier papers"); empty
-            where the paper has no such row.
+        overrides: The overrides that the experiment sweeps over, as typed, such as ("row=sam_ft_1p1e",).
+        paper: The paper's figures, those that it gives: f1, iou and dice in percent, and seconds_per_epoch; for
+            Table 6, numbers of parameters: trainable, frozen and total.
+        source: Where the paper has them from ("run by the paper", "copied by the paper from earlier papers");
+            empty if the paper has no such row.
     """
 
     experiment: str
@@ -30,12 +31,12 @@ class TableRow:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row with what was run for it at one scale.
+    """A row with its runs at one scale.
 
     Attributes:
-        row: Of the experiment.
-        records: Of its runs, one per seed in the seeds' order; none: not run.
-        smoke_runs: Of its smoke tests (scale=smoke), where it has no records: they stand for no figures.
+        row: Row of the experiment.
+        records: Records of its runs, one per seed, in the order of the seeds; empty if it was not run.
+        smoke_runs: Records of its smoke tests (scale=smoke), if it has no others. Their figures mean nothing.
     """
 
     row: TableRow
@@ -44,6 +45,6 @@ class MeasuredRow:
 
 
 def row_labels(rows: Sequence[MeasuredRow]) -> list[str]:
-    """A label per row, with the data set where the rows have several."""
+    """Return a label per row, with its data set if the rows have several."""
     several = len({row.row.dataset for row in rows}) > 1
     return [f"{row.row.label} ({row.row.dataset})" if several else row.row.label for row in rows]

@@ -1,30 +1,30 @@
-"""An experiment at one scale as a section of the HTML page."""
+"""Turn an experiment at one scale, and the claims, into sections of the HTML page."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sac_lightning.reporting.claims import Verdict
-from sac_lightning.reporting.draw import PICTURED, strip
+from sac_lightning.reporting.draw import PICTURED, strip_path
 from sac_lightning.reporting.html import Curve, Section
 from sac_lightning.reporting.page import Part
 from sac_lightning.reporting.row import row_labels
 
 
 def section(part: Part, reading: str, root: Path) -> Section:
-    """The section, with a curve of validation Dice per run.
+    """Build the section of an experiment, with a curve of the validation Dice of each run.
 
     Args:
-        part: With the charts that were drawn of it.
+        part: The experiment, with its charts.
         reading: What a person has written about it.
-        root: Folder of the HTML page, which pictures are named from.
+        root: Folder of the HTML page, to which the paths of pictures are relative.
     """
     experiment, rows = part.experiment, part.rows
     header, lines = part.table
     pictures = [(chart.stem.replace("_", " "), chart.relative_to(root).as_posix()) for chart in part.charts]
     if experiment.name in PICTURED:
         names = sorted({name for row in rows for record in row.records for name in record.images("dice")})
-        pictures += [(name, f"{experiment.name}/{strip(experiment, name)}.png") for name in names]
+        pictures += [(name, f"{experiment.name}/{strip_path(experiment, name)}.png") for name in names]
     command = f"python -m sac_lightning.train +experiment={experiment.name} scale={experiment.scale}"
     return Section(
         name=f"{experiment.name}-{experiment.scale}",
@@ -48,12 +48,12 @@ def section(part: Part, reading: str, root: Path) -> Section:
 
 
 def strip_markdown(markdown: str) -> str:
-    """Strip Markdown of its marks: links by their words, no emphasis, no code."""
+    """Remove Markdown's marks: links become their text; emphasis and code lose their marks."""
     return re.sub(r"\*\*|`", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown))
 
 
 def claims_section(judged: Mapping[str, Sequence[Verdict]]) -> Section:
-    """The claims and their verdicts at each scale."""
+    """Build the section of the claims and their verdicts at each scale."""
     header = ["claim", "where", "", *(f"scale={scale}" for scale in judged)]
     rows = [
         [verdicts[0].claim.id, verdicts[0].claim.where, verdicts[0].claim.text, *(v.verdict for v in verdicts)]

@@ -1,7 +1,7 @@
-"""How sure a figure is: its spread over seeds, its interval over test images, a paired difference of two rows.
+"""How certain a figure is: its spread over seeds, its interval over test images, paired differences of rows.
 
-Our choice: the paper gives single figures. An interval over images says what other images of the same kind would
-give; it does not say what another training run would give, which is what the spread over seeds is for.
+Our choice: the paper gives single figures. An interval over images estimates what other images of the same kind
+would give. It does not estimate what another training run would give: the spread over seeds does.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,11 @@ from sac_lightning.reporting.row import MeasuredRow
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
-# All 2 ** 14 changes of sign of MoNuSeg's 14 test images: the test is exact there, and drawn for more images.
+# For MoNuSeg's 14 test images these are all 2 ** 14 changes of sign, so the test is exact; for more images they
+# are a random sample.
 SIGN_CHANGES = 2**14
 SEED = 0
-ROUNDING = 1e-12  # Values that are apart by less are equal.
+ROUNDING = 1e-12  # Values that differ by less count as equal.
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Spread:
     """A figure over the seeds of a row.
 
     Attributes:
-        mean: In the figure's own unit, a metric in [0, 1].
+        mean: Mean in the figure's own unit; a metric is in [0, 1].
         deviation: Sample standard deviation (n - 1); None for one seed.
-        seeds: How many.
+        seeds: Number of seeds.
     """
 
     mean: float
@@ -40,7 +41,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval with its ends."""
+    """A 95 % interval from low to high."""
 
     low: float
     high: float
@@ -48,13 +49,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Row a minus row b over the images of both.
+    """The paired difference of row a minus row b over the same images.
 
     Attributes:
-        mean: Of the differences, in [-1, 1].
-        interval: Of that mean; None for one image.
-        p_value: Two-sided, that a difference is as likely as its negative; None for one image.
-        images: How many.
+        mean: Mean of the differences, in [-1, 1].
+        interval: Interval of that mean; None for one image.
+        p_value: Two-sided; the null hypothesis is that a difference is as likely as its negative. None for one
+            image.
+        images: Number of images.
     """
 
     mean: float
@@ -64,36 +66,36 @@ class Difference:
 
     @property
     def p_text(self) -> str:
-        """The p value to three decimals; of a smaller one, that it is smaller."""
-        assert self.p_value is not None, "one image has none"
+        """The p value to three decimals, or "p < 0.001"."""
+        assert self.p_value is not None, "one image has no p value"
         return "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
 
 
 def spread_over_seeds(row: MeasuredRow, figure: str) -> Spread | None:
-    """Return mean and sample standard deviation of a figure of the whole test split over the seeds.
+    """Return the mean and sample standard deviation over the seeds of a figure of the whole test split.
 
     Args:
-        row: Measured.
+        row: A measured row.
         figure: As in `Record.figure`: f1, dice, aji, seconds_per_epoch, ...
 
     Returns:
-        None where no record has the figure. A record without it does not count as a seed.
+        The spread over the records that have the figure; None if no record has it.
     """
     values = [value for record in row.records if (value := record.figure(figure)) is not None]
     return spread(values) if values else None
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation of at least one value."""
+    """Return the mean and sample standard deviation of one or more values."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Spread(float(np.mean(values)), deviation, len(values))
 
 
 def image_scores(row: MeasuredRow, metric: str = "dice") -> dict[str, float]:
-    """A metric of each test image, in [0, 1], by the image's name in sorted order: the mean over the seeds.
+    """Return a metric of each test image, in [0, 1], by image name in sorted order: the mean over the seeds.
 
     Args:
-        row: With at least one record.
+        row: A row with at least one record.
         metric: dice or iou.
 
     Raises:
@@ -110,41 +112,45 @@ def image_scores(row: MeasuredRow, metric: str = "dice") -> dict[str, float]:
 
 
 def interval_over_images(row: MeasuredRow, metric: str = "dice") -> Interval | None:
-    """Return the 95 % bootstrap interval of the mean over test images of a metric; see `interval_of_mean`."""
+    """Return the 95 % bootstrap interval of a metric's mean over test images; see `interval_of_mean`."""
     return interval_of_mean(list(image_scores(row, metric).values()))
 
 
 def interval_of_mean(values: Sequence[float]) -> Interval | None:
-    """The 95 % bootstrap interval of the mean of values that are resampled.
+    """Return the 95 % bootstrap interval of the mean of some values.
 
-    BCa rather than percentile: scores of images are skewed (few images fail, none is above 1), and BCa follows the
-    skew. It is not defined where all values are equal: then the interval is that value.
+    We use BCa rather than percentiles: scores of images are skewed (few images fail, none is above 1), and BCa
+    accounts for the skew. It is undefined if all values are equal; the interval is then that value.
 
     Returns:
-        None for fewer than two values, which say nothing about others.
+        The interval; None for fewer than two values, which tell nothing about others.
     """
     return _bootstrap([values], np.mean)
 
 
 def interval_of_ratio(above: Sequence[float], below: Sequence[float]) -> Interval | None:
-    """The 95 % bootstrap interval (BCa) of mean(above) / mean(below), the two resampled apart; positive values.
+    """Return the 95 % bootstrap interval (BCa) of mean(above) / mean(below), both resampled independently.
+
+    Args:
+        above: Positive values.
+        below: Positive values.
 
     Returns:
-        None where one of the two has fewer than two values.
+        The interval; None if one of the two has fewer than two values.
     """
     return _bootstrap([above, below], _ratio)
 
 
 def paired_difference(a: MeasuredRow, b: MeasuredRow, metric: str = "dice") -> Difference:
-    """How far row a is above row b on the same images, each row's scores averaged over the seeds that it has.
+    """Return how much row a exceeds row b on the same images, each row's scores averaged over its seeds.
 
-    The p value is of the permutation test that changes the signs of the differences, two-sided. Wilcoxon's test
-    would rank them and ask about their median; this one asks about the mean, which the tables and the interval
-    are about, needs no shape of the distribution, and is exact for up to 14 images.
+    The p value is that of the two-sided permutation test that changes the signs of the differences. Wilcoxon's
+    test would rank them and test their median; this one tests the mean, which the tables and the interval are
+    about, assumes no shape of the distribution, and is exact for up to 14 images.
 
     Args:
-        a: With at least one record.
-        b: With at least one record.
+        a: A row with at least one record.
+        b: A row with at least one record.
         metric: dice or iou.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A table of the paper with ours beside it: figures, intervals, differences, as text and as numbers."""
+"""A table of our figures beside the paper's, with intervals and differences, as text and as numbers."""
 
 import csv
 import io
@@ -32,9 +32,9 @@ SMOKE_RUN = "smoke test"
 
 
 def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a table as a page shows it: metrics in percent, mean ± standard deviation.
+    """Return the header and the rows of a table for a page: metrics in percent, mean ± standard deviation.
 
-    What the paper has no figure for in any row has no column of the paper's.
+    A figure that the paper gives for no row has no column for the paper.
     """
     reference = reference_of(experiment, rows)
     columns: dict[str, Callable[[MeasuredRow], str]] = {}
@@ -57,14 +57,14 @@ def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[lis
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
+    """Return a table in Markdown, numbers aligned right."""
     marks = ["---"] + ["---:"] * (len(header) - 1)
     lines = [header, marks, *([_escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def latex_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in LaTeX, for the package booktabs."""
+    """Return a table in LaTeX; it needs the package booktabs."""
     lines = [" & ".join(_escape_latex(cell) for cell in line) + r" \\" for line in (header, *rows)]
     return "\n".join(
         [
@@ -85,7 +85,7 @@ def latex_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
-    """The numbers of a table to six decimals: metrics as fractions, the paper's too; empty: there is none."""
+    """Return a table as CSV with six decimals: metrics, also the paper's, as fractions; empty for no number."""
     reference = reference_of(experiment, rows)
     figures = [f"{column}_{what}" for column in experiment.columns for what in ("paper", "mean", "deviation")]
     scored = "dice" in experiment.columns
@@ -111,14 +111,14 @@ def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
 
 
 def _number(value: object) -> object:
-    """Six decimals: the digits beyond are those of the processor that added up."""
+    """Format a float with six decimals: further digits depend on the processor that computed it."""
     if value is None:
         return ""
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
 def reference_of(experiment: Experiment, rows: Sequence[MeasuredRow]) -> dict[str, MeasuredRow]:
-    """The reference row of each data set, if it was run."""
+    """Return the reference row of each data set in which it was run."""
     return {row.row.dataset: row for row in rows if row.row.label == experiment.reference and row.records}
 
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from sac_lightning.core.files import whole_file
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.drawing import overlay_mask, scatter_points
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.windows import Prediction
 
@@ -30,17 +29,14 @@ def write_examples(path: Path, examples: Sequence[tuple[WholeImage, Prediction]]
         truth = (image.instances > 0).cpu().numpy()
         mask = (prediction.probability > THRESHOLD).cpu().numpy()
         points = prediction.point_coords.cpu().numpy()
-        positive = prediction.point_labels.cpu().numpy() == 1
+        labels = prediction.point_labels.cpu().numpy()
         for axis, panel in zip(
             row, (pixels, overlay_mask(pixels, truth), overlay_mask(pixels, mask), pixels), strict=True
         ):
             axis.imshow(panel)
             axis.set_axis_off()
         row[0].set_title(image.name[:32], fontsize=8, parse_math=False)
-        for chosen, colour in ((positive, POSITIVE_RGB), (~positive, NEGATIVE_RGB)):
-            row[3].scatter(
-                *points[chosen].T, s=30, color=np.array(colour) / 255, edgecolors="white", linewidths=0.8
-            )
+        scatter_points(row[3], points, labels, area=30, rim=0.8)
     for axis, title in zip(axes[0, 1:], ("truth", "prediction", "points"), strict=True):
         axis.set_title(title, fontsize=8)
     with whole_file(path) as partial:

@@ -1,6 +1,6 @@
-"""The layouts in which the owners publish their data sets, one file each, read into one form.
+"""Readers of the layouts in which the owners publish their data sets, one file each, into one common form.
 
-A reader takes a folder, a parent of it, or a .zip of it; nothing in an archive is unpacked to disk.
+A reader takes the folder, a parent of it, or a .zip of it. Archives are not unpacked to disk.
 """
 
 import io
@@ -23,15 +23,15 @@ EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 
 @dataclass(frozen=True)
 class OfficialImage:
-    """One image with its instance map, as the owner gave it.
+    """An image with its instance map, as the owner published them.
 
     Attributes:
-        name: The image's name, without a folder or an ending.
+        name: The image's name, without folder and extension.
         split: The owner's split: ``train``, ``test``, ``test_a``, ``test_b`` or ``unsplit``.
         modality: ``fluorescence``, ``histology``, ``histology_colour`` or ``brightfield_grey``.
         image: (H, W, 3) uint8 RGB.
-        instances: (H, W) int32, 0 = background, instances 1 to n without a gap.
-        note: What else the owner says of the image, or where its instance map comes from.
+        instances: (H, W) int32: 0 = background, 1 to n = the instances, without gaps.
+        note: What else the owner says about the image, or where its instance map comes from.
     """
 
     name: str
@@ -44,10 +44,10 @@ class OfficialImage:
 
 @dataclass(frozen=True)
 class Reading(Iterator[OfficialImage]):
-    """An iterator over images that knows their number, for a progress bar.
+    """An iterator over images with a known length, for a progress bar.
 
     Attributes:
-        number: How many images there are in all.
+        number: Total number of images.
         images: The images.
     """
 
@@ -55,18 +55,18 @@ class Reading(Iterator[OfficialImage]):
     images: Iterator[OfficialImage]
 
     def __len__(self) -> int:
-        """How many images there are in all."""
+        """Return the total number of images."""
         return self.number
 
     def __next__(self) -> OfficialImage:
-        """The next image."""
+        """Return the next image."""
         return next(self.images)
 
 
 class Source:
     """The files below a folder or inside a .zip, by their path relative to it.
 
-    Hidden files and what macOS adds to an archive are left out.
+    Hidden files, and those that macOS adds to archives, are left out.
 
     Args:
         path: The folder or the .zip.
@@ -79,7 +79,7 @@ class Source:
     """
 
     def __init__(self, path: Path) -> None:
-        """Lists the files; see the class."""
+        """List the files; see the class."""
         self.path = path
         self._archive: zipfile.ZipFile | None = None
         if path.is_dir():
@@ -96,11 +96,11 @@ class Source:
         self.files = sorted(file for file in self._names if not _is_hidden(file))
 
     def images(self, *suffixes: str) -> list[PurePosixPath]:
-        """The files with one of these endings, such as ``.tif``, in any case."""
+        """Return the files with one of these extensions, such as ``.tif``, in upper or lower case."""
         return [file for file in self.files if file.suffix.lower() in suffixes]
 
     def read(self, file: PurePosixPath) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             UserError: The file cannot be read.
@@ -113,40 +113,42 @@ class Source:
             raise self.read_error(file) from error
 
     def picture(self, file: PurePosixPath) -> Image.Image:
-        """A decoded picture of whatever mode.
+        """Return a decoded picture, in its own mode.
 
         Raises:
-            UserError: The file cannot be read or is no picture.
+            UserError: The file cannot be read or is not a picture.
         """
         data = self.read(file)
         try:
             picture = Image.open(io.BytesIO(data))
             picture.load()
-        except Exception as error:  # A damaged picture makes its decoder raise nearly anything.
+        except Exception as error:  # A decoder may raise nearly anything over a damaged picture.
             raise self.read_error(file) from error
         return picture
 
     def rgb(self, file: PurePosixPath) -> npt.NDArray[np.uint8]:
-        """A picture as (H, W, 3) uint8 RGB; an alpha channel is dropped, not blended.
+        """Return a picture as (H, W, 3) uint8 RGB; an alpha channel is dropped, not blended.
 
         Raises:
-            UserError: The file cannot be read, is no picture, or has more than 8 bits a channel.
+            UserError: The file cannot be read, is not a picture, or has more than 8 bits per channel.
         """
         picture = self.picture(file)
         if picture.mode not in EIGHT_BIT_MODES:
-            raise UserError(f"{self.path / file} is no 8-bit image ({picture.mode}): get the file as published.")
+            raise UserError(
+                f"{self.path / file} is not an 8-bit image ({picture.mode}): get the file as published."
+            )
         return np.asarray(picture.convert("RGB"))
 
     def read_error(self, file: PurePosixPath) -> UserError:
-        """Return the error for a file that is damaged or not what its ending says."""
+        """Return the error for a file that is damaged or does not match its extension."""
         return UserError(f"{self.path / file} cannot be read: get the file again from the owner.")
 
 
 def unique_names(source: Source, files: list[PurePosixPath]) -> dict[str, PurePosixPath]:
-    """The image files of a layout by image name, sorted by name.
+    """Return the image files of a layout by image name, sorted by name.
 
     Raises:
-        UserError: There is none, or two have the same name.
+        UserError: There is no image file, or two have the same name.
     """
     if not files:
         raise UserError(f"source {source.path} holds no image in the owner's layout: name the unpacked folder.")
@@ -162,11 +164,7 @@ def unique_names(source: Source, files: list[PurePosixPath]) -> dict[str, PurePo
 def check_same_size(
     image: npt.NDArray[np.uint8], mask: npt.NDArray[np.generic], image_file: Path, mask_file: Path
 ) -> None:
-    """Refuses a mask that is not of its image's size.
-
-    Raises:
-        UserError: Height or width differ.
-    """
+    """Raise UserError if a mask and its image differ in height or width."""
     if image.shape[:2] != mask.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask.shape, image.shape)]
         raise UserError(
@@ -175,7 +173,7 @@ def check_same_size(
 
 
 def renumber_instances(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Renumber instances 1 to n without a gap, in the order of their old numbers; 0 stays 0.
+    """Renumber the instances 1 to n without gaps, in the order of their old numbers; 0 stays 0.
 
     Args:
         labels: (H, W), not negative.

@@ -2,11 +2,11 @@
 
 Layout: ``stage1_train/<id>/images/<id>.png`` (RGBA) and ``stage1_train/<id>/masks/*.png``, one nucleus each.
 
-The owner names no modality. A rule of colour and brightness finds it: an image with colour is
+The owner gives no modality, so a rule of colour and brightness finds it. An image with colour is
 ``histology_colour`` (mean difference of the largest and the smallest channel above 5; measured 11.9 and more,
-0 elsewhere); one without is ``brightfield_grey`` where its mean is above 127 (measured 205 and more) and
-``fluorescence`` where it is not (measured 57.2 and less). It agrees with the modality given to us on all
-670 of 670 images: 546 fluorescence, 108 histology_colour, 16 brightfield_grey.
+0 elsewhere). One without is ``brightfield_grey`` if its mean is above 127 (measured 205 and more), else
+``fluorescence`` (measured 57.2 and less). The rule agrees with the modality given to us on all 670 images:
+546 fluorescence, 108 histology_colour, 16 brightfield_grey.
 """
 
 import os
@@ -34,7 +34,7 @@ URL = "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"
 
 
 def read(source: Path) -> Reading:
-    """Reads the images of stage 1 train, sorted by name.
+    """Read the images of stage 1 train, sorted by name.
 
     Args:
         source: The folder ``stage1_train``, a folder above it, or its .zip.
@@ -48,13 +48,13 @@ def read(source: Path) -> Reading:
 
 
 def obtain(downloads: Path) -> Path:
-    """The owner's archive in a folder of downloads, fetched if it is not there yet.
+    """Return the path of the owner's archive in a folder of downloads; download it if it is not there yet.
 
     Args:
-        downloads: Folder for the archive; created if need be.
+        downloads: Folder for the archive; created if needed.
 
     Raises:
-        UserError: The archive cannot be fetched whole.
+        UserError: The archive cannot be downloaded completely.
     """
     archive = downloads / "stage1_train.zip"
     if archive.is_file():
@@ -65,7 +65,7 @@ def obtain(downloads: Path) -> Path:
         with part.open("wb") as file:
             _download(file)
         if not is_zipfile(part):
-            raise OSError("what came is no whole .zip")
+            raise OSError("the download is not a complete .zip")
         os.replace(part, archive)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
@@ -78,8 +78,8 @@ def obtain(downloads: Path) -> Path:
     return archive
 
 
-def modality(image: npt.NDArray[np.uint8]) -> str:
-    """``fluorescence``, ``histology_colour`` or ``brightfield_grey``, by colour and brightness (our choice).
+def classify_modality(image: npt.NDArray[np.uint8]) -> str:
+    """Return fluorescence, histology_colour or brightfield_grey, by colour and brightness (our choice).
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -91,9 +91,9 @@ def modality(image: npt.NDArray[np.uint8]) -> str:
 
 
 def _pairs(source: Source) -> list[tuple[PurePosixPath, list[PurePosixPath]]]:
-    """Each image file with its mask files."""
+    """Pair each image file with its mask files."""
     pictures = source.images(".png")
-    if any("stage1_train" in file.parts for file in pictures):  # The test images beside them have no masks.
+    if any("stage1_train" in file.parts for file in pictures):  # Test images may lie beside them, without masks.
         pictures = [file for file in pictures if "stage1_train" in file.parts]
     masks: dict[PurePosixPath, list[PurePosixPath]] = {}
     for file in pictures:
@@ -115,14 +115,14 @@ def _convert_image(source: Source, file: PurePosixPath, masks: list[PurePosixPat
         nucleus = np.asarray(source.picture(mask_file).convert("L")) > 0
         check_same_size(image, nucleus, source.path / file, source.path / mask_file)
         instances[nucleus & (instances == 0)] = number
-    return OfficialImage(file.stem, "unsplit", modality(image), image, renumber_instances(instances), "")
+    return OfficialImage(file.stem, "unsplit", classify_modality(image), image, renumber_instances(instances), "")
 
 
 def _download(file: BinaryIO) -> None:
-    """Writes what URL holds to a file, with a progress bar.
+    """Download URL to a file, with a progress bar.
 
     Raises:
-        OSError: Fewer or more bytes came than were announced, or the connection failed.
+        OSError: The number of bytes differs from the announced one, or the connection failed.
     """
     with urlopen(URL, timeout=60) as response:
         announced = response.headers.get("Content-Length")
@@ -133,4 +133,4 @@ def _download(file: BinaryIO) -> None:
                 received += file.write(block)
                 bar.update(len(block))
     if total is not None and received != total:
-        raise OSError(f"{received} of {total} bytes came")
+        raise OSError(f"received {received} of {total} bytes")

@@ -1,7 +1,7 @@
 """GlaS at MICCAI 2015, the Warwick-QU data set (research use only): H&E colon tissue at 20x, outlined glands.
 
 Layout: one folder with ``train_N.bmp`` (85), ``testA_N.bmp`` (60) and ``testB_N.bmp`` (20), each with its
-label map ``<name>_anno.bmp`` (0 = background, then one number per gland), and ``Grade.csv``, whose grade
+label map ``<name>_anno.bmp`` (0 = background, one positive number per gland), and ``Grade.csv``, whose grade
 (``benign`` or ``malignant``) becomes the note.
 """
 
@@ -26,7 +26,7 @@ SPLITS = {"train": "train", "testA": "test_a", "testB": "test_b"}
 
 
 def read(source: Path) -> Reading:
-    """Reads the training images and both test parts, sorted by name.
+    """Read the training images and both test parts, sorted by name.
 
     Args:
         source: The folder of the .bmp files, a folder above it, or a .zip.
@@ -45,11 +45,7 @@ def read(source: Path) -> Reading:
 
 
 def obtain(downloads: Path) -> Path:
-    """Says how to get the data set: its owner wants a person to fetch it.
-
-    Raises:
-        UserError: Always.
-    """
+    """Raise UserError with instructions to download the data set by hand, as its owner demands."""
     raise UserError(
         f"glas has to be downloaded by hand: get the archive from {URL} (research use only), "
         "and run `python -m sac_lightning.prepare dataset=glas source=FOLDER_OR_ZIP`."
@@ -57,7 +53,7 @@ def obtain(downloads: Path) -> Path:
 
 
 def _part(file: PurePosixPath) -> str | None:
-    """The part of the data set that an image's name tells, None for what is no image of it."""
+    """Return the part of the data set that a file name stands for, None if the file is not one of its images."""
     match = re.fullmatch(r"(train|testA|testB)_\d+", file.stem)
     return match and match[1]
 
@@ -67,7 +63,7 @@ def _label_map(file: PurePosixPath) -> PurePosixPath:
 
 
 def _grades(source: Source) -> dict[str, str]:
-    """``benign`` or ``malignant`` by image name; the columns' headings differ between releases."""
+    """Read ``benign`` or ``malignant`` by image name, from any column: headings differ between releases."""
     grades = {}
     for file in source.files:
         if file.name != "Grade.csv":

@@ -4,9 +4,9 @@ Layout: training images ``MoNuSeg 2018 Training Data/Tissue Images/*.tif`` with 
 that folder; test images ``MoNuSegTestData/*.tif`` with their ``*.xml`` in the same folder.
 
 The XML is Aperio's: one ``Region`` per nucleus, a polygon of ``Vertex`` elements. Aperio puts (0, 0) at the
-corner of the first pixel, this package at its centre: vertices move by half a pixel. Regions are drawn in
-the order of the file, later over earlier. Both together give, on all five images at hand, every pixel
-of the instance maps that came with them; without the half pixel the foreground's IoU is 0.89 to 0.94.
+corner of the first pixel, this package at its centre, so vertices move by half a pixel. Regions are drawn in
+the order of the file, later over earlier. With both, every pixel equals the instance maps that came with the
+five images at hand; without the half pixel, the foreground's IoU with them is 0.89 to 0.94.
 """
 
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ URL = "https://monuseg.grand-challenge.org/Data/"
 
 
 def read(source: Path) -> Reading:
-    """Reads the training and test images, sorted by name.
+    """Read the training and test images, sorted by name.
 
     Args:
         source: One of the two folders, a folder above both, or a .zip.
@@ -39,11 +39,7 @@ def read(source: Path) -> Reading:
 
 
 def obtain(downloads: Path) -> Path:
-    """Says how to get the data set: its owner wants a person to fetch it.
-
-    Raises:
-        UserError: Always.
-    """
+    """Raise UserError with instructions to download the data set by hand, as its owner demands."""
     raise UserError(
         f"monuseg has to be downloaded by hand: get the training and the test archive from {URL} (licence "
         "CC BY-NC-SA 4.0, research use only), unpack both into one folder, and run "
@@ -52,7 +48,7 @@ def obtain(downloads: Path) -> Path:
 
 
 def _pairs(source: Source) -> list[tuple[PurePosixPath, PurePosixPath]]:
-    """Each image file with its XML file."""
+    """Pair each image file with its XML file."""
     pairs = []
     present = set(source.files)
     for file in unique_names(source, source.images(".tif", ".tiff")).values():
@@ -81,17 +77,17 @@ def _convert_image(source: Source, file: PurePosixPath, outlines: PurePosixPath)
 
 
 def _polygons(annotations: Element) -> list[npt.NDArray[np.float64]]:
-    """The outline of each region: (N, 2) xy in pixels, pixel centres at integers.
+    """Return the outline of each region: (N, 2) xy in pixels, pixel centres at integers.
 
     Raises:
         KeyError: A vertex lacks a coordinate.
-        ValueError: A coordinate is no number or absurd, or no region has an area.
+        ValueError: A coordinate is not a number or is absurdly large, or no region has three vertices.
     """
     outlines = []
     for region in annotations.iter("Region"):
         vertices = [(vertex.attrib["X"], vertex.attrib["Y"]) for vertex in region.iter("Vertex")]
         corners = np.array(vertices, np.float64).reshape(-1, 2) - 0.5
-        if not (np.abs(corners) < 1e6).all():  # Also where one is not a number.
+        if not (np.abs(corners) < 1e6).all():  # NaN fails, too.
             raise ValueError("a coordinate is absurd")
         if len(corners) >= 3:
             outlines.append(corners)

@@ -1,1 +1,1 @@
-"""The paper's figures, its claims, and where they contradict each other."""
+"""The paper as data: its figures, its claims and its contradictions."""

@@ -1,4 +1,4 @@
-"""What the paper says: its tables, its claims, and where it contradicts itself."""
+"""Read the paper's tables, its claims, and where it contradicts itself."""
 
 import csv
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ FIGURES = ("f1", "iou", "dice", "seconds_per_epoch")
 
 
 class PaperKey(NamedTuple):
-    """Names a row of the paper.
+    """The key of a row of the paper.
 
     Attributes:
         table: 1 to 8.
         dataset: monuseg, dsb2018, glas; empty for Table 6, which has none.
-        row: Its label, such as "SAM-FT 1-point 1-expert".
+        row: Label of the row, such as "SAM-FT 1-point 1-expert".
     """
 
     table: int
@@ -28,14 +28,14 @@ class PaperRow:
     """A row of one of the tables with scores: all but Table 6.
 
     Attributes:
-        key: Its name.
-        method: SAC, SAM-FT, U-Net, ...; Table 5 names none and is taken for SAC.
+        key: Key of the row.
+        method: SAC, SAM-FT, U-Net, ...; Table 5 names none and is taken as SAC.
         backbone: vit_b, vit_l, vit_h; empty for a plain network.
-        points: Automatic points; None where the paper gives none.
-        experts: Expert points; None where the paper gives none.
-        selection: O or R; empty where there are no automatic points or the paper does not say.
-        figures: In percent f1, iou, dice, and seconds_per_epoch: those that the paper has.
-        source: How the paper came to them.
+        points: Number of automatic points; None if the paper gives none.
+        experts: Number of expert points; None if the paper gives none.
+        selection: O or R; empty if there are no automatic points or the paper does not say.
+        figures: Those that the paper gives: f1, iou and dice in percent, and seconds_per_epoch.
+        source: Where the paper has them from.
     """
 
     key: PaperKey
@@ -50,7 +50,7 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperParameters:
-    """A row of Table 6: numbers of parameters, all with ViT-H."""
+    """A row of Table 6: numbers of trainable, frozen and all parameters, with ViT-H."""
 
     key: PaperKey
     trainable: int
@@ -60,11 +60,11 @@ class PaperParameters:
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that the paper says.
+    """A claim of the paper that can be measured.
 
     Attributes:
         id: C1, C2, ...
-        where: In the paper.
+        where: Place in the paper.
         text: The claim in a sentence.
         checked_by: What to compare, in short.
     """
@@ -77,11 +77,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Something in the paper that does not go with something else in it.
+    """Something in the paper that contradicts something else in it.
 
     Attributes:
         id: X1, X2, ...
-        rows: That it is about; empty where it is about the text alone.
+        rows: The rows that it concerns; empty if it concerns only the text.
         text: What does not agree, with the figures.
     """
 
@@ -91,12 +91,12 @@ class Contradiction:
 
 
 def paper_rows(table: int) -> list[PaperRow]:
-    """The rows of a table in the paper's order; none for Table 6, whose rows are `paper_parameters`."""
+    """Return the rows of a table in the paper's order; none for Table 6, see `paper_parameters`."""
     return [_row(row) for row in _read("tables.csv") if int(row["table"]) == table]
 
 
 def paper_parameters() -> list[PaperParameters]:
-    """The rows of Table 6."""
+    """Return the rows of Table 6."""
     return [
         PaperParameters(
             PaperKey(int(row["table"]), "", row["row"]),
@@ -109,12 +109,12 @@ def paper_parameters() -> list[PaperParameters]:
 
 
 def claims() -> list[Claim]:
-    """What the paper says that can be measured."""
+    """Return the paper's claims that can be measured, in the paper's order."""
     return [Claim(row["id"], row["where"], row["claim"], row["checked_by"]) for row in _read("claims.csv")]
 
 
 def contradictions() -> list[Contradiction]:
-    """Where the paper contradicts itself."""
+    """Return the places where the paper contradicts itself."""
     return [Contradiction(row["id"], _keys(row["rows"]), row["text"]) for row in _read("contradictions.csv")]
 
 
@@ -137,6 +137,6 @@ def _row(row: Mapping[str, str]) -> PaperRow:
 
 
 def _keys(text: str) -> tuple[PaperKey, ...]:
-    """Reads "1/monuseg/SAC; 6//SAC"."""
+    """Parse keys such as "1/monuseg/SAC; 6//SAC"."""
     named = (key.split("/", 2) for key in text.split("; ") if key)
     return tuple(PaperKey(int(table), dataset, row) for table, dataset, row in named)
