@@ -79,10 +79,14 @@ def test_models_say_what_they_cannot_do(predictor: Maker) -> None:
         Segmenter(predictor(*overrides))
         for overrides in (("model=u_net", "model.init_features=4"), ("model=lora",), ("model=sac",))
     )
-    assert words.describe_model(network, is_own=True) == words.NO_CLICKS
-    assert words.describe_model(lora, is_own=True) == words.NO_AUTOMATIC
-    assert words.describe_model(sac, is_own=True) == ""
-    assert words.describe_model(sac, is_own=False) == words.SHIPPED
+
+    def describe(model: Segmenter, is_own: bool = True) -> str:
+        return words.describe_model(model.takes_points, model.has_generator, is_own)
+
+    assert describe(network) == words.NO_CLICKS
+    assert describe(lora) == words.NO_AUTOMATIC
+    assert describe(sac) == ""
+    assert describe(sac, is_own=False) == words.SHIPPED
 
 
 def test_a_network_has_no_use_for_clicks(predictor: Maker, results: Path) -> None:

@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from sac_lightning.inference.thresholds import Components, Watershed
 from sac_lightning.inference.watershed import Maps, labels_of_maps
-from sac_lightning.slides.bands import Band, join_strips
+from sac_lightning.slides.band import Band
+from sac_lightning.slides.bands import join_strips
 from sac_lightning.slides.strips import Strip
 
 

@@ -23,7 +23,8 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides import output as results
 from sac_lightning.slides import overlay, segmentation, tiff_file
-from sac_lightning.slides.bands import Band, join_strips
+from sac_lightning.slides.band import Band
+from sac_lightning.slides.bands import join_strips
 from sac_lightning.slides.output import OutputFolder
 from sac_lightning.slides.segmentation import segment_file
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page.picture_file import Picture
-from sac_lightning.slides.bands import Band
+from sac_lightning.slides.band import Band
 from sac_lightning.slides.output import OutputFolder, Results
 from sac_lightning.slides.slide import whole_slide
 

@@ -173,7 +173,8 @@ class _Wires:
         picture = desk.draw(visit, style, opacity)
         areas, step, title = desk.histogram(visit)
         histogram = gr.BarPlot(value=areas, x_bin=step, x_title=title)
-        return [visit, picture, desk.summary(visit), histogram, words.count_clicks(visit.question), *buttons]
+        clicks = words.count_clicks(len(visit.question.clicks))
+        return [visit, picture, desk.summary(visit), histogram, clicks, *buttons]
 
 
 def _queue_settings() -> dict[str, Any]:

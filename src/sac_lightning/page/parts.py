@@ -47,7 +47,7 @@ def make_parts(samples: list[str], segmenter: Segmenter, is_own: bool) -> Parts:
         is_own: Whether the model is the visitor's, not the one that the package brings along.
     """
     gr.Markdown(f"# {words.TITLE}\n{words.INTRODUCTION}")
-    about = words.describe_model(segmenter, is_own)
+    about = words.describe_model(segmenter.takes_points, segmenter.has_generator, is_own)
     if about:
         gr.Markdown(about, elem_classes="about", container=True)
     with gr.Row(equal_height=True):

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, Picture
-from sac_lightning.page.segmenter import Question, Segmenter
 
 TITLE = "Find the nuclei in an image"
 INTRODUCTION = (
@@ -41,11 +40,11 @@ SELECTION = "In the middle of each region (O), the largest first; or anywhere (R
 THRESHOLD = "The program sets a point only where it is at least so sure. Higher: fewer, safer places."
 
 
-def describe_model(segmenter: Segmenter, is_own: bool) -> str:
+def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str:
     """Describe what there is to know about the model, in Markdown."""
-    if not segmenter.takes_points:
+    if not takes_points:
         return NO_CLICKS
-    if not segmenter.has_generator:
+    if not has_generator:
         return NO_AUTOMATIC
     return "" if is_own else SHIPPED
 
@@ -71,7 +70,6 @@ def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.bincount(labels.ravel())[1:].astype(np.int64)
 
 
-def count_clicks(question: Question) -> str:
+def count_clicks(count: int) -> str:
     """Say how many clicks there are."""
-    count = len(question.clicks)
     return f"{count} click{'s' * (count != 1)} so far." if count else "No clicks yet."

@@ -5,7 +5,6 @@ image that is small enough nothing is labelled before all is there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,36 +12,13 @@ from numpy.typing import NDArray
 
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.watershed import Maps
-from sac_lightning.slides.slide import Pixels
+from sac_lightning.slides.band import Band
 from sac_lightning.slides.strips import Strip
 
 # A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
 # that is taller than that is cut: 3,300 rows of an image 20,000 pixels wide, which no nucleus reaches.
 BAND_PIXELS = 2**23
 MOST_PIXELS = 2**26
-
-
-@dataclass
-class Band:
-    """Rows of an image. The next band begins with those that are not ``final`` here.
-
-    Attributes:
-        top: The image's row that is the first here.
-        final: How many rows, from the first, are as they will stay.
-        raw: (n, W) or (n, W, 3) in the file's own numbers.
-        rgb: (n, W, 3) uint8.
-        probability: (n, W) float32.
-        labels: (n, W) int32, all nuclei that are complete; numbered on from band to band.
-        new: (n, W) int32, those of them that no band before had.
-    """
-
-    top: int
-    final: int
-    raw: Pixels
-    rgb: NDArray[np.uint8]
-    probability: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    new: NDArray[np.int32]
 
 
 def join_strips(

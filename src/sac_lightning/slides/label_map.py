@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +55,7 @@ def label_slide(
     separation = predictor.separation
     if not isinstance(separation, EveryPrompt):
         strips = segment_slide(predictor, slide, tone, points, progress=progress)
-        return Labelling(strips, partial(labels_of_maps, separation=separation), mask_threshold(separation))
+        return Labelling(strips, lambda maps: labels_of_maps(maps, separation), mask_threshold(separation))
     refuse_size(slide.height, slide.width)
     raw = slide.read(0, slide.height)
     rgb = tone.rgb(raw)

@@ -16,7 +16,7 @@ from scipy import ndimage
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
 from sac_lightning.inference.thresholds import THRESHOLD
-from sac_lightning.slides.bands import Band
+from sac_lightning.slides.band import Band
 from sac_lightning.slides.measurements import Measurements, columns, measure_nuclei
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.slides.overlay import Overlay
