@@ -1,21 +1,23 @@
 """A compared network's start from ImageNet weights, where they can be had."""
 
 from sac_lightning.baselines.network import Network
+from sac_lightning.core.processes import is_first_process
 
 
 def start_from_imagenet(network: Network) -> str | None:
-    """Loads the ImageNet weights of a network's backbone, or says that it starts from scratch.
+    """Load the ImageNet weights of a network's backbone, and print which; without them it starts from scratch.
 
     Returns:
-        Which weights these are; None where there are none, or none to be had.
+        The name of the weights; None if the network has none or they cannot be had.
     """
-    name = type(network).__name__
+    name, prints = type(network).__name__, is_first_process()
     try:
         weights = network.load_imagenet()
     except OSError as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        print(f"{name} starts from scratch: its ImageNet weights cannot be had ({reason}).")
+        if prints:
+            print(f"{name} starts from scratch: its ImageNet weights cannot be had ({reason}).")
         return None
-    if weights is not None:
+    if weights is not None and prints:
         print(f"{name} starts from ImageNet weights: {weights}.")
     return weights

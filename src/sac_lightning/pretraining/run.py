@@ -38,13 +38,15 @@ from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.runs.environment import environment
 from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
+from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.history import History
 
 PICTURED = 6
 
 
+@quiet_lightning()
 def pretrain(cfg: DictConfig) -> None:
-    """Pre-trains what the method says: a network of this package under ``model``, or else a small SAM."""
+    """Pre-train what the method says: a network of this package under ``model``, or else a small SAM."""
     if "model" in cfg:
         pretrain_masked(cfg)
     else:
