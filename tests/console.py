@@ -12,13 +12,12 @@ OURS = re.compile(
     | epoch\ \d+/\d+\ \ loss\ [\d.]+(\ \ val\ [A-Za-z ]+\ [\d.]+)*\ \ [\d.]+\ s
     | vit_t\ has\ no\ pre-trained\ weights:\ .+
     | instances\ \ .+,\ PQ\ [\d.]+\ on\ \d+\ validation\ images,\ kept\ in\ .+
-    | (record|picture|checkpoint|features|weights|card|clicks|curve\w*|page|runs|sweep)\ +\S+
+    | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
     | (masks|labels|overlays|geojson|measurements)\ +\S+
     | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
     | \w+\ +scale=\w+:\ \d+\ of\ \d+\ rows
     | \#\d+\ .+:\ (started,\ its\ output\ is\ in\ .+|done\ in\ [\d.]+\ min)
-    | \[[-\d]+\ [\d:,]+\]\[HYDRA\]\ .+                         # the launcher of a sweep
     | \[[-\d]+\ [\d:,]+\]\[sac_lightning\.[\w.]+\]\[WARNING\]\ -\ .+
     """,
     re.X,

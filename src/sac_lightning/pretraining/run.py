@@ -172,12 +172,13 @@ def card_beside(weights: str | None) -> str | None:
 
 
 def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[str, Path]) -> None:
-    """Says what came out and where it is."""
+    """Print the figures and where the files are."""
     console = Console()
     for name, values in metrics.items():
         figures = ", ".join(
             f"{key.replace('_', ' ')} {value:.3f}" for key, value in values.items() if key != "objects"
         )
-        console.print(f"{name.replace('_', ' ')}: mean IoU over {values['objects']:,.0f} objects: {figures}")
+        objects = f"{values['objects']:,.0f} objects"
+        console.print(f"{name.replace('_', ' ')}: mean IoU over {objects}: {figures}", soft_wrap=True)
     for name, path in written.items():
         console.print(f"{name:10} {path}", soft_wrap=True)
