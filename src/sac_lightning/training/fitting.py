@@ -26,6 +26,7 @@ from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.task import SegmentationTask
 
+
 def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[SegmentationTask, NucleiDataModule]:
     """Build what trains and what it trains on, with the random numbers seeded.
 
