@@ -1,4 +1,4 @@
-"""A checkpoint tested once more, under any prompt setting, on any data set."""
+"""The test of a checkpoint under any prompt setting, on any data set."""
 
 from pathlib import Path
 

@@ -45,11 +45,11 @@ def train(cfg: DictConfig) -> None:
 
 
 def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
-    """Trains, tests and records.
+    """Train, test and write the record.
 
     Args:
         cfg: The configuration.
-        config: The same, plain, as the record has it.
+        config: The same, resolved, as the record has it.
     """
     callbacks = make_callbacks(cfg)
     task, data = prepare_training(cfg, config)
@@ -85,7 +85,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
 
 
 def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
-    """Writes the record of a model that is counted and not trained: its parameters as Table 6 counts them."""
+    """Write the record of a model that is not trained: its parameters as Table 6 counts them."""
     model = config["model"]
     if model["name"] not in METHODS:
         raise UserError(f"count_only counts {', '.join(METHODS)}: not {model['name']}")
@@ -107,7 +107,7 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
 
 
 def make_callbacks(cfg: DictConfig) -> list[Callback]:
-    """The configured callbacks, of which ``save_last`` is understood as after every epoch.
+    """Return the configured callbacks; ``save_last`` means after every epoch.
 
     Raises:
         UserError: One of them would choose by a test metric.
@@ -122,7 +122,7 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
 
 
 def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
-    """Says what trains, and where the pre-training is missing."""
+    """Print which parts train, and whether pre-trained weights are missing."""
     console = Console()
     console.print(training_table(model))
     backbone = settings["model"].get("backbone")
