@@ -30,7 +30,13 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"repetitions is {cfg.repetitions}: choose at least 1")
 
 
-main = command("benchmark", "sac_lightning.benchmarking.run:benchmark", check)
+@command("benchmark", check)
+def main(cfg: DictConfig) -> None:
+    """Measure speed and memory, or predict the cost of a training."""
+    from sac_lightning.benchmarking.run import benchmark
+
+    benchmark(cfg)
+
 
 if __name__ == "__main__":
     main()

@@ -21,7 +21,13 @@ def check(cfg: DictConfig) -> None:
     bind_socket(str(cfg.host), cfg.port).close()
 
 
-main = command("demo", "sac_lightning.page.server:serve", check)
+@command("demo", check)
+def main(cfg: DictConfig) -> None:
+    """Serve the page until it is interrupted."""
+    from sac_lightning.page.server import serve
+
+    serve(cfg)
+
 
 if __name__ == "__main__":
     main()

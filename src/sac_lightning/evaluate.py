@@ -15,7 +15,13 @@ def check(cfg: DictConfig) -> None:
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
 
 
-main = command("evaluate", "sac_lightning.training.evaluation:evaluate", check)
+@command("evaluate", check)
+def main(cfg: DictConfig) -> None:
+    """Test a checkpoint."""
+    from sac_lightning.training.evaluation import evaluate
+
+    evaluate(cfg)
+
 
 if __name__ == "__main__":
     main()

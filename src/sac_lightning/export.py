@@ -17,7 +17,13 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"tolerance is {cfg.tolerance}: choose a number above 0")
 
 
-main = command("export", "sac_lightning.inference.onnx.export:export", check)
+@command("export", check)
+def main(cfg: DictConfig) -> None:
+    """Export a model."""
+    from sac_lightning.inference.onnx.export import export
+
+    export(cfg)
+
 
 if __name__ == "__main__":
     main()

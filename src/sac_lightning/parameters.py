@@ -24,7 +24,13 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"there is no {kind} {name}: choose among {', '.join(every[key])}")
 
 
-main = command("parameters", "sac_lightning.model.parameter_table:parameters", check)
+@command("parameters", check)
+def main(cfg: DictConfig) -> None:
+    """Print the numbers of parameters."""
+    from sac_lightning.model.parameter_table import parameters
+
+    parameters(cfg)
+
 
 if __name__ == "__main__":
     main()

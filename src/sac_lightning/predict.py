@@ -18,7 +18,13 @@ def check(cfg: DictConfig) -> None:
     find_images(str(cfg.images))
 
 
-main = command("predict", "sac_lightning.slides.run:predict", check)
+@command("predict", check)
+def main(cfg: DictConfig) -> None:
+    """Segment images."""
+    from sac_lightning.slides.run import predict
+
+    predict(cfg)
+
 
 if __name__ == "__main__":
     main()

@@ -128,7 +128,7 @@ def test_a_run_is_found_by_its_configuration_alone_by_the_command_as_one_types_i
         timeout=300,
         check=False,
     )
-    assert f"Going on with {run.relative_to(tmp_path)}, which was interrupted." in same.stdout, same.stderr
+    assert f"Going on with {run}, which was interrupted." in same.stdout, same.stderr
     assert_same(outcome(tmp_path), undisturbed)
     again = trainings.run(tmp_path, [*arguments, "trainer.max_epochs=1"])
     assert "Going on" not in again.text, "what is finished is not interrupted"

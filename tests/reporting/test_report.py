@@ -261,6 +261,10 @@ def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs
         ("figure4", "figure4_convergence"),
         ("ablation_lora", "ablation_lora"),
         ("table3_prompts", "table3_prompts"),
+        ("ablation_prompts", "table3_prompts"),
+        ("ablation_experts", "table4_experts"),
+        ("ablation_points", "table5_selection"),
+        ("ablation_backbone", "table7_backbone"),
     ],
 )
 def test_a_table_goes_by_its_number_or_its_name(table: str | int, name: str) -> None:

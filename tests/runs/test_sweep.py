@@ -117,7 +117,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_with_the_same_numbers(
     finished = sweep(tiny, tmp_path, *TWO)
     assert finished.returncode == 0, finished.stdout
     assert outcomes(finished.stdout) == {JOBS[0]: "recorded before", JOBS[1]: "done"}
-    assert f"Going on from {folder / LAST}" in (folder / "console.log").read_text()
+    assert f"Going on with {folder}, which was interrupted." in (folder / "console.log").read_text()
     ours, theirs = records(tmp_path), records(undisturbed)
     assert {job: record["metrics"] for job, record in ours.items()} == {
         job: record["metrics"] for job, record in theirs.items()

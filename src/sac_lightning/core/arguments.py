@@ -1,11 +1,12 @@
-"""What of a training's arguments can be refused before torch has been imported, which takes seconds."""
+"""Checks of a training's arguments that need no torch, whose import takes seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.limits import refuse_image_size, refuse_rank, refuse_test_metric
 from sac_lightning.core.prompts import Generator, Prompts
@@ -13,13 +14,13 @@ from sac_lightning.core.view import View
 
 
 def refuse_arguments(cfg: DictConfig) -> None:
-    """Looks at the view, the prompts, the callbacks and the model of a training.
+    """Check the view, the prompts, the callbacks and the model of a training.
 
     Raises:
         UserError: One of them has a value that no training takes.
     """
     view = View(**_resolve_part(cfg.view))
-    _prompts(cfg.prompts)
+    _build_prompts(cfg.prompts)
     for name, callback in (cfg.callbacks or {}).items():
         refuse_test_metric(str(name), callback.get("monitor"))
     backbone = cfg.model.get("backbone")
@@ -31,7 +32,18 @@ def refuse_arguments(cfg: DictConfig) -> None:
         raise UserError(f"model.weights={weights} does not exist: give a file that does")
 
 
-def _prompts(cfg: DictConfig) -> Prompts:
+def refuse_overruled(cfg: DictConfig, arguments: Sequence[str]) -> None:
+    """Raise UserError if an argument sets what a compared network's own recipe sets after it."""
+    recipe = config_dir() / "recipe" / str(cfg.recipe.name) / f"{cfg.model.name}.yaml"
+    for argument in arguments:
+        if argument.startswith(("loss=", "scheduler=")) and recipe.is_file():
+            raise UserError(
+                f"{argument} has no effect with recipe=own, as {cfg.model.name} brings its own: add recipe=shared"
+            )
+
+
+def _build_prompts(cfg: DictConfig) -> Prompts:
+    """Build the prompt settings, which check themselves."""
     settings = _resolve_part(cfg)
     return Prompts(**settings | {"generator": Generator(**settings["generator"])})
 

@@ -1,33 +1,32 @@
-"""What every command has in common: its Hydra configuration, its late start of the work, and its way to fail."""
+"""What every command has in common: its Hydra configuration, the check of its arguments, and its way to fail."""
 
 import errno
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from pkgutil import resolve_name
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     InstantiationException,
     MissingConfigException,
 )
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.core.configuration import MULTIRUN_FLAGS, command_line, compose_config, config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part, refuse_unwritable
+from sac_lightning.core.output import end_without_reader
 from sac_lightning.core.rows import store_rows
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
 
-# What the operating system says of a disk or a folder, and not of us, with the remedy.
+# Errors of the operating system that a user can remedy.
 FULL = "make room there and start the same command again; what was written before is whole"
 FORBIDDEN = "change who may write there, or choose another folder"
 REMEDIES = {
@@ -38,39 +37,54 @@ REMEDIES = {
     errno.EPERM: FORBIDDEN,
 }
 
+Work = Callable[[DictConfig], None]
 Check = Callable[[DictConfig], object]
+Complete = Callable[[DictConfig, Sequence[str]], list[str]]
 
 
-def command(name: str, work: str, check: Check | None = None, job: str | None = None) -> Callable[[], None]:
-    """Makes a function of a configuration a program: bad input ends it with one sentence and status 1.
+def command(
+    name: str, check: Check | None = None, complete: Complete | None = None
+) -> Callable[[Work], Callable[[], None]]:
+    """Return a decorator that makes a function of a configuration a program.
+
+    Bad input ends the program with one sentence and status 1. The decorated function imports what it calls: torch
+    takes seconds, which neither ``--help`` nor a misspelt key should cost.
 
     Args:
         name: Of the command's module and of its primary configuration file in ``conf/``, without their endings.
-        work: The function, as ``module:function``. It is imported when the arguments have been accepted: torch
-            takes seconds, which neither ``--help`` nor a misspelt key should cost.
-        check: Refuses a configuration by a UserError, as far as can be seen without the libraries of the work.
-        job: What to do instead for a job of a multirun, as ``module:function``.
+        check: Raises a UserError for a wrong configuration, as far as this shows without the libraries of the
+            work. It is called for every job of a sweep.
+        complete: Returns, from the configuration and the arguments of a command line that is no sweep, the
+            arguments to add to it.
     """
 
-    def run(cfg: DictConfig) -> None:
-        is_job = HydraConfig.get().mode == RunMode.MULTIRUN
-        with _report_user_errors():
-            resolve_name(job if job is not None and is_job else work)(cfg)
+    def decorate(work: Work) -> Callable[[], None]:
+        def run(cfg: DictConfig) -> None:
+            with _report_user_errors():
+                work(cfg)
 
-    run.__module__ = f"sac_lightning.{name}"  # Hydra calls the job after it.
-    hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)
+        run.__module__ = f"sac_lightning.{name}"  # Hydra calls the job after it.
+        hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)
 
-    def program() -> None:
-        with _report_user_errors():
-            _check_arguments(name, sys.argv[1:], check)
-        store_rows(config_dir())
-        hydra_program()
+        def program() -> None:
+            # Threads of OpenMP that spin while they wait take the cores from other processes. The library reads
+            # this once, when torch loads it.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            with end_without_reader():
+                with _report_user_errors():
+                    jobs = _check_arguments(name, sys.argv[1:], check)
+                    if complete is not None and len(jobs) == 1:
+                        sys.argv += complete(jobs[0], sys.argv[1:])
+                store_rows(config_dir())
+                hydra_program()
 
-    return program
+        return program
+
+    return decorate
 
 
 def require_paths(*keys: str) -> Check:
-    """Return a check that what some keys name, if anything, is there: a file or a folder."""
+    """Return a check that the file or folder that each of some keys names exists; null names none."""
 
     def check(cfg: DictConfig) -> None:
         for key in keys:
@@ -80,21 +94,24 @@ def require_paths(*keys: str) -> Check:
     return check
 
 
-def _check_arguments(name: str, arguments: list[str], check: Check | None) -> None:
-    """Raise UserError if arguments are wrong, in any job of a sweep, before anything has begun.
+def _check_arguments(name: str, arguments: list[str], check: Check | None) -> list[DictConfig]:
+    """Return the configuration of every job, checked before anything has begun.
 
-    Whatever may be wrong but what is named below is left to Hydra, and so are its flags.
+    It is empty where the command line is left to Hydra: with flags such as ``--help``, and with errors that are
+    not named below.
 
     Raises:
-        UserError: The configuration does not have a choice or a key, it lacks a value, ``check`` refuses it, or
-            the output folder cannot be made. Hydra would say the first and the last of them in a page.
+        UserError: The configuration does not have a choice or a key, it lacks a value, ``check`` rejects it, or
+            the output folder cannot be made. Hydra would take a page to report the first and the last of these.
     """
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
-        return
+        return []
+    configs = []
     try:
         asked = command_line(name, arguments)
         for job in asked.jobs:
             cfg = compose_config(name, job)
+            configs.append(cfg)
             lacking = [f"{key}=" for key in map(str, cfg) if OmegaConf.is_missing(cfg, key)]
             if lacking:
                 remedy = f"python -m sac_lightning.{name} --help says how"
@@ -103,6 +120,7 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> No
                 check(cfg)
         if asked.output_folder is not None:
             refuse_unwritable(existing_part(asked.output_folder), str(asked.output_folder))
+        return configs
     except MissingConfigException as error:
         extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
         if extra is not None:
@@ -116,12 +134,12 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> No
             f"{first_line}: python -m sac_lightning.{name} --cfg job shows the keys that there are"
         ) from error
     except (HydraException, OmegaConfBaseException):
-        return
+        return []
 
 
 @contextmanager
 def _report_user_errors() -> Iterator[None]:
-    """Turn an error that is the user's into one sentence and status 1."""
+    """Turn an error that the user can remedy into one sentence and status 1."""
     try:
         yield
     except (UserError, OSError, InstantiationException, OmegaConfBaseException) as error:
@@ -133,7 +151,7 @@ def _report_user_errors() -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str | None:
-    """The sentence for a user, or None where the error is a defect of ours that deserves its traceback."""
+    """Return the sentence for a user, or None for a defect of ours, which deserves its traceback."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OmegaConfBaseException):

@@ -1,8 +1,8 @@
-"""The one exception that stands for bad input."""
+"""The exception for bad input."""
 
 
 class UserError(ValueError):
-    """Something the user gave cannot be used: one sentence that names it and the remedy.
+    """Bad input: the message is one sentence that names the input and the remedy.
 
     Commands print the message without a traceback and exit with status 1.
     """

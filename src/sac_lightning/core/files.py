@@ -13,14 +13,14 @@ from sac_lightning.core.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, beside ``path``, that takes its place when the block ends well.
+    """Yield a path to write to, which replaces ``path`` if the block succeeds.
 
-    After an error ``path`` is what it was before, and nothing is left beside it. After a crash of the machine it
-    is the old one or the new one, as the new one is on the disk before it gets the name. Of several that write it
-    at once, on whichever machine, the last to end stays.
+    After an error ``path`` is unchanged and nothing is left beside it. After a crash of the machine it is the old
+    file or the new one, as the new one is on the disk before it gets the name. If several processes write it at
+    once, on whichever machine, the last one wins.
 
     Args:
-        path: Of the file; its folder exists.
+        path: The file; its folder exists.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -38,7 +38,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -47,11 +47,11 @@ def _flush(path: Path) -> None:
 
 
 def refuse_unwritable(folder: Path, named: str) -> None:
-    """Makes a folder, and refuses by a UserError one in which no file can be made.
+    """Make a folder; raise UserError if no file can be made in it.
 
     Args:
-        folder: Is made with those above it.
-        named: What a person knows it by.
+        folder: Made together with the missing folders above it.
+        named: How the error calls it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,25 +62,25 @@ def refuse_unwritable(folder: Path, named: str) -> None:
 
 
 def existing_part(folder: Path) -> Path:
-    """The folder, absolute, or the first one above it that is there."""
+    """Return the folder as an absolute path, or the nearest one above it that exists."""
     absolute = folder.absolute()
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Removes what a process that was killed in the middle of ``whole_file`` has left in a folder."""
+    """Remove the files that a process killed within ``whole_file`` left in a folder."""
     for partial in folder.glob(".*.part"):
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to write to, beside ``path``, that gets its name when the block ends well.
+    """Yield a new folder to write to, which is renamed to ``path`` if the block succeeds.
 
-    After an error nothing is left of it, nor is anything if ``path`` is there by then.
+    Nothing is left of it after an error, or if ``path`` exists by then.
 
     Args:
-        path: Of the folder, which does not exist; folders above it are made.
+        path: The folder, which does not exist; missing folders above it are made.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     partial.mkdir(parents=True)

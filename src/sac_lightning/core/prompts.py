@@ -1,4 +1,4 @@
-"""Which points a method gets, and what is no such setting. Free of torch: a wrong value is told at once."""
+"""The settings of a method's points. Without torch, so that a wrong value is reported at once."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -11,12 +11,12 @@ Placement = Literal["centre", "random"]
 
 @dataclass(frozen=True)
 class Generator:
-    """The prompt generator.
+    """Settings of the prompt generator.
 
     Attributes:
         init_features, depth: See UNet.
-        lr_factor: Its learning rate over that of the other parts. 1, one rate for everything, is the paper's; it
-            learns from nothing beside parts that are pre-trained, so in short trainings it needs a higher one.
+        lr_factor: Its learning rate divided by that of the other parts. The paper has one rate for all, 1. The
+            generator starts from scratch beside pre-trained parts, so short trainings need a higher factor.
     """
 
     init_features: int = 32
@@ -24,24 +24,24 @@ class Generator:
     lr_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses what is no factor."""
+        """Raise UserError if the factor is not positive."""
         if not self.lr_factor > 0:
             raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Which points a method gets.
+    """Settings of the points that a method gets.
 
     Attributes:
-        points: Automatic points n: n positive and n negative ones. 0: no prompt generator.
+        points: Number n of automatic points: n positive and n negative ones. 0: no prompt generator.
         selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
         experts, expert_negatives, expert_placement: See ExpertPoints; per image.
         dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
             every table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
-        generator: Its sizes, and how fast it learns.
+        generator: Settings of the prompt generator.
     """
 
     points: int = 1
@@ -57,7 +57,7 @@ class Prompts:
     generator: Generator = field(default_factory=Generator)
 
     def __post_init__(self) -> None:
-        """Refuses what means nothing, a map that the generator cannot take, and its logits where there is none."""
+        """Raise UserError if a value is out of its range or does not suit the prompt generator."""
         refuse_selection(self.points, self.selection, self.threshold)
         refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
         if self.dense and not self.points:
@@ -71,7 +71,7 @@ class Prompts:
 
 
 def refuse_selection(points: int, selection: str, threshold: float) -> None:
-    """Raises UserError where automatic points cannot be chosen like this."""
+    """Raise UserError if automatic points cannot be chosen like this."""
     if not isinstance(points, int) or points < 0:
         raise UserError(f"prompts.points is {points}: choose a whole number, 0 or more")
     if selection not in get_args(Selection):

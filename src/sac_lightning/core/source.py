@@ -1,4 +1,4 @@
-"""Source code as text: what of it runs."""
+"""Source code as text, reduced to what runs."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""How a model sees images: its input's size, whole or in overlapping windows, and a stretch of contrast."""
+"""How a model sees an image: input size, whole or in overlapping windows, contrast stretched or not."""
 
 import math
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ class Window:
 
 @dataclass(frozen=True)
 class View:
-    """What of an image the model gets at a time; part of every checkpoint.
+    """The part of an image that the model gets at a time; stored in every checkpoint.
 
     Attributes:
         image_size: Side in pixels of the model's square input, to which a window (or the whole image) is
             resized. None: the image is not resized (networks that take any size).
         crop: Side in image pixels of a window: random ones in training, overlapping ones otherwise.
             None: the whole image. Stretching it to a square is our choice, as MedSAM's: the paper is silent.
-        overlap: Part of a window's side that it shares with its neighbour at least, in [0, 1).
+        overlap: Smallest fraction of a window's side that it shares with its neighbour, in [0, 1).
         stretch: Stretch the contrast of each image between two percentiles (fluorescence is often nearly
             black).
     """
@@ -48,7 +48,7 @@ class View:
     stretch: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses sizes that mean nothing."""
+        """Raise UserError if a size or the overlap is out of its range."""
         if self.image_size is not None and self.image_size < 1:
             raise UserError(f"view.image_size is {self.image_size}: choose a number of pixels")
         if self.crop is not None and self.crop < 1:
@@ -57,7 +57,7 @@ class View:
             raise UserError(f"view.overlap is {self.overlap}: choose a part of the window in [0, 1)")
 
     def windows(self, height: int, width: int) -> list[Window]:
-        """The windows that cover an image, row by row."""
+        """Return the windows that cover an image, row by row."""
         if self.crop is None:
             return [Window(0, 0, width, height)]
         return [
@@ -72,7 +72,7 @@ class View:
 
 
 def _starts(length: int, window: int, overlap: float) -> list[int]:
-    """First pixels of the fewest evenly spread windows that cover ``length`` with the wanted overlap."""
+    """Return the first pixels of the fewest evenly spread windows that cover ``length`` with ``overlap``."""
     if length <= window:
         return [(length - window) // 2]
     step = max(1, int(window * (1 - overlap) + 1e-6))  # 100 * (1 - 0.9) is 9.99999...
@@ -93,7 +93,7 @@ def stretch_contrast(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _percentiles(image: NDArray[np.uint8]) -> list[float]:
-    """``np.percentile`` from the histogram of the 256 values: every training window asks, of a whole image."""
+    """Compute ``np.percentile`` from the histogram: it is needed of the whole image for every training window."""
     counts = np.cumsum(np.bincount(image.ravel(), minlength=256))
     percentiles = []
     for percent in STRETCH_PERCENTILES:

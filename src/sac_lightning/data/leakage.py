@@ -86,7 +86,8 @@ def find_shared_images(entries: Sequence[Entry]) -> list[Shared]:
     Raises:
         UserError: An image cannot be read.
     """
-    hashes = np.stack([perceptual_hash(entry.path) for entry in tqdm(entries, desc="hashing", unit="image")])
+    progress = tqdm(entries, desc="hashing", unit="image", disable=None)
+    hashes = np.stack([perceptual_hash(entry.path) for entry in progress])
     found = []
     for i, j in combinations(range(len(entries)), 2):
         if entries[i].split == entries[j].split:

@@ -167,7 +167,7 @@ def _write_files(reading: Reading, folder: Path) -> list[ManifestRow]:
     for part in ("images", "instances"):
         (folder / part).mkdir()
     rows = []
-    for image in tqdm(reading, unit="image"):
+    for image in tqdm(reading, unit="image", disable=None):
         rows.append(_row(image))
         Image.fromarray(image.image).save(folder / "images" / f"{image.name}.png")
         labels = image.instances.astype(np.uint16)

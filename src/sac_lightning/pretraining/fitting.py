@@ -1,6 +1,5 @@
 """The shared part of all pre-trainings: a trainer that can resume an interrupted run."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from sac_lightning.model.checkpoint import read_without_running
 from sac_lightning.training.checkpoints import WholeCheckpoints
+from sac_lightning.training.console import progress
 from sac_lightning.training.history import History
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_view import make_loggers
@@ -46,14 +46,11 @@ def fit(
     trainer = instantiate(
         cfg.trainer,
         precision=resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        callbacks=[last, history],
+        callbacks=[last, history, *progress(cfg.trainer)],
         logger=make_loggers(cfg.logger, config),
         plugins=[WholeCheckpoints()],
+        enable_progress_bar=False,  # ``progress`` is our own.
     )
     assert isinstance(trainer, Trainer)
-    with warnings.catch_warnings():
-        # Few workers are enough, and a resumed run continues in its own folder.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)
+    trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)
     return trainer

@@ -38,11 +38,13 @@ from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.runs.environment import environment
 from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
+from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.history import History
 
 PICTURED = 6
 
 
+@quiet_lightning()
 def pretrain(cfg: DictConfig) -> None:
     """Pre-train what the configuration asks for: the network under ``model``, or a small SAM if there is none."""
     if "model" in cfg:
@@ -176,6 +178,7 @@ def print_summary(metrics: Mapping[str, Mapping[str, float]], written: Mapping[s
         figures = ", ".join(
             f"{key.replace('_', ' ')} {value:.3f}" for key, value in values.items() if key != "objects"
         )
-        console.print(f"{name.replace('_', ' ')}: mean IoU over {values['objects']:,.0f} objects: {figures}")
+        objects = f"{values['objects']:,.0f} objects"
+        console.print(f"{name.replace('_', ' ')}: mean IoU over {objects}: {figures}", soft_wrap=True)
     for name, path in written.items():
         console.print(f"{name:10} {path}", soft_wrap=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, sweep_jobs
 from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.paper.tables import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record
@@ -68,13 +68,16 @@ class Experiment:
 
 
 def find_experiments(table: str | int | None) -> tuple[str, ...]:
-    """Find the experiment that ``table`` names by number, by name or by its beginning; all of them for None.
+    """Find the experiments that ``table`` names: a number, a name or another name, or the beginning of a name.
 
     Raises:
         UserError: ``table`` does not name one experiment.
     """
     if table is None:
         return EXPERIMENTS
+    if (config_dir() / "experiment" / f"{table}.yaml").is_file():
+        # A file that only gives another name to an experiment takes over its settings, the name among them.
+        return (str(compose_config("train", [f"+experiment={table}"]).experiment.name),)
     asked = f"table{table}_" if str(table).isdigit() else str(table)
     names = tuple(name for name in EXPERIMENTS if name.startswith(asked))
     if len(names) != 1:

@@ -24,15 +24,15 @@ MAX_RUNS = 100
 
 
 def make_workspace(group: str, entity: str, project: str) -> Workspace:
-    """The workspace: sections Convergence, Table and Overlays of the runs of one group.
+    """Build the workspace: sections Convergence, Table and Overlays of the runs of one group.
 
     A line or a bar is a row of the experiment: the mean of the runs of one name, which differ in their seeds, with
     their range.
 
     Args:
-        group: Of the runs: name of the experiment, or of the data set for runs outside of one.
+        group: Group of the runs: the experiment's name, or the data set's for runs outside of an experiment.
         entity: Owner of the project.
-        project: As of the runs.
+        project: Project of the runs.
 
     Raises:
         UserError: wandb-workspaces is not installed.
@@ -76,13 +76,13 @@ def make_workspace(group: str, entity: str, project: str) -> Workspace:
 
 
 def specification(workspace: Workspace) -> dict[str, Any]:
-    """What W&B stores of a workspace."""
+    """Return what W&B stores of a workspace."""
     view = workspace._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
     return {key: view[key] for key in ("displayName", "entity", "project", "spec")}
 
 
 def dashboard(cfg: DictConfig) -> None:
-    """Saves the dashboard, or writes its specification.
+    """Save the workspace in W&B, or write its specification to a file.
 
     Raises:
         UserError: No group is named, nobody is logged in, or W&B refuses.

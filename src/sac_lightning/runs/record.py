@@ -58,7 +58,7 @@ class Environment(TypedDict):
 
 
 class Header(TypedDict):
-    """What a record of a training or a test says first: who, on what, prompted how; None where it has no say."""
+    """What a record of a training or a test says first: who, on what, prompted how; None if it does not apply."""
 
     method: str
     dataset: str

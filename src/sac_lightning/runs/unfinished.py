@@ -14,24 +14,17 @@ from typing import Any
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import refuse_unwritable, remove_partial_files, whole_file
+from sac_lightning.core.processes import is_first_process
 from sac_lightning.runs.code_version import code_version
 from sac_lightning.runs.identity import config_hash
 from sac_lightning.runs.record import RECORD_FILE
 
-# What torchrun, Lightning and Slurm tell each process of a distributed run; the first that is there counts.
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 IDENTITY, LOCK = "run.json", "run.lock"
 LAST = Path("checkpoints") / "last.ckpt"
 FOREIGN = "foreign_checkpoint"
 """In the note: when the last.ckpt was written that lay there before the run began."""
 
 _held: set[int] = set()
-
-
-def is_first_process() -> bool:
-    """Whether this process is alone, or the first of a distributed run."""
-    told = [os.environ[name] for name in RANKS if name in os.environ]
-    return not told or told[0] == "0"
 
 
 def identity_of(config: Mapping[str, Any]) -> dict[str, str]:

@@ -25,7 +25,7 @@ def predict(cfg: DictConfig) -> None:
     output = OutputFolder(Path(cfg.output), probability=cfg.probability)
     output.make()
     failed, skipped = [], 0
-    for path in tqdm(images, desc="segmenting", unit="image"):
+    for path in tqdm(images, desc="segmenting", unit="image", disable=None):
         if output.is_done(path.stem) and not cfg.overwrite:
             skipped += 1
             continue

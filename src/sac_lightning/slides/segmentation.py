@@ -59,9 +59,11 @@ def _segment(
             yield strip
             del strip  # as below
 
+    # None: without a terminal there is no bar.
+    disable = True if windows < MANY_WINDOWS else None
     with (
         Results(output, stem, slide) as results,
-        tqdm(total=windows, desc=stem, unit="window", leave=False, disable=windows < MANY_WINDOWS) as bar,
+        tqdm(total=windows, desc=stem, unit="window", leave=False, disable=disable) as bar,
     ):
         tone = tone_of(slide, predictor.view.stretch)
         labelling = label_slide(predictor, slide, tone, points, progress=bar.update)

@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, written whole or not at all, and the last one after every epoch."""
+"""Lightning's checkpoints, written whole or not at all, and a last one after every epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from sac_lightning.core.files import whole_file
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the old checkpoint, waits for the disk, renames: a killed process never leaves half of one."""
+    """Write a checkpoint beside the old one, flush it and rename it: a killed process never leaves half of one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes a checkpoint.
+        """Write a checkpoint.
 
         Args:
-            checkpoint: Lightning's.
-            path: Of the file; folders above it are made.
-            storage_options: Of a remote file system, which is not supported.
+            checkpoint: What Lightning saves.
+            path: The file; missing folders are made.
+            storage_options: For remote file systems, which are not supported.
 
         Raises:
-            UserError: It cannot be written; the one before it is as it was.
+            UserError: The file cannot be written; the checkpoint before it is unchanged.
         """
         target = Path(path)
         try:
@@ -41,21 +41,21 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes what a run goes on from after every epoch.
+    """Write the checkpoint from which a run can go on, after every epoch.
 
-    ModelCheckpoint's ``save_last`` writes it together with a new best one alone: with a patience of ten epochs, a
-    run that is killed would lose as many.
+    ModelCheckpoint's ``save_last`` writes it only together with a new best one: a run that is killed could lose as
+    many epochs as early stopping waits for.
     """
 
     def __init__(self, path: Path) -> None:
-        """Args: path: of the file."""
+        """Write to ``path``."""
         self.path = path
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Trains no further where the run had stopped early, which Lightning keeps in mind without stopping."""
+        """Stop if the run had already stopped early; Lightning restores that state but goes on training."""
         if any(callback.stopped_epoch > 0 for callback in trainer.early_stopping_callbacks):
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves, after the best checkpoint's callback, whose state belongs to it."""
+        """Save, after the callback of the best checkpoint, whose state is saved, too."""
         trainer.save_checkpoint(self.path, weights_only=False)  # what a run goes on from is more than weights

@@ -1,4 +1,4 @@
-"""What the doctor looks at: each examination gives findings, and none stops the others."""
+"""The doctor: checks of what a training needs; a fault in one does not stop the others."""
 
 import os
 import shutil
@@ -47,11 +47,11 @@ COLOURS: Mapping[Level, str] = {"good": "green", "note": "yellow", "fault": "red
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What an examination came to.
+    """The result of a check.
 
     Attributes:
         level: ``fault`` will fail; ``note`` may surprise; ``good`` is fine.
-        what: A sentence, with the remedy where there is something to be done.
+        what: A sentence, with the remedy if there is something to do.
     """
 
     level: Level
@@ -59,23 +59,23 @@ class Diagnosis:
 
 
 class Training:
-    """What is looked at: a training's configuration, and what follows from it, worked out once."""
+    """The configuration of a training and what follows from it, computed once."""
 
     def __init__(self, cfg: DictConfig) -> None:
-        """Args: cfg: What train would get."""
+        """Take the configuration that train would get."""
         self.cfg = cfg
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The configuration, plain and resolved."""
+        """The configuration, resolved, as plain dicts and lists."""
         return resolve_config(self.cfg)
 
     @cached_property
     def parameters(self) -> dict[str, int]:
-        """Numbers of parameters of its model, built without numbers, so that any size takes seconds.
+        """Numbers of parameters of the model, built on the meta device, where any size takes seconds.
 
         Raises:
-            UserError: It cannot be built.
+            UserError: The model cannot be built.
         """
         try:
             with torch.device("meta"):
@@ -85,7 +85,7 @@ class Training:
 
 
 def examine(cfg: DictConfig) -> None:
-    """Prints all findings; ends the program with status 1 where something will fail."""
+    """Print all findings; end the program with status 1 if something will fail."""
     training = Training(cfg)
     console = Console(highlight=False, soft_wrap=True)
     examinations: dict[str, Callable[[Training], list[Diagnosis]]] = {
@@ -115,7 +115,7 @@ def examine(cfg: DictConfig) -> None:
 
 
 def check_installation(training: Training) -> list[Diagnosis]:
-    """Check that the package's dependencies are there in versions that it works with."""
+    """Check that the dependencies are installed in versions that the package works with."""
     try:
         needed = [Requirement(line) for line in requires(PACKAGE) or ()]
     except PackageNotFoundError:
@@ -141,7 +141,7 @@ def _explain_unmet(requirement: Requirement) -> str | None:
 
 
 def check_device(training: Training) -> list[Diagnosis]:
-    """Check that the accelerator that is asked for is there, and say what it is."""
+    """Check that the requested accelerator exists, and describe it."""
     cfg = training.cfg
     accelerator, precision = (
         cfg.trainer.accelerator,
@@ -165,14 +165,14 @@ def check_device(training: Training) -> list[Diagnosis]:
 
 
 def check_configuration(training: Training) -> list[Diagnosis]:
-    """Check that the model can be built as it is configured."""
+    """Check that the configured model can be built."""
     refuse_arguments(training.cfg)
     counts, name = training.parameters, training.cfg.model.name
     return [Diagnosis("good", f"{name}, {counts['trainable']:,} of {counts['total']:,} parameters train")]
 
 
 def check_data(training: Training) -> list[Diagnosis]:
-    """Check that the data set is there, and that some images of each part can be read."""
+    """Check that the data set exists and that some images of each part can be read."""
     samples = make_data(training.config).samples
     looked_at = 0
     for part in PARTS:
@@ -186,7 +186,7 @@ def check_data(training: Training) -> list[Diagnosis]:
 
 
 def check_weights(training: Training) -> list[Diagnosis]:
-    """Check that SAM's weights are here and whole, or say what will be downloaded."""
+    """Check that SAM's weights are present and intact, or report what will be downloaded."""
     model = training.config["model"]
     name = base_weights(model)
     if name is None:
@@ -203,7 +203,7 @@ def check_weights(training: Training) -> list[Diagnosis]:
 
 
 def check_memory(training: Training) -> list[Diagnosis]:
-    """Check that model, gradients and optimiser fit; what the images take comes on top."""
+    """Check that model, gradients and optimiser fit into memory; the images come on top."""
     try:
         counts = training.parameters
     except UserError:
@@ -220,7 +220,7 @@ def check_memory(training: Training) -> list[Diagnosis]:
 
 
 def check_output(training: Training) -> list[Diagnosis]:
-    """Check that results can be written, and that the disk holds them."""
+    """Check that results can be written and that the disk has room for them."""
     features = training.cfg.features
     folders = [Path("outputs")] + ([Path(str(features))] if features is not None else [])
     findings = []
@@ -248,7 +248,7 @@ def _check_room(training: Training, place: Path) -> Diagnosis:
 
 
 def check_loggers(training: Training) -> list[Diagnosis]:
-    """Check that Weights & Biases, if it is asked for, knows who logs."""
+    """Check that Weights & Biases, if requested, has a login."""
     chosen_loggers: Any = training.cfg.logger or {}
     logger = chosen_loggers.get("wandb")
     if logger is None:

@@ -1,4 +1,4 @@
-"""A checkpoint tested once more, under any prompt setting, on any data set."""
+"""The test of a checkpoint under any prompt setting, on any data set."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sac_lightning.inference.thresholds import Components, choose_separation, de
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.features import keep_features
 from sac_lightning.runs.record import record_provenance
+from sac_lightning.training.console import progress, quiet_lightning
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.task import SegmentationTask
@@ -22,8 +23,9 @@ from sac_lightning.training.tuning import tune_checkpoint
 from sac_lightning.training.wandb_view import WandbView, make_loggers
 
 
+@quiet_lightning()
 def evaluate(cfg: DictConfig) -> None:
-    """Tests a checkpoint; what the configuration leaves open (null) is as in training."""
+    """Test a checkpoint; what the configuration leaves open (null) is as in training."""
     config = resolve_config(cfg)
     path = Path(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
@@ -58,8 +60,9 @@ def evaluate(cfg: DictConfig) -> None:
     trainer = instantiate(
         cfg.trainer,
         precision=settings["precision"],
-        callbacks=[WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
+        callbacks=[*progress(cfg.trainer), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
         logger=make_loggers(cfg.logger, evaluated),
+        enable_progress_bar=False,  # ``progress`` is our own.
     )
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)

@@ -4,8 +4,6 @@ The code of a run (runs.code_version) is what this module imports and what its c
 or stores a run, such as loggers, pictures and the record, belongs into training.run.
 """
 
-import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,6 @@ from sac_lightning.model.features import keep_features, refuse_features_of_train
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.task import SegmentationTask
-
-log = logging.getLogger(__name__)
 
 
 def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[SegmentationTask, NucleiDataModule]:
@@ -120,17 +116,13 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
     if any(parameter.requires_grad for parameter in task.model.parameters()):
         if cfg.resume is not None:
             data.first_epoch = int(read_checkpoint(Path(cfg.resume))["epoch"]) + 1
-        with warnings.catch_warnings():
-            # Our loaders are short of workers on purpose, and a run goes on in the folder that it began in.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            if cfg.resume is not None:
-                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
+        trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
         best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
         state = read_checkpoint(best)["state_dict"]
         load_trained_state(task.model, {name.removeprefix(PREFIX): t for name, t in state.items()}, best)
         return best
-    log.info("%s has nothing to train", task.settings["model"]["name"])
+    if trainer.is_global_zero:
+        print(f"{task.settings['model']['name']} has nothing to train.")
     path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
     trainer.strategy.connect(task)
     trainer.save_checkpoint(path, weights_only=True)

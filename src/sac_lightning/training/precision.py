@@ -1,4 +1,4 @@
-"""Which precision ``trainer.precision=auto`` stands for: bfloat16 where the device multiplies it by itself."""
+"""The precision that ``trainer.precision=auto`` stands for: bfloat16 where the hardware multiplies it."""
 
 import torch
 
@@ -9,11 +9,11 @@ PROCESSOR_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
-    """Return a precision that Lightning knows.
+    """Return the precision to give to Lightning.
 
     Args:
-        precision: ``auto``, or one of Lightning's, which stays.
-        accelerator: As in the trainer's configuration.
+        precision: ``auto``, or one of Lightning's, which is returned as it is.
+        accelerator: ``cpu``, ``gpu``, ``cuda`` or ``auto``, as Lightning's trainer takes it.
     """
     if precision != AUTO:
         return precision
@@ -26,7 +26,7 @@ def _gpu_multiplies() -> bool:
 
 
 def _processor_multiplies() -> bool:
-    """Whether products in bfloat16 are instructions; elsewhere they are emulated, slower than float32."""
+    """Return whether the processor multiplies bfloat16; emulated, it is slower than float32."""
     # Older versions of torch do not say.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(flag) for flag in PROCESSOR_FLAGS)

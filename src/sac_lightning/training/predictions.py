@@ -1,4 +1,4 @@
-"""The predictions of a test on disk: a mask and the points that prompted it, per image."""
+"""The predictions of a test as files: for each image a mask and the points that prompted it."""
 
 import json
 from pathlib import Path
@@ -15,10 +15,10 @@ from sac_lightning.inference.windows import Prediction
 
 
 class TestPredictions(Callback):
-    """Writes ``<name>.png`` (0 or 255, the image's size) and ``<name>.json`` (points) of every test image."""
+    """Write ``<name>.png`` (0 or 255, of the image's size) and ``<name>.json`` (points) for every test image."""
 
     def __init__(self, folder: Path) -> None:
-        """Args: folder: where to; made if it is not there."""
+        """Write into ``folder``, which is made if it does not exist."""
         self.folder = folder
 
     def on_test_batch_end(
@@ -30,14 +30,20 @@ class TestPredictions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Writes the prediction that the test step has returned."""
+        """Write the prediction that the test step returned."""
         assert isinstance(batch, WholeImage)
         assert isinstance(outputs, Prediction)
         write_prediction(self.folder, batch.name, outputs)
 
 
 def write_prediction(folder: Path, name: str, prediction: Prediction) -> None:
-    """Writes a mask and its points ``[x, y, label]`` in image pixels, label 1 nucleus, 0 background."""
+    """Write the mask and the points of a prediction.
+
+    Args:
+        folder: Where to write; made if it does not exist.
+        name: Name of the image, without its ending.
+        prediction: The points are written as ``[x, y, label]`` in image pixels; label 1 is nucleus, 0 background.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     mask = (prediction.probability > THRESHOLD).cpu().numpy()
     with whole_file(folder / f"{name}.png") as partial:

@@ -1,6 +1,5 @@
 """A training from end to end: fit, test the best checkpoint, write ``results.json``."""
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,13 @@ from torch import nn
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.limits import refuse_test_metric
+from sac_lightning.core.processes import is_first_process
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.summary import training_table
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.unfinished import claim_run_folder
 from sac_lightning.training.checkpoints import LastCheckpoint, WholeCheckpoints
+from sac_lightning.training.console import progress, quiet_lightning
 from sac_lightning.training.fitting import fit, prepare_training
 from sac_lightning.training.history import History
 from sac_lightning.training.predictions import TestPredictions
@@ -27,39 +28,40 @@ from sac_lightning.training.testing import test_and_record
 from sac_lightning.training.tuning import tune_checkpoint
 from sac_lightning.training.wandb_view import WandbView, make_loggers
 
-log = logging.getLogger(__name__)
 
-
+@quiet_lightning()
 def train(cfg: DictConfig) -> None:
-    """Trains, tests and records what the configuration describes."""
+    """Train, test and record what a configuration describes."""
     config = resolve_config(cfg)
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
     with claim_run_folder(Path(cfg.output_dir), config) as interrupted:
         if interrupted is not None and cfg.resume is None:
-            log.info("Going on from %s", interrupted)
+            if is_first_process():
+                print(f"Going on with {cfg.output_dir}, which was interrupted. To start anew, remove it.")
             cfg.resume = str(interrupted)
         run(cfg, config)
 
 
 def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
-    """Trains, tests and records.
+    """Train, test and write the record.
 
     Args:
         cfg: The configuration.
-        config: The same, plain, as the record has it.
+        config: The same, resolved, as the record has it.
     """
     callbacks = make_callbacks(cfg)
     task, data = prepare_training(cfg, config)
     history = History()
-    callbacks += [history, WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    callbacks += [history, *progress(cfg.trainer), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
     trainer = instantiate(
         cfg.trainer,
         precision=task.settings["precision"],
         callbacks=callbacks,
         logger=make_loggers(cfg.logger, config),
         plugins=[*instantiate(cfg.trainer.get("plugins", [])), WholeCheckpoints()],
+        enable_progress_bar=False,  # ``progress`` is our own.
     )
     if trainer.is_global_zero:
         announce(task.model, task.settings)
@@ -83,7 +85,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
 
 
 def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
-    """Writes the record of a model that is counted and not trained: its parameters as Table 6 counts them."""
+    """Write the record of a model that is not trained: its parameters as Table 6 counts them."""
     model = config["model"]
     if model["name"] not in METHODS:
         raise UserError(f"count_only counts {', '.join(METHODS)}: not {model['name']}")
@@ -105,7 +107,7 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
 
 
 def make_callbacks(cfg: DictConfig) -> list[Callback]:
-    """The configured callbacks, of which ``save_last`` is understood as after every epoch.
+    """Return the configured callbacks; ``save_last`` means after every epoch.
 
     Raises:
         UserError: One of them would choose by a test metric.
@@ -120,7 +122,7 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
 
 
 def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
-    """Says what trains, and where the pre-training is missing."""
+    """Print which parts train, and whether pre-trained weights are missing."""
     console = Console()
     console.print(training_table(model))
     backbone = settings["model"].get("backbone")

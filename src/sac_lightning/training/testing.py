@@ -1,4 +1,4 @@
-"""A model on the test set of a data module, and the record of it: the same for train and evaluate."""
+"""The test of a model and its record, which train and evaluate share."""
 
 import logging
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ def test_and_record(
     output_dir: Path,
     about: Mapping[str, Any],
 ) -> None:
-    """Test, write ``results.json`` and ``examples.png``, and print what came out.
+    """Test, write ``results.json`` and ``examples.png``, and print the figures.
 
     Args:
         trainer: Runs the test.
-        task: With the model to test.
-        data: With the test set.
-        output_dir: Where to write.
-        about: What the record says besides: configuration, history, checkpoint.
+        task: Has the model to test.
+        data: Has the test set.
+        output_dir: The folder to write to.
+        about: Further entries of the record: configuration, history, checkpoint.
     """
     trainer.test(task, datamodule=data, verbose=False)
     metrics = {

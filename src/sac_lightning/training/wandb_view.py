@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases: configuration at the start, curves by epoch, overlays, the record at the end."""
+"""The view of a run in Weights & Biases: its configuration, curves by epoch, overlays and record."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ NOT_SUMMARISED = ("history", "images", "config", "metrics")
 
 
 def make_loggers(logger_cfg: DictConfig, config: Mapping[str, Any]) -> list[Logger]:
-    """The configured loggers; W&B's gets the whole configuration when its run is created, and lacks nothing later.
+    """Return the configured loggers; that of W&B gets the whole configuration, which must be there at its start.
 
     Args:
         logger_cfg: Loggers by name, as in ``conf/logger``.
-        config: Of the run, plain and resolved.
+        config: The configuration of the run, resolved, as plain dicts and lists.
     """
     makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in logger_cfg.values()]
     return [
@@ -63,10 +63,10 @@ def _run_arguments(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
 
 
 class WandbView(Callback):
-    """Shows curves by epoch, and overlays; does nothing without a WandbLogger."""
+    """Show curves by epoch and overlays in W&B; do nothing without a WandbLogger."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Makes the epoch the x axis of everything.
+        """Make the epoch the x axis of every curve.
 
         Lightning has just made its global step the x axis of "*", and of two patterns that fit a name W&B takes
         the first: only the same pattern replaces it.
@@ -76,25 +76,25 @@ class WandbView(Callback):
             run.define_metric("*", step_metric="epoch")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the first validation images."""
+        """Show the first validation images."""
         if not trainer.sanity_checking:
             _show("val/overlays", trainer, pl_module)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the first test images."""
+        """Show the first test images."""
         _show("test/overlays", trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Ends the run as failed, so that the next one of this process does not go on writing into it."""
+        """Mark the run as failed and close it, so that the next run of this process does not write into it."""
         for run in _runs(trainer.loggers):
             run.finish(exit_code=1)
 
 
 def summarise(loggers: Iterable[Logger], record: Mapping[str, Any]) -> None:
-    """Puts the record of a run beside its name in W&B, and ends the run there.
+    """Write the record of a run into its W&B summary, and close the run.
 
     Args:
-        loggers: The trainer's; others than W&B's are left alone.
+        loggers: The trainer's loggers; only those of W&B are used.
         record: As in ``results.json``. Its metrics become test/dice and so on, its other figures parameters/total
             and the like.
     """
@@ -105,7 +105,7 @@ def summarise(loggers: Iterable[Logger], record: Mapping[str, Any]) -> None:
 
 
 def _runs(loggers: Iterable[Logger]) -> list[wandb.Run]:
-    """W&B's runs; in other processes than the first Lightning's stand-ins, which do nothing."""
+    """Return the W&B runs; in all processes but the first, these are Lightning's dummies, which do nothing."""
     return [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
 
 
@@ -126,7 +126,7 @@ def _show(key: str, trainer: Trainer, task: LightningModule) -> None:
 
 
 def overlays(examples: Sequence[tuple[WholeImage, Prediction]]) -> list[wandb.Image]:
-    """Images with their points, and their predicted and true masks to switch on and off.
+    """Return images with their points, and with their predicted and true masks to switch on and off.
 
     All get the size of the largest, black below and to the right: W&B asks for one size.
 
@@ -153,7 +153,7 @@ def overlays(examples: Sequence[tuple[WholeImage, Prediction]]) -> list[wandb.Im
 def _parts(
     image: WholeImage, prediction: Prediction
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """The picture (H, W, 3) with points, and the predicted and the true mask (H, W) in {0, 1}."""
+    """Return the picture (H, W, 3) with points, and the predicted and the true mask (H, W) in {0, 1}."""
     size = image.instances.shape
     scale = min(1.0, SIDE / max(size))
     shape = [max(1, round(scale * side)) for side in size]

@@ -128,7 +128,7 @@ def _download(file: BinaryIO) -> None:
         announced = response.headers.get("Content-Length")
         total = int(announced) if announced else None
         received = 0
-        with tqdm(desc="stage1_train.zip", total=total, unit="B", unit_scale=True) as bar:
+        with tqdm(desc="stage1_train.zip", total=total, unit="B", unit_scale=True, disable=None) as bar:
             while block := response.read(1 << 20):
                 received += file.write(block)
                 bar.update(len(block))

@@ -1,0 +1,44 @@
+"""What a command may print: our own lines, each once."""
+
+import re
+from collections import Counter
+
+# One pattern per kind of line; what matches none is not ours.
+OURS = re.compile(
+    r"""
+      \s*                                                      # between the parts
+    | \s*(What\ trains|Test|\d+\ jobs:\ .+)\s*                 # titles of tables
+    | [┏┡├└│┃┗].*                                              # tables
+    | epoch\ \d+/\d+\ \ loss\ [\d.]+(\ \ val\ [A-Za-z ]+\ [\d.]+)*\ \ [\d.]+\ s
+    | vit_t\ has\ no\ pre-trained\ weights:\ .+
+    | instances\ \ .+,\ PQ\ [\d.]+\ on\ \d+\ validation\ images,\ kept\ in\ .+
+    | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
+    | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
+    | (masks|labels|overlays|geojson|measurements)\ +\S+
+    | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
+    | \w+\ +scale=\w+:\ \d+\ of\ \d+\ rows
+    | \#\d+\ .+:\ (started,\ its\ output\ is\ in\ .+|done\ in\ [\d.]+\ min)
+    | \[[-\d]+\ [\d:,]+\]\[sac_lightning\.[\w.]+\]\[WARNING\]\ -\ .+
+    """,
+    re.X,
+)
+BAR = re.compile(r"(epoch \d+/\d+|validating|testing|tuning \w+|reading \w+ images): .*")
+CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
+
+
+def foreign_lines(text: str) -> list[str]:
+    """The lines of a console that are not ours, and those outside of tables that come twice."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    foreign = [line for line in lines if not OURS.fullmatch(line)]
+    told = Counter(line for line in lines if line and line[0] not in "┏┡├└│┃┗")
+    return foreign + [line for line, times in told.items() if times > 1]
+
+
+def shown(text: str) -> tuple[list[str], list[str]]:
+    """The lines that stay on a terminal, and all states of the bars that were drawn over."""
+    stay, bars = [], []
+    for line in text.replace("\r\n", "\n").split("\n"):
+        states = [CONTROL.sub("", state).rstrip() for state in line.split("\r")]
+        bars += [state for state in states if BAR.fullmatch(state)]
+        stay.append(next((state for state in reversed(states) if state), ""))
+    return stay, bars
