@@ -20,6 +20,7 @@ import torch
 from tests.faults.conftest import said
 from tests.processes import Process
 
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("SAC_KILLS", "5"))
 KILLS_OF_A_RUN = 5
 # The moments, in the order of a run, each with how often it may come before it is fatal.

@@ -69,6 +69,7 @@ def lives(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_run_at_once_and_the_same_command_goes_on(
     tiny: list[str], tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
