@@ -196,5 +196,5 @@ def copy_sources(target: Path) -> None:
 
 def call(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ | environment, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=900, env=os.environ | environment, check=False
     )

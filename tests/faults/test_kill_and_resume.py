@@ -129,7 +129,7 @@ def test_a_run_is_found_by_its_configuration_alone_by_the_command_as_one_types_i
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert f"Going on with {run.relative_to(tmp_path)}, which was interrupted." in same.stdout, same.stderr
@@ -155,7 +155,7 @@ def test_a_kill_from_outside_at_any_time_with_processes_that_load_data(
         def has_begun(training: Process = training, sentence: str = sentence) -> bool:
             return sentence in said(training) and bool(list(tmp_path.glob("outputs/*/*/*/checkpoints/last.ckpt")))
 
-        wait_until(has_begun, 120, partial(said, training))
+        wait_until(has_begun, 300, partial(said, training))
         time.sleep(chance.uniform(0, 0.5))
         os.kill(training.number, signal.SIGKILL)
         assert trainings.end(training).status == -signal.SIGKILL

@@ -42,7 +42,7 @@ def started(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -194,7 +194,7 @@ def test_lines_of_jobs_side_by_side_never_cut_into_each_other(tmp_path: Path) ->
             )
             for _ in range(2)
         ]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [process.wait(timeout=900) for process in both] == [0, 0]
     assert heard.read_text().splitlines() == [line] * 200_000
 
 

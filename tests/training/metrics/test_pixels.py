@@ -167,7 +167,7 @@ def score_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given four of the five images, rank 1 is given one."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     pairs = draw_masks(5)
     print(json.dumps(score_all(pairs[:4] if rank == 0 else pairs[4:])))

@@ -194,7 +194,7 @@ def print_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given one of the four images, rank 1 three."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     images = four_images()
     print(json.dumps(quality_of(images[:1] if rank == 0 else images[1:])))

@@ -253,7 +253,7 @@ def print_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given four of the five images, rank 1 one."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     print(json.dumps(scored("daec" if rank == 0 else "b").image_scores()))
     distributed.destroy_process_group()
