@@ -23,7 +23,8 @@ from sac_lightning.model.build import build_model
 from sac_lightning.model.counting import count_network
 from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.run import pretrain
-from sac_lightning.training.run import make_task, train
+from sac_lightning.training.fitting import make_task
+from sac_lightning.training.run import train
 from sac_lightning.training.task import SegmentationTask
 
 SIDE = 64
