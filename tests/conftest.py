@@ -3,29 +3,37 @@
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from tests.processes import Processes, serve
 from torch import nn
 
 os.environ["WANDB_MODE"] = "offline"
 torch.set_num_threads(1)  # Tiny tensors: threads cost more than they give, and workers run side by side.
+settings.register_profile("patient", deadline=None)  # A busy machine is no defect.
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none."""
+    """Deselect tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none.
+
+    Those that take long come first: one that a worker began last would leave the other idle.
+    """
     lacking = [
         marker
         for marker, is_there in (("real_data", os.environ.get("SAC_DATA")), ("browser", chromium_path()))
         if not is_there
     ]
-    deselected = [item for item in items if any(item.get_closest_marker(marker) for marker in lacking)]
-    config.hook.pytest_deselected(items=deselected)
-    items[:] = [item for item in items if item not in deselected]
+    deselected = {item for item in items if any(item.get_closest_marker(marker) for marker in lacking)}
+    config.hook.pytest_deselected(items=list(deselected))
+    selected = [item for item in items if item not in deselected]
+    items[:] = sorted(selected, key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def chromium_path() -> str | None:
@@ -45,6 +53,21 @@ def chromium() -> str:
 def data_root() -> Path:
     """The folder that ``SAC_DATA`` names."""
     return Path(os.environ["SAC_DATA"]).resolve()
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Commands in processes of their own that find everything imported."""
+    modules = ("sac_lightning.training.evaluation", "sac_lightning.training.run", "sac_lightning.slides.run")
+    with serve(tmp_path_factory.mktemp("said"), *modules) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def light_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Commands in processes of their own that find imported what a command needs to read its arguments."""
+    with serve(tmp_path_factory.mktemp("said"), "sac_lightning.core.command") as started:
+        yield started
 
 
 TINY_BACKBONE = [

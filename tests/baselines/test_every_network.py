@@ -1,17 +1,19 @@
 """Every compared network, tiny, through a run's life: fit, kill, resume, test, predict; and learning an image."""
 
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 from PIL import Image
 from tests.commands import rerun, run
+from tests.processes import Processes
 from torch import Tensor
 
 from sac_lightning.baselines.network import Network
@@ -21,7 +23,8 @@ from sac_lightning.model.build import build_model
 from sac_lightning.model.counting import count_network
 from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.run import pretrain
-from sac_lightning.training.run import make_task
+from sac_lightning.training.fitting import make_task
+from sac_lightning.training.run import train
 from sac_lightning.training.task import SegmentationTask
 
 SIDE = 64
@@ -132,14 +135,18 @@ def curves(record: dict[str, Any]) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -> None:
+def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path, processes: Processes) -> None:
     whole = run(overrides(name, nuclei), tmp_path / "whole")
     assert whole["method"] == name
     assert len(whole["images"]) == 2
     assert all(np.isfinite(list(row.values())).all() for row in curves(whole))
 
     (tmp_path / "killed").mkdir()
-    kill_in_second_epoch(name, nuclei, tmp_path / "killed")
+    arguments = [*overrides(name, nuclei), f"output_dir={tmp_path / 'killed'}"]
+    die = "tests.baselines.test_every_network:train_and_die_in_second_epoch"
+    killed = processes.run(die, *arguments, folder=tmp_path)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "killed" / "results.json").exists()
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
     resumed = run(overrides(name, nuclei), tmp_path / "killed", f"resume={last}")
     assert curves(resumed) == curves(whole)
@@ -154,27 +161,15 @@ def test_fit_kill_resume_test_predict(name: str, nuclei: Path, tmp_path: Path) -
     assert 0 <= found.probability.min() <= found.probability.max() <= 1
 
 
-def kill_in_second_epoch(name: str, nuclei: Path, folder: Path) -> None:
-    """Run a training in its own process, which dies in its second epoch."""
-    code = (
-        "import os, signal, sys\n"
-        "import torch\n"
-        "torch.set_num_threads(1)\n"
-        "from lightning.pytorch.callbacks import ModelCheckpoint\n"
-        "from sac_lightning.core.configuration import compose_config\n"
-        "from sac_lightning.training.run import train\n"
-        "def die(self, trainer, *_):\n"
-        "    if trainer.current_epoch == 1:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "ModelCheckpoint.on_train_batch_end = die\n"
-        "train(compose_config('train', sys.argv[1:]))\n"
-    )
-    arguments = [*overrides(name, nuclei), f"output_dir={folder}"]
-    finished = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == -signal.SIGKILL, finished.stderr
-    assert not (folder / "results.json").exists()
+def train_and_die_in_second_epoch(*arguments: str) -> None:
+    """In a process of its own: train, and die at the end of the second epoch's first batch."""
+
+    def die(self: ModelCheckpoint, trainer: Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ModelCheckpoint.on_train_batch_end = die  # type: ignore[method-assign]
+    train(compose_config("train", list(arguments)))
 
 
 def test_mdm_trains_its_classifier_on_the_frozen_network_of_its_pretraining(nuclei: Path, tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """The benchmark, on models so small that its figures mean nothing: its files, and that its sides agree."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import Processes
 
 from sac_lightning.benchmark import WORKS as NAMES
 from sac_lightning.benchmarking import sides
@@ -38,22 +36,9 @@ def test_both_sides_come_to_the_same(ours: Prepare, official: Prepare) -> None:
         assert tensor.norm() > 0
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sac_lightning.benchmark", *arguments],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def test_writes_a_table_for_people_and_one_for_machines(tmp_path: Path) -> None:
-    finished = run(
-        tmp_path, "works=[forward]", "backbone=vit_t", "image_size=64", "repetitions=1", "hydra.run.dir=out"
-    )
+def test_writes_a_table_for_people_and_one_for_machines(tmp_path: Path, processes: Processes) -> None:
+    arguments = ["works=[forward]", "backbone=vit_t", "image_size=64", "repetitions=1", "hydra.run.dir=out"]
+    finished = processes.run("sac_lightning.benchmark", *arguments, folder=tmp_path)
     assert finished.returncode == 0, finished.stderr
     record = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     full, half = record["rows"]
@@ -73,8 +58,10 @@ def test_writes_a_table_for_people_and_one_for_machines(tmp_path: Path) -> None:
         ("repetitions=0", "repetitions is 0: choose at least 1"),
     ],
 )
-def test_rejects_what_it_cannot_measure(argument: str, sentence: str, tmp_path: Path) -> None:
-    finished = run(tmp_path, argument)
+def test_rejects_what_it_cannot_measure(
+    argument: str, sentence: str, tmp_path: Path, light_processes: Processes
+) -> None:
+    finished = light_processes.run("sac_lightning.benchmark", argument, folder=tmp_path)
     assert finished.returncode == 1
     assert sentence in finished.stderr
     assert not list(tmp_path.iterdir())
@@ -88,9 +75,9 @@ def test_every_named_work_is_there() -> None:
 
 def test_a_plan_grows_with_image_and_batch_and_is_checked() -> None:
     torch.manual_seed(0)
-    made, check = make_plans([TINY | {"native_size": 256}], [256, 512], [1, 2], bfloat16=False)
+    made, check = make_plans([TINY | {"native_size": 128}], [128, 256], [1, 2], bfloat16=False)
     small, small_twice, large, _ = made
-    assert [plan.image_size for plan in made] == [256, 256, 512, 512]
+    assert [plan.image_size for plan in made] == [128, 128, 256, 256]
     assert small.operations == small_twice.operations
     assert small.operations < large.operations
     assert small.memory < small_twice.memory < large.memory * 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config, config_dir
 from sac_lightning.core.errors import UserError
@@ -82,39 +83,42 @@ def test_the_scale_of_the_paper_is_the_papers() -> None:
     ],
 )
 def test_an_unknown_value_in_any_job_of_a_sweep_ends_it_before_it_starts(
-    argument: str, sentence: str, tmp_path: Path
+    argument: str, sentence: str, tmp_path: Path, light_processes: Processes
 ) -> None:
-    command = [sys.executable, "-m", "sac_lightning.train", "+experiment=table1_monuseg", argument]
-    finished = call(command, tmp_path)
+    arguments = ["+experiment=table1_monuseg", argument]
+    finished = light_processes.run("sac_lightning.train", *arguments, folder=tmp_path)
     assert finished.returncode == 1
     assert finished.stderr.startswith(sentence)
     assert len(finished.stderr.splitlines()) == 1, finished.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_launcher_that_is_not_installed_names_its_extra(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sac_lightning.train", "+experiment=table1_monuseg"]
-    finished = call([*command, "hydra/launcher=ray_cluster"], tmp_path)
+def test_a_launcher_that_is_not_installed_names_its_extra(tmp_path: Path, light_processes: Processes) -> None:
+    arguments = ["+experiment=table1_monuseg", "hydra/launcher=ray_cluster"]
+    finished = light_processes.run("sac_lightning.train", *arguments, folder=tmp_path)
     assert finished.returncode == 1
     assert finished.stderr == "error: this launcher is not installed: pip install 'sac-lightning[ray]'\n"
 
 
-def test_a_sweep_is_not_taken_for_an_unknown_value(tmp_path: Path) -> None:
-    finished = call([sys.executable, "-m", "sac_lightning.parameters", "backbones=vit_t,vit_b", "-m"], tmp_path)
+def test_a_sweep_is_not_taken_for_an_unknown_value(tmp_path: Path, processes: Processes) -> None:
+    arguments = ["backbones=vit_t,vit_b", "networks=[]", "-m"]
+    finished = processes.run("sac_lightning.parameters", *arguments, folder=tmp_path)
     assert finished.returncode == 0, finished.stderr
 
 
-def test_bad_input_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> None:
-    finished = call([sys.executable, "-m", "sac_lightning.train", "data=dsb2018", "data.root=nowhere"], tmp_path)
+def test_bad_input_ends_with_one_sentence_and_no_traceback(tmp_path: Path, processes: Processes) -> None:
+    finished = processes.run("sac_lightning.train", "data=dsb2018", "data.root=nowhere", folder=tmp_path)
     assert finished.returncode == 1
     assert "error: " in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
-def test_weights_that_cannot_be_downloaded_say_which_file_to_put_where(tmp_path: Path) -> None:
-    environment = {"SAC_WEIGHTS": str(tmp_path / "cache"), "https_proxy": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "sac_lightning.train", "backbone=vit_b", "data.train=1", "data.val=1"]
-    finished = call([*command, "data.test=1"], tmp_path, **environment)
+def test_weights_that_cannot_be_downloaded_say_which_file_to_put_where(
+    tmp_path: Path, processes: Processes
+) -> None:
+    environment = os.environ | {"SAC_WEIGHTS": str(tmp_path / "cache"), "https_proxy": "http://127.0.0.1:9"}
+    arguments = ["backbone=vit_b", "data.train=1", "data.val=1", "data.test=1"]
+    finished = processes.run("sac_lightning.train", *arguments, folder=tmp_path, environment=environment)
     assert finished.returncode == 1
     sentence = finished.stderr.splitlines()[-1]
     assert "sam_vit_b_01ec64.pth" in sentence
@@ -192,5 +196,5 @@ def copy_sources(target: Path) -> None:
 
 def call(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ | environment, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=900, env=os.environ | environment, check=False
     )

@@ -1,13 +1,12 @@
 """Every command answers at once: help and refusals come before the libraries that take seconds to import."""
 
 import os
-import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.processes import Processes
 
 COMMANDS = (
     "benchmark",
@@ -53,27 +52,28 @@ class Answer(NamedTuple):
     imported: set[str]
 
 
-def answer(folder: Path, command: str, *arguments: str) -> Answer:
-    finished = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", f"sac_lightning.{command}", *arguments],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "SAC_DATA"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    # import time:       256 |      12345 |   package.module
-    imports = re.compile(r"^import time:.*\|\s*([^.\s]+)\S*$\n", re.M)
-    imported = set(imports.findall(finished.stderr))
-    assert "hydra" in imported, finished.stderr
-    err = re.sub(r"^import time:.*$\n", "", finished.stderr, flags=re.M)
-    return Answer(finished.returncode, finished.stdout, err, imported)
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def ask(light_processes: Processes, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """Runs a command with arguments in a folder and gives its answer."""
+    listed = tmp_path_factory.mktemp("imported") / "modules"
+    environment = {key: value for key, value in os.environ.items() if key != "SAC_DATA"}
+
+    def run(command: str, *arguments: str) -> Answer:
+        call = ("tests.core.listing:run_and_list_imports", str(listed), command, *arguments)
+        finished = light_processes.run(*call, folder=tmp_path, environment=environment)
+        imported = set(listed.read_text().split())
+        assert "hydra" in imported, finished.stderr
+        return Answer(finished.returncode, finished.stdout, finished.stderr, imported)
+
+    return run
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
-    help_of = answer(tmp_path, command, "--help")
+def test_help_shows_how_to_call_a_command(command: str, ask: Ask, tmp_path: Path) -> None:
+    help_of = ask(command, "--help")
     assert help_of.status == 0, help_of.err
     assert f"python -m sac_lightning.{command}" in help_of.out
     assert help_of.imported & SLOW == set()
@@ -132,9 +132,9 @@ def test_help_shows_how_to_call_a_command(command: str, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arguments_end_with_one_sentence(
-    command: str, arguments: list[str], sentence: str, tmp_path: Path
+    command: str, arguments: list[str], sentence: str, ask: Ask, tmp_path: Path
 ) -> None:
-    refusal = answer(tmp_path, command, *arguments)
+    refusal = ask(command, *arguments)
     assert refusal.status == 1
     assert refusal.err.startswith(f"error: {sentence}")
     assert len(refusal.err.splitlines()) == 1, refusal.err
@@ -142,8 +142,8 @@ def test_wrong_arguments_end_with_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_only_starts_its_jobs(tmp_path: Path) -> None:
-    sweep = answer(tmp_path, "train", "+experiment=table6_parameters", "model=sac")
+def test_a_sweep_only_starts_its_jobs(ask: Ask) -> None:
+    sweep = ask("train", "+experiment=table6_parameters", "model=sac")
     assert sweep.status == 0, sweep.err
     assert "1 done" in sweep.out
     assert sweep.imported & SLOW == set()

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.faults.conftest import said
+from tests.processes import Process
 
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("SAC_KILLS", "5"))
 KILLS_OF_A_RUN = 5
 # The moments, in the order of a run, each with how often it may come before it is fatal.
@@ -125,7 +129,7 @@ def test_a_run_is_found_by_its_configuration_alone_by_the_command_as_one_types_i
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert f"Going on with {run}, which was interrupted." in same.stdout, same.stderr
@@ -144,17 +148,17 @@ def test_a_kill_from_outside_at_any_time_with_processes_that_load_data(
     chance = random.Random(1)
     arguments = [*tiny, *SETTINGS, "data.workers=2"]
     for kill in range(2):
-        process = trainings.start(tmp_path, arguments)
+        training = trainings.start(tmp_path, arguments)
         # The processes that load data live on for a while, and must not keep the run taken.
-        said = "Going on with" if kill else "What trains"
+        sentence = "Going on with" if kill else "What trains"
 
-        def has_begun(said: str = said) -> bool:
-            return said in trainings.text() and bool(list(tmp_path.glob("outputs/*/*/*/checkpoints/last.ckpt")))
+        def has_begun(training: Process = training, sentence: str = sentence) -> bool:
+            return sentence in said(training) and bool(list(tmp_path.glob("outputs/*/*/*/checkpoints/last.ckpt")))
 
-        wait_until(has_begun, 120, trainings.text)
+        wait_until(has_begun, 300, partial(said, training))
         time.sleep(chance.uniform(0, 0.5))
-        os.kill(process, signal.SIGKILL)
-        assert trainings.end().status == -signal.SIGKILL
+        os.kill(training.number, signal.SIGKILL)
+        assert trainings.end(training).status == -signal.SIGKILL
     finished = trainings.run(tmp_path, arguments)
     assert finished.status == 0, finished.text
     assert "Going on" in finished.text

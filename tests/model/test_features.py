@@ -1,15 +1,13 @@
 """``features=DIR`` on the command line: the same figures, an encoder that runs once, errors before any work."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.commands import rerun, run
+from tests.processes import Processes
 from torch import Tensor
 
 from sac_lightning.core.errors import UserError
@@ -87,15 +85,14 @@ def test_a_test_of_an_adapted_trunk_is_the_same_from_disk(
     assert [said.count(f"({found} images found, {2 - found} computed,") for found in (0, 2)] == [1, 2]
 
 
-def test_one_command_tests_a_checkpoint_under_several_settings(tiny: list[str], tmp_path: Path) -> None:
+def test_one_command_tests_a_checkpoint_under_several_settings(
+    tiny: list[str], tmp_path: Path, processes: Processes
+) -> None:
     run(tiny, tmp_path / "train", "model=lora", "trainer.max_epochs=1")
     checkpoint = tmp_path / "train" / "checkpoints" / "best.ckpt"
-    command = [sys.executable, "-m", "sac_lightning.evaluate", "-m", f"checkpoint={checkpoint}", "features=kept"]
-    command += ["prompts.experts=0,1,3", "+trainer.enable_progress_bar=false"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    finished = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    arguments = ["-m", f"checkpoint={checkpoint}", "features=kept", "prompts.experts=0,1,3"]
+    arguments += ["+trainer.enable_progress_bar=false"]
+    finished = processes.run("sac_lightning.evaluate", *arguments, folder=tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     records = sorted(tmp_path.glob("outputs/evaluate/*/*/results.json"))
     assert [path.parent.name for path in records] == ["0", "1", "2"]

@@ -68,6 +68,7 @@ def test_equals_segment_anything_with_one_kind_of_attention(global_blocks: tuple
     assert largest_difference(replace(TINY, global_blocks=global_blocks), size, size) <= 1e-5
 
 
+@pytest.mark.slow
 def test_vit_b_equals_segment_anything_at_1024_pixels() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig
+from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
@@ -119,9 +118,9 @@ def test_a_wrong_name_is_told_with_the_right_ones(overrides: list[str], named: l
     assert "\n" not in sentence
 
 
-def test_the_command_runs_from_any_folder_and_leaves_nothing_there(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sac_lightning.parameters", "backbones=[vit_t]", "networks=[]", "format=json"]
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_the_command_runs_from_any_folder_and_leaves_nothing_there(tmp_path: Path, processes: Processes) -> None:
+    arguments = ["backbones=[vit_t]", "networks=[]", "format=json"]
+    answer = processes.run("sac_lightning.parameters", *arguments, folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert len(json.loads(answer.stdout)) == len(METHODS)
     assert os.listdir(tmp_path) == []

@@ -1,5 +1,6 @@
 """Every job of every experiment: it composes, it has the paper's settings, and its file states its cost."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,12 @@ JOBS = {
 }
 
 
+@cache
 def jobs_of(name: str, *overrides: str) -> list[dict[str, object]]:
     return [resolve_config(compose_config("train", job)) for job in swept(name, *overrides)]
 
 
+@cache
 def swept(name: str, *overrides: str) -> list[list[str]]:
     return sweep_jobs("train", [f"+experiment={name}", "output_dir=x", *overrides])
 

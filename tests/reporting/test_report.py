@@ -1,10 +1,11 @@
 """The report: pages, numbers and copies of made-up records, and committed pages from committed records."""
 
+import copy
 import csv
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,15 @@ IMAGES = 5
 BY_HAND = ("reading.md", "TUNING.md")
 
 
-def jobs(experiment: str, *overrides: str) -> Iterator[dict[str, Any]]:
-    for job in sweep_jobs("train", [f"+experiment={experiment}", "output_dir=x", *overrides]):
-        yield resolve_config(compose_config("train", job))
+def jobs(experiment: str, *overrides: str) -> list[dict[str, Any]]:
+    """The configurations of an experiment's jobs; the caller's own to change."""
+    return copy.deepcopy(_composed_jobs(experiment, overrides))
+
+
+@cache
+def _composed_jobs(experiment: str, overrides: tuple[str, ...]) -> list[dict[str, Any]]:
+    swept = sweep_jobs("train", [f"+experiment={experiment}", "output_dir=x", *overrides])
+    return [resolve_config(compose_config("train", job)) for job in swept]
 
 
 def record_of(config: dict[str, Any], dice: float) -> dict[str, Any]:
@@ -181,7 +188,7 @@ def test_the_pages_can_be_made_again_from_the_copied_records_byte_for_byte(runs:
 
 
 def test_of_two_runs_with_one_seed_the_later_counts(runs: Path, tmp_path: Path) -> None:
-    config = next(jobs("table5_selection", "prompts.selection=R", "prompts.points=256"))
+    config = jobs("table5_selection", "prompts.selection=R", "prompts.points=256")[0]
     write_run(tmp_path / "later", record_of(config, 0.5) | {"date": "2026-11-23T12:00:00+00:00"})
     shutil.move(tmp_path / "later", runs / "later")
     run(tmp_path / "out", f"runs={runs}", "table=5")
@@ -211,8 +218,8 @@ def test_smoke_tests_are_listed_and_enter_no_table(runs: Path, tmp_path: Path) -
 
 
 def test_table_7s_rows_without_runs_say_which_of_them_passed_a_smoke_test(tmp_path: Path) -> None:
-    tests = list(jobs("table7_backbone", "scale=smoke"))
-    real = list(jobs("table7_backbone"))
+    tests = jobs("table7_backbone", "scale=smoke")
+    real = jobs("table7_backbone")
     for config in tests[:2]:
         write_run(tmp_path / "runs", record_of(config, 0.9999))
     write_run(tmp_path / "runs", record_of(real[0], 0.7))

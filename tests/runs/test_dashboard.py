@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig
+from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
@@ -117,19 +117,11 @@ def test_bad_input_is_refused_in_one_sentence(overrides: list[str], sentence: st
         dashboard(cfg(*overrides))
 
 
-def test_without_a_login_the_remedy_is_named(tmp_path: Path) -> None:
+def test_without_a_login_the_remedy_is_named(tmp_path: Path, light_processes: Processes) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "NETRC"))}
-    command = [sys.executable, "-m", "sac_lightning.dashboard", "group=table5_selection", "entity=lab"]
-    answer = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment | {"HOME": str(tmp_path), "WANDB_CONFIG_DIR": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment |= {"HOME": str(tmp_path), "WANDB_CONFIG_DIR": str(tmp_path)}
+    arguments = ["group=table5_selection", "entity=lab"]
+    answer = light_processes.run("sac_lightning.dashboard", *arguments, folder=tmp_path, environment=environment)
     assert answer.returncode == 1
     (sentence,) = [line for line in answer.stderr.splitlines() if not line.startswith("wandb:")]
     assert sentence.startswith("error: nobody is logged in to W&B: run wandb login, or write a file")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from sac_lightning.runs.code_version import code_version
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.sweep import is_recorded, run_folder
 from sac_lightning.runs.unfinished import LAST, try_lock
+
+pytestmark = pytest.mark.slow
 
 # Jobs run beside each other here; PyTorch's threads would wait for one another.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -39,7 +42,7 @@ def started(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -52,12 +55,19 @@ def records(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
+def row_of(run: Path) -> str:
+    """The row that a run is of."""
+    row: str = json.loads((run / "results.json").read_text())["row"]
+    return row
+
+
 def outcomes(text: str) -> dict[str, str]:
     """What the sweep said of each job in the end."""
     words = "done|failed|recorded before|run elsewhere"
     return dict(re.findall(rf"^#\d+ (.+): ({words})", text, re.M))
 
 
+RUNS = "outputs/runs/synthetic/sac"
 TWO = ("prompts.selection=O", "prompts.points=1,3")
 JOBS = ("O-1-point, synthetic, seed 0", "O-3-point, synthetic, seed 0")
 
@@ -79,13 +89,13 @@ def test_every_job_leaves_its_record_its_log_and_its_predictions(undisturbed: Pa
         assert record["experiment"] == "table5_selection"
         assert record["points"] == int(row.split("-")[1])
         assert record["code_version"] == code_version(record["config"])
-    for run in undisturbed.glob("outputs/runs/synthetic/sac/*/"):
+    for run in undisturbed.glob(f"{RUNS}/*/"):
         assert "Test" in (run / "console.log").read_text()
         assert len(list((run / "test").glob("*.png"))) == len(list((run / "test").glob("*.json"))) == 2
 
 
 def test_a_recorded_job_is_skipped_and_its_record_stays_as_it_is(tiny: list[str], undisturbed: Path) -> None:
-    runs = undisturbed.glob("outputs/runs/synthetic/sac/*/**/*")
+    runs = undisturbed.glob(f"{RUNS}/*/**/*")
     before = {path: path.stat().st_mtime_ns for path in runs if path.is_file()}
     again = sweep(tiny, undisturbed, *TWO)
     assert again.returncode == 0, again.stderr
@@ -96,6 +106,9 @@ def test_a_recorded_job_is_skipped_and_its_record_stays_as_it_is(tiny: list[str]
 def test_a_killed_sweep_goes_on_where_it_was_and_ends_with_the_same_numbers(
     tiny: list[str], undisturbed: Path, tmp_path: Path
 ) -> None:
+    """The first job is recorded already; the sweep is killed in the second."""
+    (first,) = [run for run in undisturbed.glob(f"{RUNS}/*/") if row_of(run) == "O-1-point"]
+    shutil.copytree(first, tmp_path / first.relative_to(undisturbed))
     with subprocess.Popen(
         command(tiny, *TWO),
         cwd=tmp_path,
@@ -181,7 +194,7 @@ def test_lines_of_jobs_side_by_side_never_cut_into_each_other(tmp_path: Path) ->
             )
             for _ in range(2)
         ]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [process.wait(timeout=900) for process in both] == [0, 0]
     assert heard.read_text().splitlines() == [line] * 200_000
 
 

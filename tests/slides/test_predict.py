@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.commands import saved, untrained
+from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
@@ -366,12 +365,13 @@ def test_points_at_the_edge_are_drawn_as_far_as_they_reach() -> None:
 # As a person types it
 
 
-def test_the_command_runs_from_any_folder(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+def test_the_command_runs_from_any_folder(
+    checkpoint: Path, images: Path, tmp_path: Path, processes: Processes
+) -> None:
     (images / "broken.png").write_bytes(b"no picture")
     (tmp_path / "best.ckpt").symlink_to(checkpoint)
     arguments = ["checkpoint=best.ckpt", "images=images", "output=out"]
-    command = [sys.executable, "-m", "sac_lightning.predict", *arguments]
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    answer = processes.run("sac_lightning.predict", *arguments, folder=tmp_path)
     assert answer.returncode == 1, answer.stderr
     assert "3 segmented, 0 already there, 1 failed" in answer.stdout
     assert "Traceback" not in answer.stderr

@@ -11,7 +11,7 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.prompts import Generator
 from sac_lightning.model.build import build_model
-from sac_lightning.training.run import make_task
+from sac_lightning.training.fitting import make_task
 from sac_lightning.training.task import SegmentationTask
 
 STEPS = 40

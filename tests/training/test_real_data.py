@@ -37,11 +37,12 @@ def test_otsu_gives_the_floor_that_was_measured_independently(data_root: Path) -
     assert dice_of_otsu(data_root / "monuseg", test) == pytest.approx(0.22, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["monuseg", "glas"])
 def test_sac_trains_and_tests_on_real_images(data: str, tiny: list[str], tmp_path: Path) -> None:
     torch.manual_seed(0)
     overrides = [override for override in tiny if not override.startswith("data.") or "batch_size" in override]
-    overrides += [f"data={data}", "view.crop=256", "data.crops_per_image=1"]
+    overrides += [f"data={data}", "view.crop=512", "data.crops_per_image=1"]
     record = run(overrides, tmp_path, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
     assert record["test_images"] == {"monuseg": 14, "glas": 60}[data]
     assert 0 <= record["metrics"]["dice"] <= 1

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning import Trainer
 from tests.commands import record_of, rerun, run
+from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
@@ -217,15 +218,13 @@ def test_a_run_cannot_go_on_from_a_checkpoint_of_another_backbone(tiny: list[str
         run(tiny, tmp_path / "b", "backbone.name=vit_b", f"resume={last}")
 
 
-def test_two_processes_train_and_test_every_image_once(tiny: list[str], tmp_path: Path) -> None:
+def test_two_processes_train_and_test_every_image_once(
+    tiny: list[str], tmp_path: Path, processes: Processes
+) -> None:
     """DDP on the CPU, started as a person starts it."""
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "sac_lightning.train", *tiny, "data.test=3", "trainer=ddp"]
-    command += ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
-    command += [f"hydra.run.dir={tmp_path / 'ddp'}"]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    arguments = [*tiny, "data.test=3", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    arguments += ["trainer.precision=32-true", f"hydra.run.dir={tmp_path / 'ddp'}"]
+    finished = processes.run("sac_lightning.train", *arguments, folder=tmp_path)
     assert finished.returncode == 0, finished.stderr
     both = record_of(tmp_path / "ddp")
     checkpoint = tmp_path / "ddp" / "checkpoints" / "best.ckpt"

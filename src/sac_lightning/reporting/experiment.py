@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, sweep_jobs
 from sac_lightning.core.errors import UserError
@@ -93,6 +94,11 @@ def read_experiment(name: str, scale: str, overrides: Sequence[str] = ()) -> Exp
         scale: paper, cpu or smoke.
         overrides: Overrides as typed after ``+experiment=NAME scale=SCALE``, without seeds.
     """
+    return _compose_experiment(name, scale, tuple(overrides))
+
+
+@cache  # A job takes a sixth of a second, and an experiment has up to twenty.
+def _compose_experiment(name: str, scale: str, overrides: tuple[str, ...]) -> Experiment:
     jobs = sweep_jobs("train", [f"+experiment={name}", f"scale={scale}", "seed=0", *overrides])
     configs = [resolve_config(compose_config("train", job)) for job in jobs]
     swept = _find_swept(jobs)

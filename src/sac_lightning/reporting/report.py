@@ -12,7 +12,6 @@ from tqdm import tqdm
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
-from sac_lightning.data.build import make_data
 from sac_lightning.data.sample import Sample
 from sac_lightning.reporting.claims import Find, Verdict, claims_page, verdicts
 from sac_lightning.reporting.draw import PICTURED, draw_charts, draw_pictures
@@ -135,6 +134,8 @@ def find_contradictions(name: str) -> list[Contradiction]:
 
 def test_images(experiment: Experiment, root: str | None) -> Sequence[Sample]:
     """Return the test images of an experiment's data set; none if they are not on this machine."""
+    from sac_lightning.data.build import make_data  # Lightning takes seconds, and few tables show images.
+
     own = [f"+experiment={experiment.name}", f"scale={experiment.scale}", *experiment.rows[0].overrides]
     data = make_data(resolve_config(compose_config("train", [*own, f"data.root={root or 'null'}"])))
     try:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock
 from onnx import TensorProto, helper
 from skimage.filters import threshold_otsu
 from tests.commands import saved, settings_of
+from tests.processes import Processes
 from torch import Tensor, nn
 
 import sac_lightning
@@ -422,13 +422,13 @@ def test_settings_of_a_checkpoint_are_refused(folder: Path) -> None:
 # As a person types it
 
 
-def test_the_command_exports_vit_t_at_its_real_size(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_command_exports_vit_t_at_its_real_size(tmp_path: Path, processes: Processes) -> None:
     overrides = ["scale=cpu", "model=sac", "prompts.points=2", "prompts.threshold=0.4", "view.crop=null"]
     torch.manual_seed(0)
     make_checkpoint(tmp_path / "best.ckpt", overrides)
     arguments = ["checkpoint=best.ckpt", "output=model.onnx", f"tolerance={TOLERANCE}"]
-    command = [sys.executable, "-m", "sac_lightning.export", *arguments]
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    answer = processes.run("sac_lightning.export", *arguments, folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "model.onnx/encoder.onnx" in answer.stdout
     assert "largest difference from torch" in answer.stdout

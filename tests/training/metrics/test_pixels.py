@@ -1,13 +1,12 @@
 """Dice, IoU and F1 against hand arithmetic and torchmetrics' own functions, and all metrics under DDP."""
 
 import json
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import Processes
 from torch import Tensor, distributed
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
@@ -168,25 +167,18 @@ def score_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given four of the five images, rank 1 is given one."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     pairs = draw_masks(5)
     print(json.dumps(score_all(pairs[:4] if rank == 0 else pairs[4:])))
     distributed.destroy_process_group()
 
 
-def test_two_processes_with_uneven_shares_score_as_one(tmp_path: Path) -> None:
-    # This file is the script: a spawned process could not import it, as importlib mode keeps it off sys.path.
-    command = [sys.executable, "-P", __file__]
-    ranks = [
-        subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
-    ]
+def test_two_processes_with_uneven_shares_score_as_one(processes: Processes, tmp_path: Path) -> None:
+    share = "tests.training.metrics.test_pixels:score_share"
+    ranks = [processes.start(share, rank, str(tmp_path), folder=tmp_path) for rank in (0, 1)]
     expected = score_all(draw_masks(5))
     assert set(expected) == {"DiceScore", "IoU", "F1", "AJI", "pq", "dq", "sq", "AP50"}
-    printed = [rank.communicate()[0] for rank in ranks]
+    printed = [processes.wait(rank).stdout for rank in ranks]
     for scores in printed:
         assert json.loads(scores) == pytest.approx(expected, abs=1e-6)
-
-
-if __name__ == "__main__":
-    score_share(int(sys.argv[1]), sys.argv[2])

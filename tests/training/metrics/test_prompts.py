@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from tests.processes import Processes
 from torch import Tensor, distributed
 
 from sac_lightning.core.errors import UserError
@@ -195,24 +194,17 @@ def print_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given one of the four images, rank 1 three."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     images = four_images()
     print(json.dumps(quality_of(images[:1] if rank == 0 else images[1:])))
     distributed.destroy_process_group()
 
 
-def test_two_processes_with_uneven_shares_pool_as_one(tmp_path: Path) -> None:
-    # This file is the script: a spawned process could not import it, as importlib mode keeps it off sys.path.
-    command = [sys.executable, "-P", __file__]
-    ranks = [
-        subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
-    ]
+def test_two_processes_with_uneven_shares_pool_as_one(processes: Processes, tmp_path: Path) -> None:
+    share = "tests.training.metrics.test_prompts:print_share"
+    ranks = [processes.start(share, rank, str(tmp_path), folder=tmp_path) for rank in (0, 1)]
     expected = by_loops(four_images())
     assert 0 < expected["nuclei_hit"] < 1
-    for printed in [rank.communicate()[0] for rank in ranks]:
+    for printed in [processes.wait(rank).stdout for rank in ranks]:
         assert json.loads(printed) == pytest.approx(expected, abs=1e-6)
-
-
-if __name__ == "__main__":
-    print_share(int(sys.argv[1]), sys.argv[2])

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.processes import Processes
 from torch import Tensor, distributed
 
 from sac_lightning.core.errors import UserError
@@ -254,21 +253,14 @@ def print_share(rank: int, folder: str) -> None:
     """One of two processes: rank 0 is given four of the five images, rank 1 one."""
     meet = f"file://{folder}/meet"
     distributed.init_process_group(
-        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(minutes=10)
     )
     print(json.dumps(scored("daec" if rank == 0 else "b").image_scores()))
     distributed.destroy_process_group()
 
 
-def test_two_processes_both_have_the_figures_of_every_image(tmp_path: Path) -> None:
-    # This file is the script: a spawned process could not import it, as importlib mode keeps it off sys.path.
-    command = [sys.executable, "-P", __file__]
-    ranks = [
-        subprocess.Popen([*command, rank, str(tmp_path)], stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
-    ]
-    for printed in [rank.communicate()[0] for rank in ranks]:
+def test_two_processes_both_have_the_figures_of_every_image(processes: Processes, tmp_path: Path) -> None:
+    share = "tests.training.metrics.test_scores:print_share"
+    ranks = [processes.start(share, rank, str(tmp_path), folder=tmp_path) for rank in (0, 1)]
+    for printed in [processes.wait(rank).stdout for rank in ranks]:
         assert json.loads(printed) == EXPECTED
-
-
-if __name__ == "__main__":
-    print_share(int(sys.argv[1]), sys.argv[2])

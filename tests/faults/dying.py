@@ -1,10 +1,5 @@
-"""``python train_server.py``: trainings forked from a process that has imported everything: a start is cheap.
+"""A training that dies at a chosen moment, in a process of its own."""
 
-It reads one order per line (JSON: folder, overrides, log, event, count), says the number of the process that works
-on it, and then its exit status. Each training is the train command as a person types it, in a process of its own.
-"""
-
-import json
 import os
 import signal
 import sys
@@ -13,7 +8,6 @@ from functools import wraps
 from pkgutil import resolve_name
 from typing import Any
 
-import sac_lightning.training.run  # noqa: F401  (what takes the seconds)
 from sac_lightning.train import main
 
 # What is about to happen when the process dies.
@@ -55,32 +49,9 @@ def install(event: str, count: int) -> None:
     setattr(owner, name, dying)
 
 
-def work_on(order: dict[str, Any]) -> None:
-    """The train command, in the order's folder and with its output in the order's log."""
-    os.chdir(order["folder"])
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
-        os.dup2(descriptor, target)
-    sys.argv = ["train", *order["overrides"]]
-    if order["event"] is not None:
-        install(order["event"], order["count"])
+def train_until(event: str | None, count: int, *overrides: str) -> None:
+    """Train as the command does, and die when the event comes for the ``count``th time."""
+    sys.argv = ["train", *overrides]
+    if event is not None:
+        install(event, count)
     main()
-
-
-def serve() -> dict[str, Any] | None:
-    """Forks for each order; gives the order in the process that is to work on it, None when there are no more."""
-    for line in sys.stdin:
-        process = os.fork()
-        if process == 0:
-            order: dict[str, Any] = json.loads(line)
-            return order
-        print(process, flush=True)
-        _, status = os.waitpid(process, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-    return None
-
-
-if __name__ == "__main__":
-    order = serve()
-    if order is not None:
-        work_on(order)
