@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 import torch.distributed
@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler, default_collate
 from tqdm import tqdm
 
+from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints
@@ -18,6 +19,8 @@ from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, Who
 from sac_lightning.data.split import split_hash
 
 PARTS = ("train", "val", "test")
+# Of images that no task sees: a module that is asked for its loaders by itself.
+WHOLE_IMAGE = View(image_size=256)
 
 
 @dataclass
@@ -29,41 +32,71 @@ class Splits:
     test: Sequence[Sample]
 
 
-class NucleiDataModule(LightningDataModule):
-    """Images with label maps, seen through a view. A data set says in ``splits`` which samples it has.
+class FromTask(TypedDict, total=False):
+    """What a data module takes from the task that a trainer runs, see NucleiDataModule.setup.
 
     Attributes:
-        first_epoch: Of this training; more than 0 where it goes on.
+        view: How the model sees images.
+        expert_points: The expert points of each view.
+        seed: The seed of crops, augmentation, order and expert points.
     """
+
+    view: View
+    expert_points: ExpertPoints
+    seed: int
+
+
+class Loading(FromTask, total=False):
+    """How every data module loads its samples.
+
+    Attributes:
+        view, expert_points, seed: See FromTask. Default: the task's.
+        batch_size: Training windows per step and process. Default: 8.
+        workers: Loading processes, on which no number depends. Default: none.
+        crops_per_image: Random windows of each image per epoch. Default: 1.
+        in_memory: Keep the decoded images. Default: True, but for Folder.
+        augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
+            epoch, as they are. Default: True.
+    """
+
+    batch_size: int
+    workers: int
+    crops_per_image: int
+    in_memory: bool
+    augment: bool
+
+
+class NucleiDataModule(LightningDataModule):
+    """Images with their label maps, as a task trains and tests on them.
+
+    A data set of one's own is a subclass that returns its samples from ``splits``::
+
+        class Slides(NucleiDataModule):
+            def splits(self):
+                return Splits(train=..., val=..., test=...)  # data.sample.FileSample(name, image, instances)
+
+    Attributes:
+        name: The name of the file in ``conf/data`` that configures this class; None if there is none.
+        first_epoch: The first epoch of this training; more than 0 in one that is resumed.
+    """
+
+    name: str | None = None
 
     def __init__(
         self,
-        view: View,
-        expert_points: ExpertPoints,
-        seed: int,
-        batch_size: int,
-        workers: int,
-        crops_per_image: int,
-        in_memory: bool,
+        batch_size: int = 8,
+        workers: int = 0,
+        crops_per_image: int = 1,
+        in_memory: bool = True,
         augment: bool = True,
+        **given: Unpack[FromTask],
     ) -> None:
-        """Says how samples are loaded.
-
-        Args:
-            view: How the model sees images.
-            expert_points: Expert points of each view.
-            seed: Of crops, augmentation, order and expert points.
-            batch_size: Training windows per step and process.
-            workers: Loading processes. The numbers do not depend on it.
-            crops_per_image: Random windows of each image per epoch.
-            in_memory: Keep the decoded images.
-            augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
-                epoch, as they are. Older checkpoints do not say.
-        """
+        """Note how samples are loaded; see Loading."""
         super().__init__()
-        self.view = view
-        self.expert_points = expert_points
-        self.seed = seed
+        self._given = given
+        self.view = given.get("view", WHOLE_IMAGE)
+        self.expert_points = given.get("expert_points", ExpertPoints())
+        self.seed = given.get("seed", 0)
         self.batch_size = batch_size
         self.workers = workers
         self.crops_per_image = crops_per_image
@@ -75,11 +108,50 @@ class NucleiDataModule(LightningDataModule):
 
     @abstractmethod
     def splits(self) -> Splits:
-        """The samples of the data set.
+        """Return the samples of the data set.
 
         Raises:
             UserError: Something is missing or does not fit; nothing has been trained yet.
         """
+
+    def setup(self, stage: str) -> None:
+        """Take view, expert points and seed from the task that the trainer runs.
+
+        Args:
+            stage: Lightning's, which makes no difference.
+
+        Raises:
+            UserError: This module was given others than the task has.
+        """
+        task = None if self.trainer is None else self.trainer.lightning_module
+        for key in FromTask.__annotations__:
+            wanted = getattr(task, key, None)
+            if wanted is None:
+                continue
+            given = self._given.get(key, wanted)
+            if given != wanted:
+                raise UserError(
+                    f"{type(self).__name__} was given the {key} {given}, but the task has {wanted}: "
+                    f"leave {key} out of the data module, which then takes the task's"
+                )
+            setattr(self, key, wanted)
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """What data.build.make_data makes this module from; None for a class that no configuration names."""
+        if self.name is None:
+            return None
+        loading = ("batch_size", "workers", "crops_per_image", "in_memory", "augment")
+        return {
+            "_target_": read_choice("data", self.name)["_target_"],
+            "name": self.name,
+            **self.source_settings(),
+            **{key: getattr(self, key) for key in loading},
+        }
+
+    def source_settings(self) -> dict[str, Any]:
+        """Return the part of the settings that tells where the samples come from."""
+        return {}
 
     @property
     def samples(self) -> Splits:
@@ -93,16 +165,19 @@ class NucleiDataModule(LightningDataModule):
         return self._found
 
     def read(self, *parts: str) -> None:
-        """Reads every image of these parts once, so that a bad one shows now and not after hours of training.
+        """Read every image of these parts once, so that a bad one shows now and not after hours of training.
+
+        Args:
+            parts: Any of train, val and test.
 
         Raises:
-            UserError: One cannot be read, or does not fit its label map.
+            UserError: An image cannot be read, or does not fit its label map.
         """
         for part in parts:
             self._ready_samples(part)
 
     def _ready_samples(self, part: str) -> Sequence[Sample]:
-        """The samples of a part after all of them have been read, from memory if asked for."""
+        """Return the samples of a part after all of them have been read, from memory if asked for."""
         if part not in self._ready:
             samples = getattr(self.samples, part)
             progress = tqdm(samples, desc=f"reading {part} images", leave=False, disable=None)
@@ -116,11 +191,11 @@ class NucleiDataModule(LightningDataModule):
 
     @property
     def split_hash(self) -> str:
-        """SHA-256 of who is in which split."""
+        """SHA-256 of which sample is in which split."""
         return split_hash({sample.name: part for part in PARTS for sample in getattr(self.samples, part)})
 
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
-        """Batches of random windows."""
+        """Return batches of random windows."""
         windows = TrainingWindows(
             self._ready_samples("train"),
             self.view,
@@ -139,21 +214,21 @@ class NucleiDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[WholeImage]:
-        """The validation images, one at a time."""
+        """Return the validation images, one at a time."""
         return self._whole_images("val")
 
     def test_dataloader(self) -> DataLoader[WholeImage]:
-        """The test images, one at a time."""
+        """Return the test images, one at a time."""
         return self._whole_images("test")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Moves a batch, or a whole image, which Lightning does not know."""
+        """Move a batch, or a whole image, which Lightning does not know how to move."""
         if isinstance(batch, WholeImage):
             return batch.to(device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def whole_images(self, part: str) -> WholeImages:
-        """All images of a part, val or test, in every process of a distributed run."""
+        """Return all images of a part, val or test, in every process of a distributed run."""
         return WholeImages(self._ready_samples(part), self.view, self.expert_points, self.seed)
 
     def _whole_images(self, part: str) -> DataLoader[WholeImage]:
@@ -169,20 +244,19 @@ class NucleiDataModule(LightningDataModule):
 class EpochSampler(Sampler[tuple[int, int]]):
     """Indices with their epoch, shared out among the processes of a distributed run.
 
-    The epoch travels with the index, so that a worker knows it without being told. Shuffled sets are filled
-    up to equal parts per process by repeating a few windows; unshuffled ones are not, lest an image be tested
-    twice.
+    The epoch travels with the index, so that every worker knows it. A shuffled set is filled up to equal shares
+    per process by repeating a few windows; an unshuffled one is not, lest an image be tested twice.
     """
 
     def __init__(self, length: int, shuffle: bool, seed: int, first_epoch: int = 0) -> None:
-        """Says what is drawn from.
+        """Note what is drawn from.
 
         Args:
-            length: Of the data set.
-            shuffle: A new order each epoch.
-            seed: Of the order.
-            first_epoch: Of this training. Where it goes on, Lightning starts the processes that load data while it
-                still takes the epoch for 0.
+            length: Number of items in the data set.
+            shuffle: Draw a new order in each epoch.
+            seed: Seed of the order.
+            first_epoch: First epoch of this training. When one is resumed, Lightning starts the processes that
+                load data while it still takes the epoch for 0.
         """
         self.length = length
         self.shuffle = shuffle
@@ -190,7 +264,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.first_epoch = self.epoch = first_epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
+        """Note the epoch; Lightning calls this before every one."""
         self.epoch = max(epoch, self.first_epoch)
 
     def _indices(self) -> list[int]:
@@ -203,11 +277,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return (order * processes)[: share * processes][rank::processes]
 
     def __len__(self) -> int:
-        """Indices of this process."""
+        """Return the number of indices of this process."""
         return len(self._indices())
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(epoch, index) pairs."""
+        """Return an iterator over (epoch, index) pairs."""
         return iter([(self.epoch, index) for index in self._indices()])
 
 
