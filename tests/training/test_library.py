@@ -18,6 +18,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data import DSB2018, Folder, GlaS, MoNuSeg, NucleiDataModule, Synthetic
 from sac_lightning.data.build import make_data
 from sac_lightning.data.experts import ExpertPoints
+from sac_lightning.evaluate import main as evaluate_command
 from sac_lightning.model import SAC, Backbone, Generator, Prompts, load_checkpoint, msa, sac, sam, sam_ft
 from sac_lightning.model.build import build_model
 from sac_lightning.model.weights import SHIPPED, locate, read_weights
@@ -165,6 +166,15 @@ def test_what_a_trainer_fits_is_loaded_evaluated_and_tested_again(tmp_path: Path
     evaluate(compose_config("evaluate", [*overrides, "instances=components"]))
     record = (tmp_path / "results.json").read_text()
     assert f'"dice": {tested["test/dice"]}' in record
+
+
+def test_the_name_of_lightning_s_checkpoint_asks_for_quotes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["evaluate", "checkpoint=runs/epoch=0-step=1.ckpt"])
+    with pytest.raises(SystemExit):
+        evaluate_command()
+    assert "put it in quotes of its own, \"checkpoint='runs/epoch=0-step=1.ckpt'\"" in capsys.readouterr().err
 
 
 def test_a_checkpoint_keeps_no_frozen_weights_of_a_named_backbone(tmp_path: Path) -> None:
