@@ -205,10 +205,17 @@ def test_own_network_trains_and_its_checkpoint_names_the_way_back(tmp_path: Path
     assert again == fitted
 
 
-def test_an_attribute_of_one_s_own_network_is_no_settings_of_ours() -> None:
+def test_attributes_of_one_s_own_network_are_not_ours(tmp_path: Path) -> None:
     network = OwnNetwork()
     network.settings = {"width": 3}  # type: ignore[assignment] # torch types attributes as tensors
-    assert SegmentationTask(network).settings["model"] == {"name": "OwnNetwork"}
+    network.base = nn.Conv2d(1, 1, 1).requires_grad_(False)
+    task = SegmentationTask(network, View(SIZE))
+    assert task.settings["model"] == {"name": "OwnNetwork"}
+    trainer = trainer_in(tmp_path)
+    trainer.fit(task, datamodule=scenes())
+    kept = torch.load(written_checkpoint(trainer), weights_only=True)
+    assert "model.base.weight" in kept["state_dict"]
+    assert kept["sac_lightning"]["base"] is None
 
 
 def test_images_of_unknown_origin_are_asked_for(tmp_path: Path) -> None:

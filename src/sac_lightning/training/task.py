@@ -41,8 +41,7 @@ class SegmentationTask(LightningModule):
     Example::
 
         task = SegmentationTask(sac(backbone="vit_t"), optimizer=partial(Adam, lr=5e-4))
-        trainer = Trainer(max_epochs=3)
-        trainer.fit(task, datamodule=DSB2018("data"))
+        Trainer(max_epochs=3).fit(task, datamodule=DSB2018("data"))
 
     ``sac_lightning.load``, predict and evaluate take the checkpoints that the trainer writes.
     """
@@ -75,7 +74,7 @@ class SegmentationTask(LightningModule):
             scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch. Default: none, the
                 learning rate stays.
             separation: How the test tells nuclei apart. Default: by the mask's connected regions.
-            seed: Seed of all that is drawn in training. The seed in ``settings`` goes before it.
+            seed: Seed of all that is drawn in training, unless ``settings`` have one.
 
         Raises:
             UserError: The view has another image size than the model.
@@ -91,7 +90,7 @@ class SegmentationTask(LightningModule):
         self.separation = separation
         self._notes_settings = settings is None
         self.settings = settings if settings is not None else self._describe(model_settings, seed)
-        self.base = base or getattr(model, "base", None)
+        self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
         _refuse_view(self.view, model_settings)
         has_generator = isinstance(model, SAC) and model.prompt_generator is not None
