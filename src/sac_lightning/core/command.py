@@ -13,6 +13,7 @@ from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
+    OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -101,8 +102,9 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
     not named below.
 
     Raises:
-        UserError: The configuration does not have a choice or a key, it lacks a value, ``check`` rejects it, or
-            the output folder cannot be made. Hydra would take a page to report the first and the last of these.
+        UserError: The configuration does not have a choice or a key, it lacks a value, a value holds ``=`` outside
+            of quotes (as the names of Lightning's checkpoints do), ``check`` refuses it, or the output folder
+            cannot be made. Hydra would say the first and the last of them in a page.
     """
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
         return []
@@ -132,6 +134,14 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
         first_line = str(error).splitlines()[0].rstrip(".")
         raise UserError(
             f"{first_line}: python -m sac_lightning.{name} --cfg job shows the keys that there are"
+        ) from error
+    except OverrideParseException as error:
+        key, _, value = error.override.partition("=")
+        if "=" not in value:
+            return []
+        raise UserError(
+            f"{error.override} cannot be read, as the value holds =: put it in quotes of its own, "
+            f"\"{key}='{value}'\""
         ) from error
     except (HydraException, OmegaConfBaseException):
         return []

@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.rows import store_rows
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
@@ -29,6 +30,24 @@ def config_dir() -> Path:
     if packaged is not None and packaged.submodule_search_locations:
         return Path(next(iter(packaged.submodule_search_locations)))
     return Path(__file__).resolve().parents[3] / "conf"
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """Read one file of the configuration as it stands, without what it takes from other files.
+
+    Args:
+        group: A folder of the configuration, such as ``backbone``.
+        name: A file in it without its ending, such as ``vit_t``.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    choices = {path.stem: path for path in sorted((config_dir() / group).glob("*.yaml"))}
+    if name not in choices:
+        raise UserError(f"there is no {group} {name}: choose one of {', '.join(choices)}")
+    choice = OmegaConf.to_container(OmegaConf.load(choices[name]))
+    assert isinstance(choice, dict)
+    return {str(key): value for key, value in choice.items()}
 
 
 def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 import torch.distributed
@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler, default_collate
 from tqdm import tqdm
 
+from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints
@@ -18,6 +19,8 @@ from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, Who
 from sac_lightning.data.split import split_hash
 
 PARTS = ("train", "val", "test")
+# Of images that no task sees: a module that is asked for its loaders by itself.
+WHOLE_IMAGE = View(image_size=256)
 
 
 @dataclass
@@ -29,41 +32,71 @@ class Splits:
     test: Sequence[Sample]
 
 
-class NucleiDataModule(LightningDataModule):
-    """Images with label maps, seen through a view. A data set says in ``splits`` which samples it has.
+class FromTask(TypedDict, total=False):
+    """What a data module takes from the task that a trainer runs, see NucleiDataModule.setup.
 
     Attributes:
-        first_epoch: Of this training; more than 0 where it goes on.
+        view: How the model sees images.
+        expert_points: The expert points of each view.
+        seed: The seed of crops, augmentation, order and expert points.
     """
+
+    view: View
+    expert_points: ExpertPoints
+    seed: int
+
+
+class Loading(FromTask, total=False):
+    """How every data module loads its samples.
+
+    Attributes:
+        view, expert_points, seed: See FromTask. Default: the task's.
+        batch_size: Training windows per step and process. Default: 8.
+        workers: Loading processes, on which no number depends. Default: none.
+        crops_per_image: Random windows of each image per epoch. Default: 1.
+        in_memory: Keep the decoded images. Default: True, but for Folder.
+        augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
+            epoch, as they are. Default: True.
+    """
+
+    batch_size: int
+    workers: int
+    crops_per_image: int
+    in_memory: bool
+    augment: bool
+
+
+class NucleiDataModule(LightningDataModule):
+    """Images with their label maps, as a task trains and tests on them.
+
+    A data set of one's own is a subclass that returns its samples from ``splits``::
+
+        class Slides(NucleiDataModule):
+            def splits(self):
+                return Splits(train=..., val=..., test=...)  # data.sample.FileSample(name, image, instances)
+
+    Attributes:
+        name: The name of the file in ``conf/data`` that configures this class; None if there is none.
+        first_epoch: The first epoch of this training; more than 0 in one that is resumed.
+    """
+
+    name: str | None = None
 
     def __init__(
         self,
-        view: View,
-        expert_points: ExpertPoints,
-        seed: int,
-        batch_size: int,
-        workers: int,
-        crops_per_image: int,
-        in_memory: bool,
+        batch_size: int = 8,
+        workers: int = 0,
+        crops_per_image: int = 1,
+        in_memory: bool = True,
         augment: bool = True,
+        **given: Unpack[FromTask],
     ) -> None:
-        """Says how samples are loaded.
-
-        Args:
-            view: How the model sees images.
-            expert_points: Expert points of each view.
-            seed: Of crops, augmentation, order and expert points.
-            batch_size: Training windows per step and process.
-            workers: Loading processes. The numbers do not depend on it.
-            crops_per_image: Random windows of each image per epoch.
-            in_memory: Keep the decoded images.
-            augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
-                epoch, as they are. Older checkpoints do not say.
-        """
+        """Note how samples are loaded; see Loading."""
         super().__init__()
-        self.view = view
-        self.expert_points = expert_points
-        self.seed = seed
+        self._given = given
+        self.view = given.get("view", WHOLE_IMAGE)
+        self.expert_points = given.get("expert_points", ExpertPoints())
+        self.seed = given.get("seed", 0)
         self.batch_size = batch_size
         self.workers = workers
         self.crops_per_image = crops_per_image
@@ -80,6 +113,45 @@ class NucleiDataModule(LightningDataModule):
         Raises:
             UserError: A file is missing or does not fit the others; raised before any training.
         """
+
+    def setup(self, stage: str) -> None:
+        """Take view, expert points and seed from the task that the trainer runs.
+
+        Args:
+            stage: Lightning's, which makes no difference.
+
+        Raises:
+            UserError: This module was given others than the task has.
+        """
+        task = None if self.trainer is None else self.trainer.lightning_module
+        for key in FromTask.__annotations__:
+            wanted = getattr(task, key, None)
+            if wanted is None:
+                continue
+            given = self._given.get(key, wanted)
+            if given != wanted:
+                raise UserError(
+                    f"{type(self).__name__} was given the {key} {given}, but the task has {wanted}: "
+                    f"leave {key} out of the data module, which then takes the task's"
+                )
+            setattr(self, key, wanted)
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """What data.build.make_data makes this module from; None for a class that no configuration names."""
+        if self.name is None:
+            return None
+        loading = ("batch_size", "workers", "crops_per_image", "in_memory", "augment")
+        return {
+            "_target_": read_choice("data", self.name)["_target_"],
+            "name": self.name,
+            **self.source_settings(),
+            **{key: getattr(self, key) for key in loading},
+        }
+
+    def source_settings(self) -> dict[str, Any]:
+        """Return the part of the settings that tells where the samples come from."""
+        return {}
 
     @property
     def samples(self) -> Splits:

@@ -11,19 +11,24 @@ from sac_lightning.data.experts import ExpertPoints
 
 
 def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
-    """Build the data module that the settings describe.
+    """Make the data module of the settings.
 
     Args:
-        settings: ``data``, ``model``, ``view`` and ``seed`` of a run, or of a checkpoint.
+        settings: The configuration's ``data``, ``model``, ``view`` and ``seed``, resolved.
     """
     arguments = {key: value for key, value in settings["data"].items() if key != "name"}
-    prompts = settings["model"].get("prompts", {})  # A plain network has none; an old checkpoint lacks some.
-    expert_points = ExpertPoints(
+    make = instantiate(arguments, _partial_=True, _convert_="all")
+    expert_points = make_expert_points(settings["model"])
+    data = make(view=View(**settings["view"]), expert_points=expert_points, seed=settings["seed"])
+    assert isinstance(data, NucleiDataModule)
+    return data
+
+
+def make_expert_points(model_settings: Mapping[str, Any]) -> ExpertPoints:
+    """Make the expert points that a model's settings ask for; none for a plain network."""
+    prompts = model_settings.get("prompts", {})  # An old checkpoint does not have all of them.
+    return ExpertPoints(
         positives=prompts.get("experts", 0),
         negatives=prompts.get("expert_negatives", 0),
         placement=prompts.get("expert_placement", "centre"),
     )
-    make = instantiate(arguments, _partial_=True, _convert_="all")
-    data = make(view=View(**settings["view"]), expert_points=expert_points, seed=settings["seed"])
-    assert isinstance(data, NucleiDataModule)
-    return data

@@ -4,6 +4,12 @@ from sac_lightning.data.fixed_split import FixedSplit
 
 
 class DSB2018(FixedSplit):
-    """536 train, 67 validation, 67 test."""
+    """536 training, 67 validation and 67 test images.
 
-    dataset = "dsb2018"
+    ``python -m sac_lightning.prepare dataset=dsb2018`` downloads and lays them out::
+
+        task = SegmentationTask(sac(backbone="vit_t"))
+        Trainer(max_epochs=3).fit(task, datamodule=DSB2018("data"))
+    """
+
+    name = "dsb2018"

@@ -2,20 +2,20 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.base import PARTS, NucleiDataModule, Splits
+from sac_lightning.data.base import PARTS, Loading, NucleiDataModule, Splits
 from sac_lightning.data.components import connected_components
 from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
 from sac_lightning.data.sample import FileSample, Sample
 
 
 class MaskSample(FileSample):
-    """An image whose truth is a mask: each connected region counts as a nucleus."""
+    """An image whose truth is a mask: each connected region is a nucleus."""
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Read both files and label the connected regions of the mask."""
@@ -24,18 +24,27 @@ class MaskSample(FileSample):
 
 
 class Folder(NucleiDataModule):
-    """Images and their truth in one folder, split by ratio or by a CSV."""
+    """Images and their truth in one folder, split by ratio or by a CSV.
+
+    Example::
+
+        data = Folder("my_images", batch_size=4)
+        task = SegmentationTask(sac(backbone="vit_t"))
+        Trainer(max_epochs=8).fit(task, datamodule=data)
+    """
+
+    name = "folder"
 
     def __init__(
         self,
-        root: str | None,
-        split: str | None,
-        val_ratio: float,
-        test_ratio: float,
-        split_seed: int,
-        **loading: Any,
+        root: str | Path | None = None,
+        split: str | Path | None = None,
+        val_ratio: float = 0.1,
+        test_ratio: float = 0.1,
+        split_seed: int = 42,
+        **loading: Unpack[Loading],
     ) -> None:
-        """Says where the images are and how they are split.
+        """Note where the images are and how they are split.
 
         Args:
             root: The folder with ``images/`` and ``instances/`` (label maps) or ``masks/``.
@@ -43,19 +52,25 @@ class Folder(NucleiDataModule):
                 test). Default: by ratio.
             val_ratio: Part of the images for validation, at least one image.
             test_ratio: Part of the images for the test, at least one image.
-            split_seed: Of the split by ratio.
-            loading: See NucleiDataModule.
+            split_seed: Seed of the split by ratio.
+            loading: See Loading.
 
         Raises:
-            UserError: No folder is named.
+            UserError: No folder is given.
         """
+        loading.setdefault("in_memory", False)  # One's own images may be many, and large.
         super().__init__(**loading)
         if root is None:
             raise UserError("data.root is not set: name the folder that holds images/ and masks/ or instances/")
         self.root = Path(root)
-        self.split = split
+        self.split = None if split is None else str(split)
         self.ratios = {"val": val_ratio, "test": test_ratio}
         self.split_seed = split_seed
+
+    def source_settings(self) -> dict[str, Any]:
+        """Return the part of the settings that tells where the samples come from."""
+        ratios = {f"{part}_ratio": ratio for part, ratio in self.ratios.items()}
+        return {"root": str(self.root), "split": self.split, **ratios, "split_seed": self.split_seed}
 
     def splits(self) -> Splits:
         """Pair the files and split them.

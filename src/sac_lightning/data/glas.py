@@ -4,7 +4,13 @@ from sac_lightning.data.fixed_split import FixedSplit
 
 
 class GlaS(FixedSplit):
-    """75 train, 10 validation, test parts A (60) and B (20), of which one may be absent."""
+    """75 training and 10 validation images, test parts A (60) and B (20), of which one may be absent.
 
-    dataset = "glas"
+    Example::
+
+        task = SegmentationTask(sac(backbone="vit_t"))
+        Trainer(max_epochs=3).fit(task, datamodule=GlaS("data"))
+    """
+
+    name = "glas"
     optional_parts = ("test_a", "test_b")

@@ -4,6 +4,12 @@ from sac_lightning.data.fixed_split import FixedSplit
 
 
 class MoNuSeg(FixedSplit):
-    """24 train, 6 validation, 14 test."""
+    """24 training, 6 validation and 14 test images.
 
-    dataset = "monuseg"
+    They are larger than a model's input, which sees them in windows::
+
+        task = SegmentationTask(sac(backbone="vit_t"), view=View(256, crop=256))
+        Trainer(max_epochs=3).fit(task, datamodule=MoNuSeg("data", crops_per_image=6))
+    """
+
+    name = "monuseg"

@@ -1,12 +1,12 @@
 """Synthetic nuclei, rendered on the fly from a seed: the built-in default data, for a first run without images."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.data.base import NucleiDataModule, Splits
+from sac_lightning.data.base import Loading, NucleiDataModule, Splits
 from sac_lightning.data.sample import Sample
 from sac_lightning.data.scene import Stain, render_scene
 
@@ -28,24 +28,44 @@ class SceneSample:
 
 
 class Synthetic(NucleiDataModule):
-    """Square scenes, fluorescence and histology in turn; the three splits come from different seeds."""
+    """Square scenes, fluorescence and histology in turn; the three splits come from different seeds.
 
-    def __init__(self, side: int, train: int, val: int, test: int, scene_seed: int, **loading: Any) -> None:
-        """Says which scenes there are.
+    Example::
+
+        task = SegmentationTask(sac(backbone="vit_t"))
+        Trainer(max_epochs=3).fit(task, datamodule=Synthetic(train=50))
+    """
+
+    name = "synthetic"
+
+    def __init__(
+        self,
+        side: int = 256,
+        train: int = 200,
+        val: int = 20,
+        test: int = 40,
+        scene_seed: int = 0,
+        **loading: Unpack[Loading],
+    ) -> None:
+        """Note which scenes there are.
 
         Args:
-            side: Of a scene, in pixels.
+            side: Side of a scene, in pixels.
             train: Number of training scenes.
             val: Number of validation scenes.
             test: Number of test scenes.
-            scene_seed: Of the scenes. It is not the seed of the training, so that runs with different seeds
+            scene_seed: Seed of the scenes. It is not the seed of the training, so that runs with different seeds
                 are tested on the same images.
-            loading: See NucleiDataModule.
+            loading: See Loading.
         """
         super().__init__(**loading)
         self.side = side
         self.counts = {"train": train, "val": val, "test": test}
         self.scene_seed = scene_seed
+
+    def source_settings(self) -> dict[str, Any]:
+        """Return the part of the settings that tells where the samples come from."""
+        return {"side": self.side, **self.counts, "scene_seed": self.scene_seed}
 
     def splits(self) -> Splits:
         """Return the scenes of each split."""

@@ -15,56 +15,63 @@ from sac_lightning.model.weights import WEIGHTS, locate, read_weights, sha256_of
 
 
 def build_model(settings: Mapping[str, Any]) -> nn.Module:
-    """The model that ``settings`` (the configuration's ``model``, resolved) describes, with random weights."""
+    """Build the model that settings describe, with random weights.
+
+    Args:
+        settings: The configuration's ``model``, resolved.
+    """
     settings = {key: value for key, value in settings.items() if key != "name"}
     model = instantiate(settings, _convert_="all")
     assert isinstance(model, nn.Module)
-    if isinstance(model, SAC):
-        initialise_positions(model)
     return model
 
 
 def initialise_positions(model: SAC) -> None:
-    """Gives the absolute positions their random start (as ViT's), where no weights will replace them."""
+    """Give the absolute positions a random start, as ViT's, if no weights will replace them."""
     positions = model.image_encoder.pos_embed
     if positions.requires_grad:
         nn.init.trunc_normal_(positions, std=0.02)
 
 
 def base_weights(settings: Mapping[str, Any]) -> str | None:
-    """Name or path of the pre-trained weights that a model's settings ask for, if any."""
+    """Return the name or path of the pre-trained weights that a model's settings ask for, if any."""
     backbone = settings.get("backbone")
     return backbone["weights"] if backbone else None
 
 
 def load_base(model: SAC, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Loads SAM's weights into image encoder, prompt encoder and mask decoder.
+    """Load SAM's weights into image encoder, prompt encoder and mask decoder, and note them in ``model.base``.
 
     Args:
-        model: Of build_model(settings).
-        settings: Names the backbone and its weights.
+        model: A model that build_model made from these settings.
+        settings: The settings, which name the backbone and its weights.
 
     Returns:
         ``name`` of the weights and ``sha256`` of their file, which checkpoints and records carry.
 
     Raises:
-        UserError: The file is of another backbone, or no SAM at all.
+        UserError: The file belongs to another backbone, or holds no SAM at all.
     """
     backbone = settings["backbone"]
     path = locate(backbone["weights"])
     load_official_state(model, read_weights(path), path, backbone["name"])
     registered = WEIGHTS.get(backbone["weights"])
-    return {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}
+    base = {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}
+    model.base = base
+    return base
 
 
 def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, backbone: str) -> None:
-    """Copies a state dict of segment-anything's ``Sam`` into a model, whatever has been added to the model.
+    """Copy a state dict of segment-anything's ``Sam`` into a model, whatever has been added to the model.
 
     Args:
         model: Plain, or with LoRA or adapters, whose wrapped layers are called ``base``.
-        state: The official names and tensors.
-        path: Of the file, for the error.
+        state: The official tensors by their official names.
+        path: The file that they come from, for the error.
         backbone: Name of the model's backbone, for the error.
+
+    Raises:
+        UserError: A tensor is missing or of another shape.
     """
     own = model.state_dict()
     official = {name: name.replace(".base.", ".") for name in own}
@@ -84,7 +91,7 @@ def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, bac
 
 
 def _is_added(name: str) -> bool:
-    """Whether a parameter is not part of SAM: the generator's, LoRA's or an adapter's."""
+    """Return whether a parameter is no part of SAM but of the generator, LoRA or an adapter."""
     lora = name.rpartition(".")[2] in PARAMETERS
     return name.startswith("prompt_generator.") or "_adapter." in name or lora
 

@@ -136,6 +136,7 @@ def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weight
     content = read_checkpoint(path)
     settings, base = content[KEY]["settings"], content[KEY]["base"]
     refuse_foreign_targets(settings, path)
+    _refuse_own_network(settings["model"], path)
     model_settings = settings["model"]
     state = {name.removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
     if prompts:
@@ -172,6 +173,16 @@ def _replace_prompts(
     if has_generator and not wants_generator:
         for name in [name for name in state if name.startswith("prompt_generator.")]:
             del state[name]
+
+
+def _refuse_own_network(model_settings: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError if a checkpoint is of a network that this package did not make."""
+    if "_target_" not in model_settings:
+        raise UserError(
+            f"{path} holds the weights of one's own network {model_settings['name']}, which only its own code can "
+            f"build: make SegmentationTask({model_settings['name']}(...)) and give the file as ckpt_path to "
+            "Trainer.test or Trainer.fit"
+        )
 
 
 def refuse_foreign_targets(settings: Any, path: Path) -> None:

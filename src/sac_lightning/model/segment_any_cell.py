@@ -1,6 +1,9 @@
 """Segment Any Cell: the assembly of Figure 2."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +44,14 @@ class SAC(nn.Module):
     """SAM that prompts itself.
 
     What does not train is in eval mode whatever the mode of the whole is.
+
+    Attributes:
+        settings: From which build.build_model makes it again; empty if no method of model.methods made it.
+        base: ``name`` and ``sha256`` of the pre-trained weights in it; None if there are none.
     """
 
+    settings: Mapping[str, Any] = MappingProxyType({})
+    base: Mapping[str, str] | None = None
     pixel_mean: Tensor
     pixel_std: Tensor
 

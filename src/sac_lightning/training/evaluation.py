@@ -7,6 +7,7 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 
 from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.build import make_data
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
@@ -35,6 +36,8 @@ def evaluate(cfg: DictConfig) -> None:
     settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
     if "data" in config:
         settings["data"] = config["data"]
+    if settings["data"] is None:
+        raise UserError(f"{path} does not say on which data it was trained: set data, such as data=folder")
     if cfg.seed is not None:
         settings["seed"] = cfg.seed
     seed_everything(settings["seed"], workers=True, verbose=False)

@@ -92,7 +92,7 @@ def checkpoint_activations(model: nn.Module, name: str) -> None:
 
 
 def make_task(
-    cfg: DictConfig, model: nn.Module, settings: Mapping[str, Any], base: Mapping[str, str] | None
+    cfg: DictConfig, model: nn.Module, settings: dict[str, Any], base: Mapping[str, str] | None
 ) -> SegmentationTask:
     """Return the LightningModule of a run."""
     return SegmentationTask(

@@ -10,21 +10,21 @@ from sac_lightning.model.segment_any_cell import Segmentation
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
-    """Focal loss (Eq. 6; Lin et al. 2017), the mean over pixels.
+    """Return the focal loss (Eq. 6; Lin et al. 2017), the mean over pixels.
 
     Args:
         logits: (B, 1, H, W).
         target: (B, 1, H, W) in {0, 1}.
         gamma: Focusing parameter.
-        alpha: Weight of the nucleus pixels, 1 - alpha that of the background. Default: none; the paper
-            names it without a value.
+        alpha: Weight of the nucleus pixels; the background has 1 - alpha. Default: no weights, as the paper names
+            alpha without a value.
     """
     # torchvision takes a negative alpha for "unweighted".
     return sigmoid_focal_loss(logits, target, -1 if alpha is None else alpha, gamma, reduction="mean")  # type: ignore[no-any-return]
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice loss (Eq. 7; Milletari et al. 2016): 1 - 2 sum(p g) / sum(p + g) per image, the mean over images.
+    """Return the Dice loss (Eq. 7; Milletari et al. 2016): the mean over images of 1 - 2 sum(p g) / sum(p + g).
 
     One is added above and below the fraction, as SAM's training does, so that an empty image is defined.
 
@@ -46,7 +46,7 @@ class FocalDice(nn.Module):
         gamma: float = 2.0,
         alpha: float | None = None,
     ) -> None:
-        """Args: focal_weight, dice_weight: of the sum; gamma, alpha: see focal_loss."""
+        """Note the weights of the two losses; ``gamma`` and ``alpha`` are those of focal_loss."""
         super().__init__()
         self.focal_weight = focal_weight
         self.dice_weight = dice_weight
@@ -54,7 +54,7 @@ class FocalDice(nn.Module):
         self.alpha = alpha
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target (B, 1, H, W) to a scalar."""
+        """Return the loss, a scalar, of logits and target (B, 1, H, W)."""
         focal = focal_loss(logits, target, self.gamma, self.alpha)
         return self.focal_weight * focal + self.dice_weight * dice_loss(logits, target)
 
@@ -63,23 +63,23 @@ class DiceCE(nn.Module):
     """DiceCELoss (Eq. 8): Dice loss + binary cross-entropy."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target (B, 1, H, W) to a scalar."""
+        """Return the loss, a scalar, of logits and target (B, 1, H, W)."""
         return dice_loss(logits, target) + F.binary_cross_entropy_with_logits(logits, target)
 
 
 def generator_loss(generator_logits: Tensor, target: Tensor) -> Tensor:
-    """BCE of the prompt generator (Eq. 3).
+    """Return the BCE of the prompt generator (Eq. 3).
 
     Args:
         generator_logits: (B, 1, m, m).
-        target: (B, 1, H, W) in {0, 1}; taken at the generator's resolution (nearest pixel).
+        target: (B, 1, H, W) in {0, 1}; compared at the generator's resolution (nearest pixel).
     """
     small = F.interpolate(target, generator_logits.shape[-2:], mode="nearest-exact")
     return F.binary_cross_entropy_with_logits(generator_logits, small)
 
 
 def iou_loss(iou: Tensor, logits: Tensor, target: Tensor) -> Tensor:
-    """SAM's regression of a mask's quality: squared error between the predicted and the real IoU.
+    """Return SAM's loss of a mask's quality: squared error between the predicted and the real IoU.
 
     The paper does not mention it. Without it the decoder's IoU head would train on nothing while Table 6
     counts it as trained, and "producing segmentation masks and scores as outputs" (section 3.5) needs it.
@@ -97,12 +97,12 @@ def iou_loss(iou: Tensor, logits: Tensor, target: Tensor) -> Tensor:
 
 
 def segmentation_losses(output: Segmentation, target: Tensor, mask_loss: nn.Module) -> Mapping[str, Tensor]:
-    """The parts of the training loss of one batch, whose sum is minimised.
+    """Return the parts of the training loss of one batch, whose sum is minimised.
 
     Args:
-        output: Of the model.
+        output: What the model gives.
         target: (B, 1, H, W) in {0, 1}.
-        mask_loss: Logits and target to a scalar.
+        mask_loss: Logits and target (B, 1, H, W) to a scalar.
 
     Returns:
         ``mask`` always, ``generator`` and ``iou`` where the model has these outputs.

@@ -1,4 +1,4 @@
-"""Learning rates over a training, where torch's own schedules do not know how long an epoch is."""
+"""Schedules of the learning rate in epochs, for which torch's own need to be told the steps of one."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
@@ -7,13 +7,13 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 def cosine_restarts(
     optimizer: Optimizer, total_steps: int, epochs: int, period: int, eta_min: float
 ) -> CosineAnnealingWarmRestarts:
-    """A cosine from the optimiser's learning rate down to ``eta_min``, begun anew after each period.
+    """Return a cosine from the optimiser's learning rate down to ``eta_min`` that starts again after each period.
 
     Args:
-        optimizer: With the highest learning rate.
-        total_steps: Of the whole training.
-        epochs: Of the whole training.
-        period: In epochs.
+        optimizer: The optimiser, at the highest learning rate.
+        total_steps: Steps of the whole training.
+        epochs: Epochs of the whole training.
+        period: Length of a period, in epochs.
         eta_min: The lowest learning rate.
     """
     steps = max(1, round(total_steps * period / epochs))

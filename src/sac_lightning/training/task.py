@@ -2,18 +2,22 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
+from sac_lightning.data.build import make_expert_points
+from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.separate import separate_nuclei
@@ -22,59 +26,112 @@ from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.checkpoint import KEY, PREFIX, trained_state
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.checkpoints import LastCheckpoint
-from sac_lightning.training.losses import segmentation_losses
+from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
+from sac_lightning.training.precision import FULL
 
 PICTURES = 4
 
 
 class SegmentationTask(LightningModule):
-    """Trains and tests a model: SAC and its relatives, or any network from images to logits."""
+    """Trains, validates and tests a model: SAC and its relatives, or one's own network.
+
+    One's own network is any ``nn.Module`` from images (B, 3, H, W) RGB in 0..255 to logits (B, 1, H, W).
+
+    Example::
+
+        task = SegmentationTask(sac(backbone="vit_t"), optimizer=partial(Adam, lr=5e-4))
+        Trainer(max_epochs=3).fit(task, datamodule=DSB2018("data"))
+
+    ``sac_lightning.load``, predict and evaluate take the checkpoints that the trainer writes.
+    """
 
     def __init__(
         self,
         model: nn.Module,
-        view: View,
-        settings: Mapping[str, Any],
-        base: Mapping[str, str] | None,
-        batch_size: int,
+        view: View | None = None,
+        settings: dict[str, Any] | None = None,
+        base: Mapping[str, str] | None = None,
+        batch_size: int = 8,
         mask_loss: nn.Module | None = None,
         optimizer: Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
         separation: Separation | None = None,
+        seed: int = 0,
     ) -> None:
-        """Puts together what a training or, without loss and optimiser, a test needs.
+        """Put together what trains and tests a model.
 
         Args:
-            model: See inference.run_model.
-            view: How the model sees images.
-            settings: Written into the checkpoints, see checkpoint.Loaded.
-            base: Of build.load_base, likewise.
+            model: The model, see inference.windows.run_model.
+            view: How the model sees images, which the data module takes over. Default: whole images, resized to
+                the side that the model was made for, or to 256 pixels.
+            settings: What checkpoints say of the run, see checkpoint.Loaded. Default: the model's and the data
+                module's own, the view and the seed.
+            base: The pre-trained weights in the model, see build.load_base. Default: those that the model notes.
             batch_size: Windows per forward pass in validation and test.
-            mask_loss: Logits and target to a scalar.
-            optimizer: Parameters to an optimiser.
-            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch; None: constant.
+            mask_loss: Logits and target (B, 1, H, W) to a scalar. Default: SAM's, FocalDice.
+            optimizer: Parameters to an optimiser. Default: the paper's, Adam at 1e-4.
+            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch. Default: none, the
+                learning rate stays.
             separation: How the test tells nuclei apart. Default: by the mask's connected regions.
+            seed: Seed of all that is drawn in training, unless ``settings`` have one.
+
+        Raises:
+            UserError: The view has another image size than the model.
         """
         super().__init__()
         self.strict_loading = False  # A checkpoint holds only what trained.
         self.model = model
-        self.view = view
-        self.mask_loss = mask_loss
-        self.make_optimizer = optimizer
+        model_settings = _settings_of(model)
+        self.view = view or _whole_image(model_settings)
+        self.mask_loss = FocalDice() if mask_loss is None else mask_loss
+        self.make_optimizer = optimizer or partial(Adam, lr=1e-4)
         self.make_scheduler = scheduler
         self.separation = separation
-        self.settings = settings
-        self.base = base
+        self._notes_settings = settings is None
+        self.settings = settings if settings is not None else self._describe(model_settings, seed)
+        self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
+        _refuse_view(self.view, model_settings)
         has_generator = isinstance(model, SAC) and model.prompt_generator is not None
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
         self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, SAC))
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
 
+    def _describe(self, model_settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Return the settings of a task that was given none; setup fills in the last two."""
+        return {
+            "model": dict(model_settings),
+            "view": asdict(self.view),
+            "seed": seed,
+            "data": None,
+            "precision": FULL,
+        }
+
+    @property
+    def seed(self) -> int:
+        """The seed of all that is drawn in training."""
+        return int(self.settings.get("seed", 0))
+
+    @property
+    def expert_points(self) -> ExpertPoints:
+        """The expert points that the model is given, see data.base.NucleiDataModule.setup."""
+        return make_expert_points(self.settings.get("model", {}))
+
+    def setup(self, stage: str) -> None:
+        """Note data and precision in the settings, unless these were given; the stage makes no difference."""
+        if self._notes_settings:
+            data = getattr(self.trainer, "datamodule", None)
+            self.settings["data"] = data.settings if isinstance(data, NucleiDataModule) else None
+            self.settings["precision"] = self.trainer.precision
+
     def training_step(self, batch: TrainingBatch) -> Tensor:
-        """The sum of the losses of a batch."""
+        """Return the sum of the losses of a batch.
+
+        Raises:
+            UserError: It is no finite number.
+        """
         losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
@@ -101,8 +158,7 @@ class SegmentationTask(LightningModule):
         return ", ".join(str(path) for path in paths if path.is_file()) or "none yet"
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
-        """The parts of the loss of a batch: a compared network knows its own, the others have SAC's."""
-        assert self.mask_loss is not None, "this task was made for testing"
+        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
         if isinstance(self.model, Network):
             return self.model.losses(batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
@@ -110,36 +166,36 @@ class SegmentationTask(LightningModule):
         return segmentation_losses(output, batch["masks"], self.mask_loss)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Seeds what layers draw, such as dropout, and tells a compared network the epoch.
+        """Seed what layers draw, such as dropout, and tell a compared network the epoch.
 
-        Before every batch, not once in an epoch: a resumed run then draws the same as an undisturbed one, and
-        Lightning leaves ``on_train_epoch_start`` out where a run goes on.
+        Before every batch and not once in an epoch: a resumed run then draws the same as an undisturbed one, and
+        Lightning does not call ``on_train_epoch_start`` when a run is resumed.
         """
-        place = (self.settings["seed"], self.current_epoch, batch_idx, self.global_rank)
+        place = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(zlib.crc32(repr(place).encode()))
         if isinstance(self.model, Network):
             self.model.start_epoch(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets the images of the epoch before."""
+        """Forget the images of the epoch before."""
         self.pictures.clear()
 
     def validation_step(self, image: WholeImage) -> None:
-        """Scores one validation image and keeps the first few to be shown."""
+        """Score one validation image and keep the first few to be shown."""
         prediction = self.predict_image(image)
         self.val_scores.update(prediction, image)
         self._keep(image, prediction)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the validation scores."""
+        """Log the validation scores."""
         self._log_scores("val", self.val_scores)
 
     def on_test_epoch_start(self) -> None:
-        """Forgets the validation images."""
+        """Forget the validation images."""
         self.pictures.clear()
 
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
-        """Scores one test image and keeps the first few for the picture."""
+        """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
         instances = None
         if self.separation is not None:
@@ -150,12 +206,17 @@ class SegmentationTask(LightningModule):
         return prediction
 
     def on_test_epoch_end(self) -> None:
-        """Logs the test scores, and keeps those of each image for the record."""
+        """Log the test scores, and keep those of each image for the record."""
         self.image_scores = self.test_scores.image_scores()
         self._log_scores("test", self.test_scores)
 
     def predict_image(self, image: WholeImage, keep_embeddings: bool = False) -> Prediction:
-        """Predict one image."""
+        """Predict one image.
+
+        Args:
+            image: The image, on the model's device.
+            keep_embeddings: Keep what the image encoder gives, for other prompts to be decoded.
+        """
         return segment(
             self.model, image.image, self.view, image.expert_points, image.seed, self.batch_size, keep_embeddings
         )
@@ -171,8 +232,16 @@ class SegmentationTask(LightningModule):
         scores.reset()
 
     def configure_optimizers(self) -> Any:
-        """The optimiser over what trains, and its scheduler."""
-        assert self.make_optimizer is not None, "this task was made for testing"
+        """Return the optimiser over what trains, and its scheduler.
+
+        Raises:
+            UserError: Nothing trains.
+        """
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UserError(
+                f"{self.settings['model']['name']} has nothing to train: test it by Trainer.test, or give it a "
+                "prompt generator by Prompts(points=1)"
+            )
         optimizer = self.make_optimizer(self._parameter_groups())
         factors = [group.get("lr_factor", 1.0) for group in optimizer.param_groups]
         for group, factor in zip(optimizer.param_groups, factors, strict=True):
@@ -184,7 +253,7 @@ class SegmentationTask(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _schedule(self, steps: int, factors: list[float]) -> dict[str, Any]:
-        """What a schedule is told: its steps; one cycle, which sets the rates, the peak of each group too."""
+        """Return a schedule's arguments: its steps and, for one cycle, which sets the rates, each group's peak."""
         settings = getattr(self.make_scheduler, "keywords", {})
         if "max_lr" not in settings:
             return {"total_steps": steps}
@@ -193,7 +262,7 @@ class SegmentationTask(LightningModule):
         return {"total_steps": steps, "max_lr": [settings["max_lr"] * factor for factor in factors]}
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """What trains; the prompt generator by itself, with the factor of its learning rate."""
+        """Return what trains; the prompt generator by itself, with the factor of its learning rate."""
         if isinstance(self.model, Network):
             return self.model.parameter_groups()
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
@@ -201,10 +270,11 @@ class SegmentationTask(LightningModule):
         rest = {"params": [p for name, p in trained if not name.startswith("prompt_generator.")]}
         if not own:
             return [rest]
-        return [rest, {"params": own, "lr_factor": self.settings["model"]["prompts"]["generator"]["lr_factor"]}]
+        generator = self.settings["model"].get("prompts", {}).get("generator", {})
+        return [rest, {"params": own, "lr_factor": generator.get("lr_factor", 1.0)}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what trained, and what is needed to build the model again.
+        """Keep what trained, and what is needed to build the model again.
 
         Raises:
             UserError: A weight is no finite number; the checkpoint before is the last good one.
@@ -220,3 +290,26 @@ class SegmentationTask(LightningModule):
         checkpoint["state_dict"] = {f"{PREFIX}{name}": tensor for name, tensor in state.items()}
         base = None if self.base is None else dict(self.base)
         checkpoint[KEY] = {"settings": dict(self.settings), "base": base}
+
+
+def _settings_of(model: nn.Module) -> Mapping[str, Any]:
+    """Return the settings that a model was made with; of one's own network the name of its class alone."""
+    settings = getattr(model, "settings", None)
+    if isinstance(settings, Mapping) and "_target_" in settings:
+        return settings
+    return {"name": type(model).__name__}
+
+
+def _whole_image(model: Mapping[str, Any]) -> View:
+    """Return the view of whole images at the side that a model was made for, by its settings."""
+    return View(model["image_size"]) if "image_size" in model else WHOLE_IMAGE
+
+
+def _refuse_view(view: View, model: Mapping[str, Any]) -> None:
+    """Raise UserError if a view has another image size than the model."""
+    side = model.get("image_size", view.image_size)
+    if side != view.image_size:
+        raise UserError(
+            f"the model {model['name']} takes {side} pixels, but view.image_size is {view.image_size}: make them "
+            f"the same, such as {model['name']}(image_size={view.image_size})"
+        )

@@ -56,13 +56,13 @@ class Overlaps:
 
     @property
     def matched_ious(self) -> NDArray[np.float64]:
-        """(M,) IoU of each pair above 0.5, which can be only one of the pairs that an instance is in."""
+        """(M,) the IoU of each pair above 0.5; an instance can be in only one such pair."""
         matched = 2 * self.intersection > self.union
         return self.intersection[matched] / self.union[matched]
 
 
 def find_overlaps(prediction: LabelMap, target: LabelMap) -> Overlaps:
-    """Counts the pixels that each pair of instances shares.
+    """Count the pixels that each pair of instances shares.
 
     Args:
         prediction: (H, W) integer label map, 0 = background, labels up to 2**31 - 1 with any gaps.
@@ -72,7 +72,7 @@ def find_overlaps(prediction: LabelMap, target: LabelMap) -> Overlaps:
         The table of overlapping pairs, in the order of true, then predicted labels.
 
     Raises:
-        ValueError: Where the maps are not integer, not of one shape (H, W), or a label is out of range.
+        ValueError: The maps are not of integers, not of one shape (H, W), or a label is out of range.
     """
     predicted, true = _read_label_map(prediction), _read_label_map(target)
     if predicted.shape != true.shape:
@@ -121,17 +121,17 @@ class AJI(ImageMetric):
     aji_sum: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         self._add_sum("aji_sum")
 
     def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Adds one image: two (H, W) label maps as `find_overlaps` takes them."""
+        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
         self.aji_sum += _aggregated_jaccard_index(find_overlaps(prediction, target))
         self.images += 1
 
     def compute(self) -> Tensor:
-        """Mean AJI, a scalar in [0, 1]; UserError where no image was given."""
+        """Return the mean AJI, a scalar in [0, 1]; raise UserError if no image was given."""
         return self.aji_sum / self._require_images()
 
 
@@ -161,13 +161,13 @@ class PanopticQuality(ImageMetric):
     sq_sum: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         for name in ("pq_sum", "dq_sum", "sq_sum"):
             self._add_sum(name)
 
     def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Adds one image: two (H, W) label maps as `find_overlaps` takes them."""
+        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
         detection, segmentation = panoptic_factors(find_overlaps(prediction, target))
         self.pq_sum += detection * segmentation
         self.dq_sum += detection
@@ -175,13 +175,13 @@ class PanopticQuality(ImageMetric):
         self.images += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """Means of pq, dq and sq, each a scalar in [0, 1]; UserError where no image was given."""
+        """Return the means of pq, dq and sq, each a scalar in [0, 1]; raise UserError if no image was given."""
         images = self._require_images()
         return {"pq": self.pq_sum / images, "dq": self.dq_sum / images, "sq": self.sq_sum / images}
 
 
 def panoptic_factors(overlaps: Overlaps) -> tuple[float, float]:
-    """Dq and sq of one image, whose product is its pq; each in [0, 1]."""
+    """Return dq and sq of one image, each in [0, 1]; their product is its pq."""
     ious = overlaps.matched_ious
     if overlaps.instances == 0:
         return 1.0, 1.0
@@ -198,17 +198,17 @@ class AP50(ImageMetric):
     ap50_sum: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         self._add_sum("ap50_sum")
 
     def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Adds one image: two (H, W) label maps as `find_overlaps` takes them."""
+        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
         overlaps = find_overlaps(prediction, target)
         matches = len(overlaps.matched_ious)
         self.ap50_sum += matches / (overlaps.instances - matches) if overlaps.instances else 1.0
         self.images += 1
 
     def compute(self) -> Tensor:
-        """Mean AP50, a scalar in [0, 1]; UserError where no image was given."""
+        """Return the mean AP50, a scalar in [0, 1]; raise UserError if no image was given."""
         return self.ap50_sum / self._require_images()

@@ -13,9 +13,8 @@ from sac_lightning.core.errors import UserError
 class ImageMetric(Metric):
     """A metric that counts its images and keeps sums, so that ranks with uneven numbers of images add up.
 
-    A subclass names its sums after itself. MetricCollection computes metrics as one when their states have
-    equal names and, after the first batch, equal values: two that shared a "sum" and both began with 1 would
-    stay equal.
+    A subclass names its sums after itself: MetricCollection computes two metrics as one if their states have the
+    same names and, after the first batch, the same values.
     """
 
     is_differentiable = False
@@ -25,7 +24,7 @@ class ImageMetric(Metric):
     images: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         self._add_sum("images", torch.int64)
 
@@ -45,18 +44,18 @@ class DiceScore(ImageMetric):
     dice_sum: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         self._add_sum("dice_sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
+        """Add B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
         true_positives, false_positives, false_negatives = count_pixels(prediction, target)
         self.dice_sum += dice_of_counts(true_positives, false_positives, false_negatives).sum()
         self.images += len(target)
 
     def compute(self) -> Tensor:
-        """Mean Dice, a scalar in [0, 1]; UserError where no image was given."""
+        """Return the mean Dice, a scalar in [0, 1]; raise UserError if no image was given."""
         return self.dice_sum / self._require_images()
 
 
@@ -66,18 +65,18 @@ class IoU(ImageMetric):
     iou_sum: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         self._add_sum("iou_sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
+        """Add B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
         true_positives, false_positives, false_negatives = count_pixels(prediction, target)
         self.iou_sum += iou_of_counts(true_positives, false_positives, false_negatives).sum()
         self.images += len(target)
 
     def compute(self) -> Tensor:
-        """Mean IoU, a scalar in [0, 1]; UserError where no image was given."""
+        """Return the mean IoU, a scalar in [0, 1]; raise UserError if no image was given."""
         return self.iou_sum / self._require_images()
 
 
@@ -89,13 +88,13 @@ class F1(ImageMetric):
     false_negatives: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         for name in ("true_positives", "false_positives", "false_negatives"):
             self._add_sum(name, torch.int64)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
+        """Add B images: both (B, H, W) bool, True on nuclei, of any H and W from call to call."""
         true_positives, false_positives, false_negatives = count_pixels(prediction, target)
         self.true_positives += true_positives.sum()
         self.false_positives += false_positives.sum()
@@ -103,13 +102,13 @@ class F1(ImageMetric):
         self.images += len(target)
 
     def compute(self) -> Tensor:
-        """F1 of the pooled pixels, a scalar in [0, 1]; UserError where no image was given."""
+        """Return F1 of the pooled pixels, a scalar in [0, 1]; raise UserError if no image was given."""
         self._require_images()
         return dice_of_counts(self.true_positives, self.false_positives, self.false_negatives)
 
 
 def count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """True positives, false positives and false negatives of each image.
+    """Count the true positives, false positives and false negatives of each image.
 
     Args:
         prediction: (B, H, W) bool, True on nuclei.
@@ -119,7 +118,7 @@ def count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Te
         Three (B,) int64 tensors.
 
     Raises:
-        ValueError: They are of another shape or dtype.
+        ValueError: They have another shape or dtype.
     """
     if prediction.shape != target.shape or target.ndim != 3:
         shapes = f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)}"
@@ -134,16 +133,16 @@ def count_pixels(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def dice_of_counts(true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> Tensor:
-    """2·TP / (2·TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
+    """Return 2·TP / (2·TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
     doubled = 2 * true_positives
     return _ratio(doubled, doubled + false_positives + false_negatives)
 
 
 def iou_of_counts(true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> Tensor:
-    """TP / (TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
+    """Return TP / (TP + FP + FN) of pixel counts (...), float32 in [0, 1]; 1 where all three are 0."""
     return _ratio(true_positives, true_positives + false_positives + false_negatives)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient of pixel counts in float32, 1 where there is nothing in truth or prediction."""
+    """Return the quotient of pixel counts in float32, 1 where there is nothing in truth or prediction."""
     return torch.where(denominator == 0, 1.0, numerator.float() / denominator.float())

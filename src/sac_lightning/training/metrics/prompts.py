@@ -1,4 +1,4 @@
-"""Prompt quality: do the points that the decoder got lie where their labels say, and which nuclei do they reach?
+"""Prompt quality: do the decoder's points lie where their labels say, and which nuclei do they reach?
 
 The paper judges prompts by eye (Figures 1 and 3); these four figures are our choice.
 """
@@ -12,8 +12,8 @@ from sac_lightning.training.metrics.pixels import ImageMetric
 class PromptQuality(ImageMetric):
     """Four figures of the point prompts, pooled over the points and nuclei of a split.
 
-    Every point counts that lies in the image, the expert's as the automatic ones, and once for each of the
-    overlapping windows that it was given in. Padding and points in a window's mirrored margin do not count.
+    Every point in the image counts, expert and automatic ones alike, once for each of the overlapping windows that
+    it was given in. Padding and points in a window's mirrored margin do not count.
     """
 
     higher_is_better = None  # Not of points_per_nucleus.
@@ -26,7 +26,7 @@ class PromptQuality(ImageMetric):
     prompt_nuclei_hit: Tensor
 
     def __init__(self) -> None:
-        """Starts at no images."""
+        """Start with no images."""
         super().__init__()
         for name in (
             "prompt_positives",
@@ -39,7 +39,7 @@ class PromptQuality(ImageMetric):
             self._add_sum(name, torch.int64)
 
     def update(self, point_coords: Tensor, point_labels: Tensor, instances: Tensor) -> None:
-        """Adds one image; a point stands for the pixel nearest to it.
+        """Add one image; a point stands for the pixel nearest to it.
 
         Args:
             point_coords: (N, 2) xy in image pixels.
@@ -47,7 +47,7 @@ class PromptQuality(ImageMetric):
             instances: (H, W) integer label map of the true nuclei, 0 = background.
 
         Raises:
-            ValueError: They are of another shape.
+            ValueError: They have other shapes.
         """
         if point_coords.shape != (*point_labels.shape, 2) or point_labels.ndim != 1 or instances.ndim != 2:
             points = f"points {tuple(point_coords.shape)} with labels {tuple(point_labels.shape)}"
@@ -67,7 +67,7 @@ class PromptQuality(ImageMetric):
         self.images += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """The four figures, scalars, NaN where there is nothing to divide by.
+        """Return the four figures, scalars, NaN where there is nothing to divide by.
 
         Returns:
             positives_on_nucleus: Share of the positive points that lie on a nucleus, in [0, 1].
@@ -88,5 +88,5 @@ class PromptQuality(ImageMetric):
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:
-    """Quotient of counts in float32, NaN where the whole is 0."""
+    """Return the quotient of counts in float32, NaN where the whole is 0."""
     return torch.where(whole == 0, torch.nan, part.float() / whole.float())

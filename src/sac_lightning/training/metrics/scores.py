@@ -24,12 +24,12 @@ class Scores(nn.Module):
     """Metrics over the images of a split, at native resolution and threshold 0.5."""
 
     def __init__(self, generator: bool, instances: bool, prompts: bool) -> None:
-        """Says what is scored besides the mask.
+        """Choose what is scored besides the mask.
 
         Args:
-            generator: The prompt generator's own mask.
-            instances: AJI, PQ and AP50; and each image's figures are kept for image_scores.
-            prompts: The quality of the point prompts.
+            generator: Score the prompt generator's own mask.
+            instances: Score AJI, PQ and AP50, and keep each image's figures for image_scores.
+            prompts: Score the quality of the point prompts.
         """
         super().__init__()
         self.mask = _mask_metrics()
@@ -46,7 +46,7 @@ class Scores(nn.Module):
     def update(
         self, prediction: Prediction, image: WholeImage, instances: NDArray[np.int32] | None = None
     ) -> None:
-        """Adds one image; its nuclei are ``instances`` (H, W) or, by default, the mask's connected regions."""
+        """Add one image; its nuclei are ``instances`` (H, W) or, by default, the mask's connected regions."""
         truth = (image.instances > 0)[None]
         mask = (prediction.probability > THRESHOLD)[None]
         self.mask.update(mask, truth)
@@ -62,7 +62,7 @@ class Scores(nn.Module):
             self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)
 
     def compute(self) -> dict[str, Tensor]:
-        """All figures by name, over all processes."""
+        """Return all figures by name, over all processes."""
         values: dict[str, Tensor] = dict(self.mask.compute())
         for part in (self.generator, self.instances):
             if part is not None:
@@ -72,7 +72,7 @@ class Scores(nn.Module):
         return values
 
     def image_scores(self) -> list[dict[str, Any]]:
-        """The figures of each image, of all processes (each of which must ask), sorted by name.
+        """Return the figures of each image, of all processes (each of which must ask), sorted by name.
 
         Returns:
             One dict per image with name, dice and iou (the ones of which Dice and IoU are the means), and
@@ -86,7 +86,7 @@ class Scores(nn.Module):
         return sorted((image for share in shares for image in share), key=lambda image: str(image["name"]))
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Forget all images."""
         self.images = []
         for part in (self.mask, self.generator, self.instances, self.prompts):
             if part is not None:
@@ -97,7 +97,7 @@ def find_collapse(images: Sequence[Mapping[str, Any]]) -> str | None:
     """Find what nearly every pixel was predicted to be, ``background`` or ``nucleus``, if the truth is not so.
 
     Args:
-        images: Of image_scores.
+        images: The figures of each image, see Scores.image_scores.
     """
     pixels = sum(image["pixels"] for image in images)
     hits, false, missed = (
@@ -116,7 +116,7 @@ def _mask_metrics(prefix: str | None = None) -> MetricCollection:
 
 
 def _image_figures(mask: Tensor, truth: Tensor) -> dict[str, float | int]:
-    """Dice, IoU and the counted pixels of one image; both (1, H, W) bool."""
+    """Return Dice, IoU and the counted pixels of one image; both masks (1, H, W) bool."""
     counts = count_pixels(mask, truth)
     true_positives, false_positives, false_negatives = (int(count) for count in counts)
     return {
