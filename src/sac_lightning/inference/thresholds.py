@@ -22,7 +22,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Watershed:
-    """The mask flooded from markers, see labels.watershed.
+    """The mask flooded from markers, see inference.watershed.
 
     Attributes:
         mask: Pixels above this probability are nucleus, in [0, 1).
