@@ -1,12 +1,17 @@
 """Every command answers at once: help and refusals come before the libraries that take seconds to import."""
 
+import logging
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from tests.processes import Processes
+
+from sac_lightning.doctor import main as doctor
 
 COMMANDS = (
     "benchmark",
@@ -147,3 +152,18 @@ def test_a_sweep_only_starts_its_jobs(ask: Ask) -> None:
     assert sweep.status == 0, sweep.err
     assert "1 done" in sweep.out
     assert sweep.imported & SLOW == set()
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_the_user_wants_otherwise(
+    own: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
+    if own is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr(sys, "argv", ["doctor", "--help"])
+    with suppress(SystemExit):
+        doctor()
+    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
+    assert "python -m sac_lightning.doctor" in capsys.readouterr().out
