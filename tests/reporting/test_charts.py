@@ -23,7 +23,7 @@ HOSTILE = "<script>alert(\"$x_1$\")</script> & 'q' 100 %"
 def record(dice: float | None = None, history: Sequence[float] = (), seed: int = 0) -> Record:
     metrics = {} if dice is None else {"dice": dice}
     rows = [{"epoch": epoch, "val/dice": value, "val/iou": value / 2} for epoch, value in enumerate(history)]
-    return Record(Path("results.json"), {"seed": seed, "metrics": metrics, "history": rows})
+    return Record(Path("results.json"), {"seed": seed, "metrics": metrics, "parameters": {}, "history": rows})
 
 
 def measured(label: str, *records: Record, paper: float | None = None, dataset: str = "monuseg") -> MeasuredRow:

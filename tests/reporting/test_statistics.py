@@ -34,7 +34,13 @@ def measured(
     for seed, run in enumerate(runs):
         images = [{"name": name, "dice": dice, "iou": dice / 2} for name, dice in run.items()]
         metrics = figures[seed] if figures else {}
-        content = {"seed": seed, "metrics": metrics, "images": images, "seconds_per_epoch": 10.0 + seed}
+        content = {
+            "seed": seed,
+            "metrics": metrics,
+            "parameters": {},
+            "images": images,
+            "seconds_per_epoch": 10.0 + seed,
+        }
         records.append(Record(Path(f"{label}/{seed}/results.json"), content))
     return MeasuredRow(TableRow("table1_monuseg", label, "monuseg", (), {}, ""), tuple(records))
 
