@@ -119,7 +119,7 @@ def test_the_environment_does_not_leak_into_settings(settings_file: Path, monkey
 
 
 def test_the_packaged_configuration_names_only_this_package() -> None:
-    assert {"sac_lightning.model.methods.sac", "sac_lightning.data.folder.Folder"} <= packaged_targets()
+    assert {"sac_lightning.model.sac", "sac_lightning.data.Folder"} <= packaged_targets()
     foreign = [target for target in packaged_targets() if not target.startswith("sac_lightning.")]
     assert not foreign
 
