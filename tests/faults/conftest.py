@@ -25,6 +25,8 @@ class Trainings:
 
     def start(self, folder: Path, overrides: list[str], event: str | None = None, count: int = 0) -> Process:
         """Start one; it dies by SIGKILL when the event comes for the ``count``th time."""
+        if event is None:
+            return self.processes.start("sac_lightning.train", *overrides, folder=folder)
         return self.processes.start("tests.faults.dying:train_until", event, count, *overrides, folder=folder)
 
     def end(self, training: Process) -> Finished:

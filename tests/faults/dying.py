@@ -49,9 +49,8 @@ def install(event: str, count: int) -> None:
     setattr(owner, name, dying)
 
 
-def train_until(event: str | None, count: int, *overrides: str) -> None:
+def train_until(event: str, count: int, *overrides: str) -> None:
     """Train as the command does, and die when the event comes for the ``count``th time."""
     sys.argv = ["train", *overrides]
-    if event is not None:
-        install(event, count)
+    install(event, count)
     main()
