@@ -8,7 +8,7 @@ takes some notice; here a window knows nothing of points that lie elsewhere.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,15 +18,23 @@ from torch import Tensor
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
-from sac_lightning.data.windows import WindowPoints, cut_window
-from sac_lightning.inference.predictor import Nuclei, Predictor, place_points, refuse_image
+from sac_lightning.data.windows import (
+    BATCH_SIZE,
+    WindowPoints,
+    batch_windows,
+    input_size,
+    nearest_windows,
+    place_points,
+    to_image_pixels,
+    to_input_pixels,
+)
+from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
-from sac_lightning.inference.windows import Blend, input_scale, input_size, to_image_pixels, to_input_pixels
+from sac_lightning.inference.windows import Blend
 from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
 from sac_lightning.model.segment_any_cell import SAC
 
-BATCH_SIZE = 8  # of inference.windows.segment
 MOST_DECODED = 1024
 
 
@@ -78,11 +86,11 @@ class EncodedImage:
         self._model, self._device = predictor.model, predictor.device
         self._separation = predictor.separation
         self._windows = predictor.view.windows(self.height, self.width)
+        self._view = predictor.view
         self._size = input_size(self._windows[0], predictor.view)
-        self._scale = input_scale(self._windows[0], predictor.view, self._device)
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
         self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
-        self._encode(predictor.view.prepare(image), progress)
+        self._encode(image, progress)
         self._generator_probability = self._blend_generator()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
         self._chosen: tuple[tuple[object, ...], list[_Prompts]] | None = None
@@ -92,13 +100,9 @@ class EncodedImage:
 
     @torch.no_grad()
     def _encode(self, image: NDArray[np.uint8], progress: Callable[[int, int], object]) -> None:
-        pixels = torch.from_numpy(image).permute(2, 0, 1).float().to(self._device)
-        for start in range(0, len(self._windows), BATCH_SIZE):
-            images = torch.stack(
-                [cut_window(pixels, window) for window in self._windows[start : start + BATCH_SIZE]]
-            )
-            if images.shape[-2:] != self._size:
-                images = F.interpolate(images, self._size, mode="bilinear", antialias=True, align_corners=False)
+        pixels = torch.from_numpy(self._view.prepare(image)).permute(2, 0, 1).float().to(self._device)
+        for batch in batch_windows(self._windows, self._view):
+            images = batch.cut(pixels)
             if isinstance(self._model, SAC):
                 embeddings, generated = self._model.encode(images)
             else:  # A network without points has its answer here already.
@@ -145,7 +149,7 @@ class EncodedImage:
         prompts = self._prompts(points, labels, seed, selection)
         self._update(prompts)
         used = [
-            to_image_pixels(each.coords, each.labels, self._scale, window)
+            to_image_pixels(each.coords, each.labels, window, self._view)
             for each, window in zip(prompts, self._windows, strict=True)
         ]
         coords, signs = (torch.cat(parts).cpu().numpy() for parts in zip(*used, strict=True))
@@ -177,7 +181,7 @@ class EncodedImage:
         used, used_signs = coords[~positive], signs[~positive]
         if self._generated and (selection is None or selection.points > 0):
             probability, used, used_signs = self._predict(used, used_signs, seed, selection)
-        windows = [self._find_window(point) for point in coords[positive]]
+        windows = nearest_windows(coords[positive], self._windows).tolist()
         prompts = [
             self._given_prompts(np.vstack([point, coords[~positive]]), np.append(1, signs[~positive]))[window]
             for point, window in zip(coords[positive], windows, strict=True)
@@ -195,11 +199,6 @@ class EncodedImage:
         maps = Maps(probability > mask_threshold(self._separation), probability, self._generator_probability)
         instances = labels_of_maps(maps, self._separation)
         return Nuclei(probability > THRESHOLD, probability, points, labels, instances)
-
-    def _find_window(self, point: NDArray[np.float32]) -> int:
-        """Return the window whose middle is nearest to a point (2,) xy."""
-        middles = [(w.left + (w.width - 1) / 2, w.top + (w.height - 1) / 2) for w in self._windows]
-        return int(np.argmin(((np.array(middles) - point) ** 2).sum(axis=1)))
 
     def _prompts(
         self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
@@ -230,10 +229,10 @@ class EncodedImage:
         """Return the given points of every window that holds them; none for a network without points."""
         expert_points = self._place_points(points, labels)
         if expert_points is None or not isinstance(self._model, SAC):
-            none = self._scale.new_zeros(0, 2)
+            none = torch.zeros(0, 2, device=self._device)
             return [_Prompts(none, none.new_zeros(0, dtype=torch.long))] * len(self._windows)
         coords, signs = (
-            to_input_pixels(expert_points.coords, expert_points.labels, self._scale),
+            to_input_pixels(expert_points.coords, expert_points.labels, self._windows[0], self._view),
             expert_points.labels,
         )
         return [_Prompts(c[s != PADDING], s[s != PADDING]) for c, s in zip(coords, signs, strict=True)]
@@ -293,7 +292,7 @@ class EncodedImage:
         ]
         blend = Blend(bottom - top, right - left, self._device)
         for i, logits in zip(involved, self._logits(involved, [prompts[i] for i in involved]), strict=True):
-            window = replace(self._windows[i], top=self._windows[i].top - top, left=self._windows[i].left - left)
+            window = self._windows[i].move(-left, -top)
             blend.add(self._resize_to_input(logits), window)
         self._probability[top:bottom, left:right] = blend.result()
         self._shown = keys

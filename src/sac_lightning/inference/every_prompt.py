@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
+from sac_lightning.data.windows import nearest_windows, to_input_pixels
 from sac_lightning.inference.suppression import Candidate
-from sac_lightning.inference.windows import Prediction, input_scale, to_input_pixels
+from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.point_selection import PADDING, region_centroids
 from sac_lightning.model.segment_any_cell import SAC
 
@@ -83,27 +83,19 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     height, width = mask.shape
     windows = view.windows(height, width)
     centres = region_centroids(mask, mask.size)
-    owners = owning_windows(centres, windows)
+    owners = nearest_windows(centres, windows)
     coords, labels = prompt_sets(centres, owners, windows)
-    scale = input_scale(windows[0], view, probability.device)
     found = []
     for start in range(0, len(centres), BATCH):
         part = slice(start, start + BATCH)
         signs = torch.from_numpy(labels[part]).to(probability.device)
-        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, scale)
+        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, windows[0], view)
         embeddings = prediction.image_embeddings[torch.from_numpy(owners[part]).to(probability.device)]
         logits, iou = model.decode(embeddings, points, signs)
         for i, score in enumerate(iou.float().tolist(), start=start):
             window = windows[owners[i]]
             found.append(_candidate(logits[i - start], score, centres[i], window, (height, width)))
     return [candidate for candidate in found if candidate is not None]
-
-
-def owning_windows(centres: Centres, windows: Sequence[Window]) -> NDArray[np.int64]:
-    """(N,) the one window of each centroid (N, 2): the one whose middle is nearest, of equal ones the first."""
-    middles = [((2 * w.left + w.width - 1) / 2, (2 * w.top + w.height - 1) / 2) for w in windows]
-    owners: NDArray[np.int64] = cdist(centres, middles).argmin(axis=1)
-    return owners
 
 
 def prompt_sets(

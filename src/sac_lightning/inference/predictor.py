@@ -1,6 +1,5 @@
 """A trained model for people with images: ``sac_lightning.load(checkpoint).segment(image)``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import WindowPoints
+from sac_lightning.core.view import View
+from sac_lightning.data.windows import place_points
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
 from sac_lightning.inference.onnx.model import load_exported
 from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import THRESHOLD, Components, EveryPrompt, Separation, choose_separation
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.point_selection import PADDING
 
 
 @dataclass
@@ -151,50 +149,3 @@ def refuse_image(image: NDArray[np.uint8]) -> None:
     """Refuses by a UserError what is no 8-bit RGB image (H, W, 3)."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)")
-
-
-def place_points(
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    size: tuple[int, int],
-    windows: Sequence[Window],
-    device: torch.device,
-) -> WindowPoints | None:
-    """Place given points in every window that holds them; None if none are given.
-
-    Args:
-        points: (N, 2) xy in image pixels.
-        labels: (N,), 1 nucleus, 0 background. Default: all 1.
-        size: Width and height of the image.
-        windows: Of the image.
-        device: Where the model is.
-
-    Raises:
-        UserError: The points are of another form, or one lies outside the image.
-    """
-    if points is None:
-        if labels is not None:
-            raise UserError("labels were given without points: give both, or neither")
-        return None
-    coords = np.asarray(points, dtype=np.float32)
-    if coords.size == 0:
-        coords = coords.reshape(0, 2)
-    if coords.ndim != 2 or coords.shape[1] != 2:
-        raise UserError(f"the points have the shape {coords.shape}: give (N, 2), an x and a y for each")
-    signs = np.ones(len(coords)) if labels is None else np.asarray(labels)
-    if signs.shape != (len(coords),) or not np.isin(signs, (0, 1)).all():
-        raise UserError(f"{len(coords)} points need as many labels, each 1 (nucleus) or 0 (background)")
-    inside = ((coords >= -0.5) & (coords < np.array(size) - 0.5)).all(axis=1)
-    if not inside.all():
-        x, y = coords[~inside][0]
-        raise UserError(
-            f"the point ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels: move it inside"
-        )
-    window_coords = np.zeros((len(windows), len(coords), 2), dtype=np.float32)
-    window_labels = np.full((len(windows), len(coords)), PADDING, dtype=np.int64)
-    for t, window in enumerate(windows):
-        local = coords - (window.left, window.top)
-        inside = ((local >= -0.5) & (local < np.array([window.width, window.height]) - 0.5)).all(axis=1)
-        window_coords[t, inside] = local[inside]
-        window_labels[t, inside] = signs[inside]
-    return WindowPoints(torch.from_numpy(window_coords).to(device), torch.from_numpy(window_labels).to(device))

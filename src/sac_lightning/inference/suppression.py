@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.inference.watershed import renumber_labels
+from sac_lightning.data.label_maps import renumber_labels
 
 
 @dataclass(frozen=True)

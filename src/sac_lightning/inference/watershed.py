@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed as flooded
 
-from sac_lightning.data.components import connected_components
+from sac_lightning.data.label_maps import connected_components, renumber_labels
 from sac_lightning.inference.thresholds import THRESHOLD, Separation, Watershed
 
 
@@ -79,12 +79,3 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
             )
             labels[box][inside] = basins[inside] + first_free
     return renumber_labels(labels, min_area)
-
-
-def renumber_labels(labels: NDArray[np.int32], min_area: int = 0) -> NDArray[np.int32]:
-    """Drop the nuclei of fewer pixels from a label map (H, W) and number the others 1 to n without gaps."""
-    areas = np.bincount(labels.ravel())
-    kept = areas >= max(min_area, 1)
-    kept[:1] = False
-    numbers: NDArray[np.int32] = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return numbers[labels]

@@ -1,6 +1,5 @@
 """A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import WindowPoints, cut_window
-from sac_lightning.model.point_selection import PADDING
+from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
 from sac_lightning.model.segment_any_cell import SAC, Segmentation
 
 
@@ -59,7 +57,7 @@ def segment(
     view: View,
     expert_points: WindowPoints | None = None,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int = BATCH_SIZE,
     keep_embeddings: bool = False,
 ) -> Prediction:
     """Segments an image of any size.
@@ -74,23 +72,19 @@ def segment(
         keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
     """
     height, width = image.shape[-2:]
-    windows = view.windows(height, width)
     blend = Blend(height, width, image.device)
     generator_blend = Blend(height, width, image.device)
     coords, labels, embeddings = [], [], []
-    for start in range(0, len(windows), batch_size):
-        batch = windows[start : start + batch_size]
-        output, scale = segment_windows(
-            model, image, batch, view, slice_points(expert_points, start, batch_size), seed + start
-        )
+    for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
+        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed))
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
-        for i, window in enumerate(batch):
+        for i, window in enumerate(batch.windows):
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
                 generator_blend.add(output.generator_logits[i], window)
             window_coords, window_labels = to_image_pixels(
-                output.point_coords[i], output.point_labels[i], scale, window
+                output.point_coords[i], output.point_labels[i], window, view
             )
             coords.append(window_coords)
             labels.append(window_labels)
@@ -102,58 +96,6 @@ def segment(
         point_labels=torch.cat(labels),
         image_embeddings=torch.cat(embeddings) if embeddings else None,
     )
-
-
-def slice_points(expert_points: WindowPoints | None, start: int, count: int) -> WindowPoints | None:
-    """Return the expert points of some windows in a row; None if there are none at all."""
-    if expert_points is None:
-        return None
-    return WindowPoints(expert_points.coords[start : start + count], expert_points.labels[start : start + count])
-
-
-def segment_windows(
-    model: nn.Module,
-    image: Tensor,
-    windows: Sequence[Window],
-    view: View,
-    expert_points: WindowPoints | None,
-    seed: int,
-) -> tuple[Segmentation, Tensor]:
-    """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
-    pixels = torch.stack([cut_window(image, window) for window in windows])
-    size = input_size(windows[0], view)
-    if size != pixels.shape[-2:]:
-        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-    scale = input_scale(windows[0], view, image.device)
-    if expert_points is not None:
-        expert_points = WindowPoints(
-            to_input_pixels(expert_points.coords, expert_points.labels, scale), expert_points.labels
-        )
-    seeds = torch.arange(seed, seed + len(windows))
-    return run_model(model, pixels, expert_points, seeds), scale
-
-
-def input_size(window: Window, view: View) -> tuple[int, int]:
-    """Height and width at which the model sees a window."""
-    return (window.height, window.width) if view.image_size is None else (view.image_size, view.image_size)
-
-
-def input_scale(window: Window, view: View, device: torch.device) -> Tensor:
-    """The factors (2,) xy from window pixels to input pixels."""
-    height, width = input_size(window, view)
-    return torch.tensor([width / window.width, height / window.height], device=device)
-
-
-def to_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """Convert points (N, 2) of a window's input to pixels of the image, with their labels, without padding."""
-    real = labels != PADDING
-    corner = torch.tensor([window.left, window.top], device=coords.device)
-    return (coords[real] + 0.5) / scale - 0.5 + corner, labels[real]
-
-
-def to_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-    """Convert points (..., 2) of a window to pixels of the resized input; padding stays at (0, 0)."""
-    return ((coords + 0.5) * scale - 0.5).masked_fill((labels == PADDING).unsqueeze(-1), 0)
 
 
 class Blend:

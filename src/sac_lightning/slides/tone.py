@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.view import STRETCH_PERCENTILES
+from sac_lightning.core.view import stretch_table
 from sac_lightning.slides.slide import Pixels, Slide
 
 
@@ -62,19 +62,3 @@ def _find_range(slide: Slide) -> Tone:
             raise UserError("it holds numbers that are infinite or none at all: save it with 8 or 16 bits")
         low, high = min(low, ends[0]), max(high, ends[1])
     return Tone(low, max(high - low, 1e-6))
-
-
-def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """(256,) what view.stretch_contrast does to each value of an image with this histogram (256,)."""
-    cumulated, last = np.cumsum(counts), int(counts.sum()) - 1
-    limits = []
-    for percent in STRETCH_PERCENTILES:
-        rank = percent / 100 * last
-        below, above = (
-            int(np.searchsorted(cumulated, index, side="right")) for index in (int(rank), math.ceil(rank))
-        )
-        limits.append(below + (above - below) * (rank - int(rank)))
-    low, high = limits
-    scaled = (np.arange(256, dtype=np.float32) - low) * (255 / max(high - low, 1))
-    table: NDArray[np.uint8] = np.clip(scaled, 0, 255).round().astype(np.uint8)
-    return table
