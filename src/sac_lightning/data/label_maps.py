@@ -1,5 +1,7 @@
 """Label maps: from the connected regions of a mask, and numbered 1 to n."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +40,11 @@ def renumber_labels(labels: NDArray[np.integer], min_area: int = 0) -> NDArray[n
     Returns:
         (H, W) int32, 0 = background.
     """
-    return _new_numbers(np.bincount(labels.ravel()), min_area)[labels]
+    renumbered: NDArray[np.int32] = _new_numbers(np.bincount(labels.ravel()), min_area)[labels]
+    return renumbered
 
 
-def _new_numbers(areas: NDArray[np.integer], min_area: int) -> NDArray[np.int32]:
+def _new_numbers(areas: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     """Return the new number of every old one, by its area in pixels; 0 for background and what is dropped."""
     kept = areas >= max(min_area, 1)
     kept[:1] = False

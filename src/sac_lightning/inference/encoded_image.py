@@ -32,8 +32,8 @@ from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
 from sac_lightning.inference.windows import Blend
-from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.promptable import Promptable, choose_points
 
 MOST_DECODED = 1024
 
@@ -84,6 +84,7 @@ class EncodedImage:
         if isinstance(predictor.separation, EveryPrompt):
             raise UserError("every prompt by itself takes no clicks: load with instances=watershed or components")
         self._model, self._device = predictor.model, predictor.device
+        self._promptable = predictor.model if isinstance(predictor.model, Promptable) else None
         self._separation = predictor.separation
         self._windows = predictor.view.windows(self.height, self.width)
         self._view = predictor.view
@@ -103,8 +104,8 @@ class EncodedImage:
         pixels = torch.from_numpy(self._view.prepare(image)).permute(2, 0, 1).float().to(self._device)
         for batch in batch_windows(self._windows, self._view):
             images = batch.cut(pixels)
-            if isinstance(self._model, SAC):
-                embeddings, generated = self._model.encode(images)
+            if self._promptable is not None:
+                embeddings, generated = self._promptable.encode(images)
             else:  # A network without points has its answer here already.
                 embeddings, generated = self._model(images), None
             self._embeddings += embeddings.unbind()
@@ -214,21 +215,20 @@ class EncodedImage:
 
     def _automatic_prompts(self, seed: int, selection: PointSelection | None) -> list[_Prompts]:
         """Return the points that the model chooses in every window; the last choice is kept."""
-        assert isinstance(self._model, SAC)
-        choose = self._model.point_selection if selection is None else selection
+        assert self._promptable is not None
+        choose = self._promptable.point_selection if selection is None else selection
         settings = (seed, *vars(choose).values())
         if self._chosen is None or self._chosen[0] != settings:
             generated = torch.stack(self._generated)
-            coords, labels = choose(generated, torch.arange(seed, seed + len(generated)))
-            coords = scale_points(coords, self._size[1] / generated.shape[-1])
-            coords = coords.masked_fill((labels == PADDING).unsqueeze(-1), 0)
+            seeds = torch.arange(seed, seed + len(generated))
+            coords, labels = choose_points(choose, generated, seeds, self._size[1])
             self._chosen = (settings, [_Prompts(*each) for each in zip(coords, labels, strict=True)])
         return self._chosen[1]
 
     def _given_prompts(self, points: ArrayLike | None, labels: ArrayLike | None) -> list[_Prompts]:
         """Return the given points of every window that holds them; none for a network without points."""
         expert_points = self._place_points(points, labels)
-        if expert_points is None or not isinstance(self._model, SAC):
+        if expert_points is None or self._promptable is None:
             none = torch.zeros(0, 2, device=self._device)
             return [_Prompts(none, none.new_zeros(0, dtype=torch.long))] * len(self._windows)
         coords, signs = (
@@ -266,14 +266,14 @@ class EncodedImage:
     def _decode(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> Tensor:
         """Logits (B, 1, h, w) of windows that have equally many points."""
         embeddings = torch.stack([self._embeddings[window] for window in windows])
-        if not isinstance(self._model, SAC):
+        if self._promptable is None:
             return embeddings
         coords, labels = (
             torch.stack([each.coords for each in prompts]),
             torch.stack([each.labels for each in prompts]),
         )
         generated = torch.stack([self._generated[window] for window in windows]) if self._generated else None
-        return self._model.decode(embeddings, coords, labels, generated)[0]
+        return self._promptable.decode(embeddings, coords, labels, generated)[0]
 
     def _update(self, prompts: Sequence[_Prompts]) -> None:
         """Brings the probability up to date, where prompts have changed since it was made."""

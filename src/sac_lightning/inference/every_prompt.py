@@ -17,7 +17,7 @@ from sac_lightning.data.windows import nearest_windows, to_input_pixels
 from sac_lightning.inference.suppression import Candidate
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.point_selection import PADDING, region_centroids
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Promptable
 
 # Around a disc there is room for six of its size: further ones do not touch it.
 NEIGHBOURS = 6
@@ -31,7 +31,7 @@ Centres: TypeAlias = NDArray[np.float32]
 
 def refuse_model(model: nn.Module) -> None:
     """Raises UserError where prompts cannot be decoded one by one."""
-    if not isinstance(model, SAC):
+    if not isinstance(model, Promptable):
         raise UserError("instances=prompts is for models that take points: choose watershed or components")
     if model.dense:
         raise UserError(
@@ -68,14 +68,14 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     of its mask's IoU.
 
     Args:
-        model: SAC, see refuse_model.
+        model: See refuse_model.
         prediction: Of the image, with its embeddings.
         view: The view that it was made by.
 
     Returns:
         One per centroid whose mask has its point; none where the decoder calls its own point background.
     """
-    assert isinstance(model, SAC)
+    assert isinstance(model, Promptable)
     assert prediction.image_embeddings is not None, "predict with keep_embeddings"
     source = prediction.generator_probability
     probability = prediction.probability if source is None else source

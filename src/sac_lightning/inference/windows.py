@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
-from sac_lightning.model.segment_any_cell import SAC, Segmentation
+from sac_lightning.model.promptable import Promptable, Segmentation
 
 
 @dataclass
@@ -33,15 +33,15 @@ class Prediction:
 def run_model(
     model: nn.Module, images: Tensor, expert_points: WindowPoints | None = None, seeds: Tensor | None = None
 ) -> Segmentation:
-    """One forward pass: SAC's with its prompts, or a plain network's logits in the same form.
+    """Run one forward pass: with points, or a plain network's, its logits in the same form.
 
     Args:
-        model: SAC, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
+        model: A Promptable, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
     """
-    if isinstance(model, SAC):
+    if isinstance(model, Promptable):
         if expert_points is None:
             return model(images, seeds=seeds)  # type: ignore[no-any-return]
         return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]

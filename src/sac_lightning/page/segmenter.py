@@ -9,10 +9,9 @@ import numpy as np
 
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.onnx.model import OnnxSAC
 from sac_lightning.inference.predictor import Nuclei, Predictor
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Promptable
 from sac_lightning.page.picture_file import Picture
 
 CACHE_BYTES = 2 * 2**30
@@ -55,17 +54,13 @@ class Segmenter:
         self._images: OrderedDict[str, EncodedImage] = OrderedDict()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._lock = threading.RLock()
-        model = predictor.model
-        self.takes_points = isinstance(model, SAC)
-        self.has_generator = isinstance(model, SAC) and model.point_selection.points > 0
-        self._needs_point = (
-            isinstance(model, SAC)
-            and not isinstance(model, OnnxSAC)
-            and not any(parameter.requires_grad for parameter in model.mask_decoder.parameters())
-        )
+        self._model = predictor.model if isinstance(predictor.model, Promptable) else None
+        self.takes_points = self._model is not None
+        self.has_generator = self._model is not None and self._model.has_generator
+        self._needs_point = self._model is not None and not self._model.has_trained_decoder
         self.first = Question((), 0, "O", 0.5)
-        if isinstance(model, SAC) and self.has_generator:
-            chosen = model.point_selection
+        if self._model is not None and self.has_generator:
+            chosen = self._model.point_selection
             self.first = Question((), chosen.points, chosen.selection, chosen.threshold)
 
     def lacks_points(self, question: Question) -> bool:
@@ -102,10 +97,9 @@ class Segmenter:
 
     def _selection(self, question: Question) -> PointSelection | None:
         """How the points are chosen; what the page does not ask is as the model was trained."""
-        model = self._predictor.model
-        if not isinstance(model, SAC) or not self.has_generator:
+        if self._model is None or not self.has_generator:
             return None
-        trained = model.point_selection
+        trained = self._model.point_selection
         return PointSelection(
             question.points,
             question.selection,

@@ -15,10 +15,10 @@ from sac_lightning.core.view import View
 from sac_lightning.data.scene import SMALLEST_SIDE, render_scene
 from sac_lightning.inference.onnx.description import Description
 from sac_lightning.inference.onnx.graphs import graphs, write_graph
-from sac_lightning.inference.onnx.model import MISSING, OnnxSAC, load_exported
+from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.segment_any_cell import SAC, Segmentation
+from sac_lightning.model.promptable import Promptable, Segmentation
 from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)
@@ -54,7 +54,7 @@ def export(cfg: DictConfig) -> None:
 
 def selection(model: nn.Module) -> dict[str, object] | None:
     """The settings of a model's point selection, None where it takes no points."""
-    return vars(model.point_selection).copy() if isinstance(model, SAC) else None
+    return vars(model.point_selection).copy() if isinstance(model, Promptable) else None
 
 
 @torch.no_grad()
@@ -62,7 +62,7 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
     """Writes a model's files and runs them.
 
     Args:
-        model: In eval mode, on the CPU. Its LoRA is merged afterwards.
+        model: In eval mode, on the CPU.
         description: Goes into each file.
         folder: For the files.
 
@@ -75,7 +75,7 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
     """
     size = description.image_size
     images = scenes(size)
-    expected = [answer(model, images, experts) for experts in EXPERTS]  # Before LoRA is merged.
+    expected = [answer(model, images, experts) for experts in EXPERTS]
     for graph in graphs(model, size):
         write_graph(graph, folder / f"{graph.name}.onnx", description)
     exported, _ = load_exported(folder)
@@ -93,7 +93,7 @@ def scenes(size: int) -> Tensor:
 
 def answer(model: nn.Module, images: Tensor, experts: int) -> Segmentation | Tensor:
     """What a model says of images, with expert points of either label anywhere on them where it takes some."""
-    if not isinstance(model, SAC):
+    if not isinstance(model, Promptable):
         return model(images)  # type: ignore[no-any-return]
     generator = torch.Generator().manual_seed(0)
     coords = torch.rand(len(images), experts, 2, generator=generator) * images.shape[-1] - 0.5
@@ -110,7 +110,7 @@ def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tenso
     if isinstance(expected, Tensor):
         pairs = [(exported(images), expected)]
     else:
-        assert isinstance(exported, OnnxSAC)
+        assert isinstance(exported, Promptable)
         embeddings, generator_logits = exported.encode(images)
         low_res_logits, iou = exported.decode(
             embeddings, expected.point_coords, expected.point_labels, generator_logits
