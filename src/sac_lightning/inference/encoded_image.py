@@ -51,16 +51,16 @@ class _Prompts:
     labels: Tensor
 
     def key(self, window: int) -> bytes:
-        """The same for the same points in the same window."""
+        """Return bytes that are the same for the same points in the same window."""
         return b"%d " % window + self.coords.cpu().numpy().tobytes() + self.labels.cpu().numpy().tobytes()
 
 
 class EncodedImage:
-    """What a predictor's encoder and prompt generator say of an image, kept, and asked with different points.
+    """An image with its embeddings and the prompt generator's logits, kept to be asked with different points.
 
     Attributes:
         height, width: Of the image, in pixels.
-        bytes: What is kept of it takes.
+        bytes: Size of what is kept of it.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class EncodedImage:
         image: NDArray[np.uint8],
         progress: Callable[[int, int], object] = lambda done, total: None,
     ) -> None:
-        """Encodes an image: the part that takes long.
+        """Encode an image: the part that takes long.
 
         Args:
             predictor: The model and its view.
             image: (H, W, 3) RGB.
-            progress: Is told how many windows have been encoded, of how many.
+            progress: Called with the number of windows that have been encoded, and of all.
 
         Raises:
-            UserError: The image is of another form, or the predictor decodes every prompt by itself.
+            UserError: The image is not 8-bit RGB, or the predictor decodes every prompt by itself.
         """
         refuse_image(image)
         self.height, self.width = image.shape[:2]
@@ -130,7 +130,7 @@ class EncodedImage:
         seed: int = 0,
         selection: PointSelection | None = None,
     ) -> Nuclei:
-        """Segments the image, all points of a window together, as Predictor.segment does.
+        """Segment the image, all points of a window together, as Predictor.segment does.
 
         Args:
             points: (N, 2) xy in image pixels: expert points beside the automatic ones. Default: none.
@@ -160,7 +160,7 @@ class EncodedImage:
     def segment_each(
         self, points: ArrayLike, labels: ArrayLike, seed: int = 0, selection: PointSelection | None = None
     ) -> Nuclei:
-        """Segments what each positive point stands for by itself, and joins that to what segment finds without.
+        """Segment what each positive point stands for by itself, and join it to what segment finds without them.
 
         For a decoder that is SAM's own: it takes several points for hints at one object (our choice, see the
         README for figures). A positive point is decoded in the window whose middle is nearest to it, with the
@@ -204,7 +204,7 @@ class EncodedImage:
     def _prompts(
         self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
     ) -> list[_Prompts]:
-        """Automatic and given points of every window."""
+        """Return the automatic and the given points of every window."""
         given = self._given_prompts(points, labels)
         if not self._generated:
             return given
@@ -241,7 +241,7 @@ class EncodedImage:
         return place_points(points, labels, (self.width, self.height), self._windows, self._device)
 
     def _logits(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> list[Tensor]:
-        """Low-resolution logits (1, h, w) of some windows, each with its prompts; the last ones are kept.
+        """Decode some windows, each with its prompts, to low-resolution logits (1, h, w); the last ones are kept.
 
         Windows with equally many points are decoded together: none needs padding.
         """
@@ -264,7 +264,7 @@ class EncodedImage:
         return [found[key] for key in keys]
 
     def _decode(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> Tensor:
-        """Logits (B, 1, h, w) of windows that have equally many points."""
+        """Return the logits (B, 1, h, w) of windows that have equally many points."""
         embeddings = torch.stack([self._embeddings[window] for window in windows])
         if self._promptable is None:
             return embeddings
@@ -276,7 +276,7 @@ class EncodedImage:
         return self._promptable.decode(embeddings, coords, labels, generated)[0]
 
     def _update(self, prompts: Sequence[_Prompts]) -> None:
-        """Brings the probability up to date, where prompts have changed since it was made."""
+        """Bring the probability up to date where prompts have changed since it was made."""
         keys = [each.key(window) for window, each in enumerate(prompts)]
         stale = [self._windows[i] for i, key in enumerate(keys) if key != self._shown[i]]
         if not stale:

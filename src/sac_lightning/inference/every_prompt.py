@@ -30,7 +30,7 @@ Centres: TypeAlias = NDArray[np.float32]
 
 
 def refuse_model(model: nn.Module) -> None:
-    """Raises UserError where prompts cannot be decoded one by one."""
+    """Raise UserError if a model's prompts cannot be decoded one by one."""
     if not isinstance(model, Promptable):
         raise UserError("instances=prompts is for models that take points: choose watershed or components")
     if model.dense:
@@ -41,7 +41,7 @@ def refuse_model(model: nn.Module) -> None:
 
 
 def refuse_given_points(count: int) -> None:
-    """Raise UserError if there are expert points, of which this method would make nothing."""
+    """Raise UserError if there are expert points, which this method does not use."""
     if count:
         raise UserError(
             "instances=prompts decodes the model's own points and takes no expert points: leave them out, or "
@@ -50,7 +50,7 @@ def refuse_given_points(count: int) -> None:
 
 
 def refuse_size(height: int, width: int) -> None:
-    """Raises UserError where an image is too large for the embeddings of all its windows to be kept."""
+    """Raise UserError if an image is too large for the embeddings of all its windows to be kept."""
     if height * width > MAX_PIXELS:
         raise UserError(
             f"instances=prompts takes images of up to {MAX_PIXELS:,} pixels, not {height * width:,}: choose "
@@ -60,7 +60,7 @@ def refuse_size(height: int, width: int) -> None:
 
 @torch.no_grad()
 def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Candidate]:
-    """Decodes the centroids that the selection O takes (Eq. 5), each alone.
+    """Decode the centroids that the selection O takes (Eq. 5), each alone.
 
     They are those of the whole image's blended map, at the model's own threshold; without a generator, of the
     model's own probability. The nearest centroids around one are its negative points. As the decoder has learnt
@@ -101,7 +101,7 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
 def prompt_sets(
     centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window]
 ) -> tuple[Centres, NDArray[np.int64]]:
-    """A prompt set for each centroid: itself, and its nearest neighbours as background.
+    """Make a prompt set for each centroid: itself, and its nearest neighbours as background.
 
     Args:
         centres: (N, 2) xy in image pixels, no two of them equal.
@@ -132,7 +132,7 @@ def prompt_sets(
 def _candidate(
     logits: Tensor, score: float, centre: Centres, window: Window, size: tuple[int, int]
 ) -> Candidate | None:
-    """What is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
+    """Return what is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
     wanted = (window.height, window.width)
     sized = F.interpolate(logits.float()[None], wanted, mode="bilinear", align_corners=False)[0, 0]
     (rows, columns), in_window = window.clip(*size)

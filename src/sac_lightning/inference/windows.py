@@ -13,7 +13,7 @@ from sac_lightning.model.promptable import Promptable, Segmentation
 
 @dataclass
 class Prediction:
-    """What a model says of one image, in the image's own pixels.
+    """The prediction of a model for one image, in the image's own pixels.
 
     Attributes:
         probability: (H, W) in [0, 1], of nucleus.
@@ -60,7 +60,7 @@ def segment(
     batch_size: int = BATCH_SIZE,
     keep_embeddings: bool = False,
 ) -> Prediction:
-    """Segments an image of any size.
+    """Segment an image of any size.
 
     Args:
         model: See run_model; in eval mode.
@@ -69,7 +69,7 @@ def segment(
         expert_points: One set of points per window of the view. Default: none.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
-        keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
+        keep_embeddings: Keep the image embeddings, for other prompts to be decoded.
     """
     height, width = image.shape[-2:]
     blend = Blend(height, width, image.device)
@@ -107,7 +107,7 @@ class Blend:
         self.weight = torch.zeros(height, width, device=device)
 
     def add(self, logits: Tensor, window: Window) -> None:
-        """Adds the probabilities of a window, from logits (1, h, w) of any resolution."""
+        """Add the probabilities of a window, from logits (1, h, w) of any resolution."""
         size = (window.height, window.width)
         logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
         ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
@@ -116,11 +116,11 @@ class Blend:
         self.weight[in_image] += ramp[in_window]
 
     def result(self) -> Tensor:
-        """(H, W)."""
+        """Return the mean (H, W)."""
         return self.sum / self.weight
 
 
 def _ramp(length: int, device: torch.device) -> Tensor:
-    """1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
+    """Return 1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
     position = torch.arange(length, device=device)
     return torch.minimum(position + 1, length - position).float()

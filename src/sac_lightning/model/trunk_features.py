@@ -208,7 +208,7 @@ def _trunk_tensors(encoder: ImageEncoder) -> Iterator[tuple[str, Tensor]]:
 
 
 def _update(digest: "hashlib._Hash", tensor: Tensor) -> None:
-    """Adds a tensor to a hash: its kind, its shape, its bytes."""
+    """Add a tensor to a hash: its kind, its shape, its bytes."""
     digest.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
     digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 

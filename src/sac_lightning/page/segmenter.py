@@ -1,4 +1,4 @@
-"""The model behind the page: what it can do, and its answers, with each image encoded once."""
+"""The model behind the page: its abilities and its answers, with each image encoded once."""
 
 import threading
 from collections import OrderedDict
@@ -24,13 +24,13 @@ Click = tuple[float, float, int]
 
 @dataclass(frozen=True)
 class Question:
-    """What a visitor asks of an image.
+    """The question of a visitor about an image.
 
     Attributes:
         clicks: Points that the visitor gives.
         points: n automatic points on nuclei, and as many on the background, per window.
         selection: How they are chosen, see PointSelection.
-        threshold: Likewise.
+        threshold: See PointSelection.
     """
 
     clicks: tuple[Click, ...]
@@ -43,9 +43,9 @@ class Segmenter:
     """A predictor that remembers the images it has encoded and its last answers.
 
     Attributes:
-        takes_points: Whether points matter to the model.
+        takes_points: Whether the model takes points.
         has_generator: Whether it chooses points by itself.
-        first: The question with which an image is met: no clicks, and points as the model was trained.
+        first: The question asked of a new image: no clicks, and points as the model was trained.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -64,20 +64,20 @@ class Segmenter:
             self.first = Question((), chosen.points, chosen.selection, chosen.threshold)
 
     def lacks_points(self, question: Question) -> bool:
-        """Whether there is nothing to answer: SAM's own decoder, untrained, has to be shown something."""
+        """Return whether there are no points where SAM's own, untrained decoder needs one."""
         return self._needs_point and not question.clicks and not question.points
 
     def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
-        """Does what takes long, unless it has been done.
+        """Encode a picture, which takes long, unless it has been done.
 
         Args:
             picture: The image.
-            progress: Is told how many windows have been encoded, of how many.
+            progress: Called with the number of windows that have been encoded, and of all.
         """
         self._encode_picture(picture, progress)
 
     def answer(self, picture: Picture, question: Question) -> Nuclei:
-        """The nuclei of a picture."""
+        """Return the nuclei of a picture."""
         with self._lock:
             key = (picture.key, question)
             if key not in self._answers:
@@ -96,7 +96,7 @@ class Segmenter:
         return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
 
     def _selection(self, question: Question) -> PointSelection | None:
-        """How the points are chosen; what the page does not ask is as the model was trained."""
+        """Return the selection of points; what the page does not ask is as the model was trained."""
         if self._model is None or not self.has_generator:
             return None
         trained = self._model.point_selection

@@ -33,7 +33,7 @@ class Strip:
         rgb: (n, W, 3) uint8.
         probability: (n, W) float32 in [0, 1].
         generator_probability: (n, W) float32, the prompt generator's own, or None without one.
-        points: (N, 2) xy in image pixels, of the windows that have been seen since the strip before; those that
+        points: (N, 2) xy in image pixels, of the windows that were segmented since the strip before; those that
             lie in this strip's rows came with it or before it.
         labels: (N,) 1 nucleus, 0 background.
     """
@@ -65,7 +65,7 @@ def segment_slide(
         points: (N, 3) expert points, xy in image pixels and label.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
-        progress: Is told how many windows have been seen since it was told last.
+        progress: Called with the number of windows that have been segmented since the last call.
 
     Raises:
         UserError: A point lies outside the image, or the model sees images whole and this one is too large.
@@ -106,7 +106,7 @@ class _Rows:
         self.generator_blend: Blend | None = None
 
     def reach(self, bottom: int) -> None:
-        """Reads on to this row or a few more, or to the last."""
+        """Read on to this row or a few more, or to the last."""
         if min(bottom, self.slide.height) <= self.bottom:
             return
         bottom = self.slide.whole_pieces(bottom)
@@ -152,7 +152,7 @@ class _Rows:
 
 
 def _mean(blend: Blend, count: int) -> NDArray[np.float32]:
-    """The first rows (count, W) of what has been blended."""
+    """Return the first rows (count, W) of what has been blended."""
     mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count]).cpu().numpy()
     return mean
 

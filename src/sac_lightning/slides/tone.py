@@ -26,22 +26,22 @@ class Tone:
     stretch: NDArray[np.uint8] | None = None
 
     def rgb(self, raw: Pixels) -> NDArray[np.uint8]:
-        """Rows (n, W) or (n, W, 3) of the file as 8-bit RGB (n, W, 3): the numbers of image_file.read_image."""
+        """Convert rows (n, W) or (n, W, 3) of the file to 8-bit RGB (n, W, 3), as image_file.read_image does."""
         rows = raw
         if self.span is not None:
             rows = np.round((raw.astype(np.float32) - self.low) / self.span * 255).astype(np.uint8)
         return rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
 
     def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return what the model sees of 8-bit RGB: the numbers of View.prepare on the whole image."""
+        """Prepare 8-bit RGB for the model, as View.prepare does with the whole image."""
         return rgb if self.stretch is None else self.stretch[rgb]
 
 
 def tone_of(slide: Slide, stretch: bool) -> Tone:
-    """Looks through the image, strip by strip, for its range of numbers and, to stretch it, for its histogram.
+    """Find an image's tone, strip by strip: its range of numbers and, to stretch it, its histogram.
 
     Raises:
-        UserError: It holds numbers that are none.
+        UserError: It holds numbers that are not finite.
     """
     first = slide.read(0, 1)
     tone = Tone(0.0, None) if first.dtype == np.uint8 else _find_range(slide)

@@ -1,4 +1,4 @@
-"""What is traced: SAC's networks as an encoder and a decoder, as SAM's own export splits them, others as they are.
+"""The traced graphs: SAC as an encoder and a decoder, as SAM's own export splits it, other networks as they are.
 
 The encoder runs once per image and takes nearly all the time; the decoder answers each click. Between the two the
 automatic points are chosen, which is no network: it needs connected regions.
@@ -52,7 +52,7 @@ class Graph:
 
 
 def graphs(model: nn.Module, image_size: int) -> list[Graph]:
-    """The graphs of a model: SAC's ``encoder`` and ``decoder``, or another's ``network``.
+    """Return the graphs of a model: SAC's ``encoder`` and ``decoder``, or another's ``network``.
 
     Args:
         model: In eval mode, on the CPU. It stays as it is: what is traced is a copy, with LoRA merged.
@@ -112,7 +112,7 @@ class DecoderGraph(nn.Module):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One mask per image.
+        """Decode one mask per image.
 
         Args:
             image_embeddings: (B, 256, h, w).
@@ -153,7 +153,7 @@ class DecoderGraph(nn.Module):
 
 
 def write_graph(graph: Graph, path: Path, description: Description) -> None:
-    """Traces a graph and writes it as ONNX; above 2 GB, which a file cannot hold, its numbers go in one beside it.
+    """Trace a graph and write it as ONNX; above 2 GB, which a file cannot hold, its numbers go in one beside it.
 
     Args:
         graph: What to trace.
@@ -182,7 +182,7 @@ def write_graph(graph: Graph, path: Path, description: Description) -> None:
 def _trace_graph(graph: Graph) -> torch.onnx.ONNXProgram:
     """Trace a graph in terms of ONNX."""
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of its attempts: whether the outcome is right, the verification says.
+        warnings.simplefilter("ignore")  # Of its attempts: the verification tells whether the outcome is right.
         program = torch.onnx.export(
             graph.module.eval(),
             kwargs=graph.inputs,

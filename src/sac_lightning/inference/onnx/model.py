@@ -44,7 +44,7 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(each.name for each in self._session.get_outputs())
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
-        """The outputs, in their order."""
+        """Run the networks and return the outputs, in their order."""
         arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
         return [torch.from_numpy(array) for array in self._session.run(None, arrays)]
 
@@ -123,10 +123,11 @@ class OnnxNetwork(nn.Module):
 
 
 def load_exported(folder: Path) -> tuple[nn.Module, Description]:
-    """The model in a folder that the export command wrote, and its description.
+    """Load the model and its description from a folder that the export command wrote.
 
     Raises:
-        UserError: It is no such folder, its files belong to different exports, or onnxruntime is missing.
+        UserError: The export command did not write this folder, its files belong to different exports, or
+            onnxruntime is missing.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: {REMEDY}")
