@@ -25,7 +25,7 @@ NARROW = 32
 
 
 AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""The form of attention, fused_attention and plain_attention: the same numbers but for rounding, at other costs."""
+"""The type of attention, fused_attention and plain_attention, which differ in cost and by rounding."""
 
 
 def attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor, most_scores: int = SCORES) -> Tensor:
@@ -136,6 +136,7 @@ def _gradients(
         shared: (groups, h, w, 1), part of the scores' gradient that comes from the softmax's denominator.
         rel: rel_h and rel_w.
         grad_rel: Their gradients, added to in place; None where they are frozen.
+        most_scores: See attention.
     """
     q, k, v = qkv
     rel_h, rel_w = rel
@@ -229,7 +230,7 @@ def _ungroup_windows(groups: Tensor, like: Tensor) -> Tensor:
     return windows.permute(1, 4, 2, 5, 0, 3, 6).reshape(batch, h, width, n, heads, channels)
 
 
-def _chunks(groups: int, h: int, w: int) -> Iterator[tuple[slice, list[slice]]]:
+def _chunks(groups: int, h: int, w: int, most_scores: int) -> Iterator[tuple[slice, list[slice]]]:
     """Split the work into chunks: slices of groups, each with its slices of rows of queries.
 
     A group is one head of one window. Small windows are processed many at a time, large ones a few rows
