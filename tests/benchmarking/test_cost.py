@@ -5,7 +5,6 @@ from torch import Tensor
 
 from sac_lightning.benchmarking import cost
 from sac_lightning.benchmarking.cost import count_encoder_operations, count_training_cost
-from sac_lightning.model import attention
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sac
 from sac_lightning.model.segment_any_cell import SAC
@@ -79,9 +78,3 @@ def test_bfloat16_and_checkpointing_keep_less() -> None:
     saved = count_training_cost(make_checkpointed, 64, 1, bfloat16=False)
     assert saved.kept < full.kept
     assert saved.operations > full.operations
-
-
-def test_counting_leaves_the_attention_as_it_was() -> None:
-    before = attention.SCORES
-    count_encoder_operations(TINY, 64)
-    assert before == attention.SCORES

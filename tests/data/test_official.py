@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.official import OfficialImage, Source, dsb2018, glas, monuseg, renumber_instances
+from sac_lightning.data.official import OfficialImage, Source, dsb2018, glas, monuseg
 
 RGB = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 READERS = {"dsb2018": dsb2018.read, "monuseg": monuseg.read, "glas": glas.read}
@@ -196,10 +196,6 @@ def test_glas_does_without_grades(tmp_path: Path) -> None:
     assert {image.note for image in _read("glas", tmp_path).values()} == {""}
 
 
-def test_consecutive_keeps_background_where_there_is_none() -> None:
-    assert renumber_instances(np.array([[7, 3], [3, 9]])).tolist() == [[2, 1], [1, 3]]
-
-
 @pytest.mark.parametrize(
     ("dataset", "gone", "sentence"),
     [
@@ -253,6 +249,13 @@ def test_a_damaged_file_is_named(dataset: str, file: str, content: bytes, tmp_pa
 
 def test_a_colour_picture_is_no_label_map(tmp_path: Path) -> None:
     _save(RGB, _glas(tmp_path) / "train_2_anno.bmp")
+    with pytest.raises(UserError, match=r"train_2_anno\.bmp cannot be read"):
+        _read("glas", tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_numbers_that_no_label_map_needs_are_refused(dtype: type[np.generic], tmp_path: Path) -> None:
+    Image.fromarray(np.full((6, 8), 2**30, dtype)).save(_glas(tmp_path) / "train_2_anno.bmp", format="TIFF")
     with pytest.raises(UserError, match=r"train_2_anno\.bmp cannot be read"):
         _read("glas", tmp_path)
 

@@ -15,7 +15,7 @@ from shapely.geometry import shape
 
 from sac_lightning.core.view import View
 from sac_lightning.data.image_file import read_image, read_instances, write_image
-from sac_lightning.data.official import renumber_instances
+from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.data.windows import cut_window
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.slides.outlines import feature, outline
@@ -84,10 +84,10 @@ def test_a_label_map_comes_back_from_its_file_and_numbered_anew_it_is_the_same(l
     with tempfile.TemporaryDirectory() as folder:
         write_image(Path(folder, "labels.png"), labels)
         assert np.array_equal(read_instances(Path(folder, "labels.png")), labels)
-    numbered = renumber_instances(labels.astype(np.int32))
+    numbered = renumber_labels(labels.astype(np.int32))
     numbers = np.unique(labels[labels > 0])
     assert np.array_equal(np.append(0, numbers)[numbered], labels)
-    assert np.array_equal(renumber_instances(numbered), numbered)
+    assert np.array_equal(renumber_labels(numbered), numbered)
 
 
 @quick

@@ -11,11 +11,11 @@ from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
+from sac_lightning.data.windows import nearest_windows
 from sac_lightning.inference.every_prompt import (
     BATCH,
     NEIGHBOURS,
     candidates,
-    owning_windows,
     prompt_sets,
     refuse_given_points,
     refuse_model,
@@ -60,8 +60,8 @@ def squares(size: tuple[int, int], *places: tuple[int, int]) -> Tensor:
 def test_a_centroid_belongs_to_the_window_whose_middle_is_nearest() -> None:
     windows = [Window(0, 0, 10, 10), Window(6, 0, 10, 10)]  # The middles are at x = 4.5 and 10.5.
     centres = np.array([[0, 5], [7.4, 0], [7.5, 5], [7.6, 9], [15, 5]], dtype=np.float32)
-    assert owning_windows(centres, windows).tolist() == [0, 0, 0, 1, 1], "of equal ones the first"
-    assert owning_windows(centres[:0], windows).shape == (0,)
+    assert nearest_windows(centres, windows).tolist() == [0, 0, 0, 1, 1], "of equal ones the first"
+    assert nearest_windows(centres[:0], windows).shape == (0,)
 
 
 @pytest.mark.parametrize("size", [(70, 100), (20, 25), (64, 64)])
@@ -69,7 +69,7 @@ def test_the_window_of_a_centroid_holds_it(size: tuple[int, int]) -> None:
     windows = WINDOWS.windows(*size)
     y, x = np.mgrid[: size[0], : size[1]]
     centres = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
-    for (cx, cy), owner in zip(centres, owning_windows(centres, windows), strict=True):
+    for (cx, cy), owner in zip(centres, nearest_windows(centres, windows), strict=True):
         window = windows[owner]
         assert window.left <= cx < window.left + window.width
         assert window.top <= cy < window.top + window.height

@@ -10,7 +10,7 @@ from skimage.measure import label as label_by_skimage
 from skimage.segmentation import watershed as watershed_by_skimage
 
 from sac_lightning.inference.thresholds import Components, EveryPrompt, Watershed
-from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold, renumber_labels, watershed
+from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold, watershed
 
 Map = NDArray[np.float32]
 
@@ -132,13 +132,6 @@ def test_agrees_with_scikit_image_on_the_whole_image(
     pairs = np.unique(np.stack([ours.ravel(), theirs.ravel()]), axis=1)
     assert pairs.shape[1] == len(np.unique(ours)) == len(np.unique(theirs)), "the numbers may differ, no more"
     assert sorted(set(ours.ravel().tolist()) | {0}) == list(range(ours.max() + 1)), "labels have gaps"
-
-
-def test_numbers_without_gaps() -> None:
-    labels = np.array([[0, 7, 7], [3, 0, 9]], dtype=np.int32)
-    assert renumber_labels(labels).tolist() == [[0, 2, 2], [1, 0, 3]]
-    assert renumber_labels(labels, min_area=2).tolist() == [[0, 1, 1], [0, 0, 0]]
-    assert renumber_labels(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
 
 
 def test_each_method_has_its_mask() -> None:

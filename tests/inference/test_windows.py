@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import WindowPoints, cut_window
-from sac_lightning.inference.windows import Prediction, run_model, segment, to_input_pixels
+from sac_lightning.data.windows import WindowPoints, cut_window, to_input_pixels
+from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Generator, Prompts, sam
 from sac_lightning.model.segment_any_cell import SAC
@@ -233,7 +233,8 @@ def test_nothing_but_padding_gives_no_points_at_all() -> None:
 
 def test_padding_stays_at_the_origin_when_points_are_scaled() -> None:
     coords = torch.tensor([[[3.0, 5.0], [0.0, 0.0]]])
-    scaled = to_input_pixels(coords, torch.tensor([[1, -1]]), torch.tensor([2.0, 4.0]))
+    view = View(image_size=64)
+    scaled = to_input_pixels(coords, torch.tensor([[1, -1]]), Window(0, 0, width=32, height=16), view)
     assert scaled.tolist() == [[[6.5, 21.5], [0.0, 0.0]]]
 
 

@@ -1,13 +1,20 @@
 """Both forms of attention, compared with the plain formula, and their gradients with autograd's."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
-from sac_lightning.model import attention as module
-from sac_lightning.model.attention import attention, fused_attention, relative_positions
+from sac_lightning.model.attention import (
+    SCORES,
+    _chunks,
+    attention,
+    fused_attention,
+    plain_attention,
+    relative_positions,
+)
 
 # Grid and window: the whole grid, windows that many share a chunk, a grid that is no square.
 GRIDS = {
@@ -16,7 +23,13 @@ GRIDS = {
     "windows": (6, 9, 3, 3),
     "wide window": (4, 40, 4, 40),
 }
-FORMS = {"chunked": attention, "fused": fused_attention}
+FORMS = {
+    "chunked": attention,
+    "two hundred at a time": partial(attention, most_scores=200),
+    "one at a time": partial(attention, most_scores=1),
+    "fused": fused_attention,
+    "plain": plain_attention,
+}
 
 
 def inputs(grid: str, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,12 +62,6 @@ def written_out(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     return out.flatten(3)
 
 
-@pytest.fixture(params=[2**20, 200, 1], ids=lambda scores: f"chunks of {scores}")
-def _scores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SCORES", request.param)
-
-
-@pytest.mark.usefixtures("_scores")
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("form", FORMS)
 def test_output_and_gradients_are_those_of_the_formula(form: str, grid: str) -> None:
@@ -91,19 +98,18 @@ def test_bfloat16_stays_near_float32() -> None:
         assert (out.float() - expected).norm() < 0.02 * expected.norm()
 
 
-def test_no_matrix_of_all_scores_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_matrix_of_all_scores_is_made() -> None:
     """8 heads x 1024 x 1024 scores would be 32 MB in float32; what is kept for the backward pass is 0.4 MB."""
     kept: list[int] = []
     qkv = torch.randn(1, 32, 32, 3, 8, 4, requires_grad=True)
     rel = relative_positions(torch.randn(63, 4), 32)
-    monkeypatch.setattr(module, "SCORES", 2**14)
 
     def count(tensor: Tensor) -> Tensor:
         kept.append(tensor.numel())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        attention(qkv, rel, rel)
+        attention(qkv, rel, rel, most_scores=2**14)
     assert sum(kept) == qkv.numel() + 2 * rel.numel() + qkv.numel() // 3
 
 
@@ -122,10 +128,10 @@ def test_relative_positions_are_interpolated_to_other_sizes() -> None:
 
 def test_chunks_cover_every_query_once() -> None:
     for groups, h, w in ((7, 14, 14), (3, 64, 64), (300, 8, 8), (1, 96, 96)):
-        for _, lines in module._chunks(groups, h, w):
+        for _, lines in _chunks(groups, h, w, SCORES):
             assert lines[0].start == 0
             assert lines[-1].stop >= h
             assert all(above.stop == below.start for above, below in pairwise(lines))
-        starts = [group for group, _ in module._chunks(groups, h, w)]
+        starts = [group for group, _ in _chunks(groups, h, w, SCORES)]
         assert starts[-1].stop >= groups
         assert all(before.stop == after.start for before, after in pairwise(starts))

@@ -132,7 +132,7 @@ GROWTH = """
 import resource, sys, pathlib
 import numpy as np, tifffile, torch
 from sac_lightning.inference.predictor import Predictor
-from sac_lightning.slides import overlay, results, segmentation, slide, tiff_file
+from sac_lightning.slides import output as results, overlay, segmentation, slide, tiff_file
 from sac_lightning.core.view import View
 
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sac_lightning.model.segment_any_cell import Segmentation
+from sac_lightning.model.promptable import Segmentation
 from sac_lightning.training.losses import (
     DiceCE,
     FocalDice,

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from sac_lightning.model import attention
+from sac_lightning.model.attention import attention
 from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEncoder
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.losses import FocalDice
@@ -35,8 +36,10 @@ class Cost:
 
 def count_encoder_operations(backbone: Backbone, image_size: int) -> int:
     """Count the floating-point operations of the image encoder's forward pass over one image."""
-    with _use_fake_tensors(), _make_counter() as counter, torch.no_grad():
-        ImageEncoder(backbone)(torch.zeros(1, 3, image_size, image_size))
+    with FakeTensorMode(), _make_counter() as counter, torch.no_grad():
+        encoder = ImageEncoder(backbone)
+        _attend_in_one_piece(encoder)
+        encoder(torch.zeros(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
 
 
@@ -52,8 +55,9 @@ def count_training_cost(make_model: Callable[[], SAC], image_size: int, batch_si
         bfloat16: Whether to use autocast, as with precision bf16-mixed.
     """
     kept: dict[int, int] = {}
-    with _use_fake_tensors(), _make_counter() as counter:
+    with FakeTensorMode(), _make_counter() as counter:
         model = make_model().train()
+        _attend_in_one_piece(model.image_encoder)
         with _count_kept_bytes(kept, model), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = _compute_loss(model, image_size, batch_size)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -97,16 +101,9 @@ def _compute_loss(model: SAC, image_size: int, batch_size: int) -> Tensor:
     return total
 
 
-@contextmanager
-def _use_fake_tensors() -> Iterator[None]:
-    """Make tensors fake, with shapes but no numbers; run attention in one piece, with no memory to save."""
-    scores = attention.SCORES
-    attention.SCORES = sys.maxsize
-    try:
-        with FakeTensorMode():
-            yield
-    finally:
-        attention.SCORES = scores
+def _attend_in_one_piece(encoder: ImageEncoder) -> None:
+    """Compute attention in one piece: tensors without numbers have no memory to be saved."""
+    encoder.set_attention(partial(attention, most_scores=sys.maxsize))
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from sac_lightning.data.scene import render_scene
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
 from sac_lightning.model.image_encoder import Backbone
-from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.trunk_features import TrunkFeatures
 from sac_lightning.training.metrics.scores import Scores
 
@@ -94,5 +93,4 @@ def _prepare_step(config: Mapping[str, Any]) -> Run:
     """Prepare a training step according to a configuration, but with random weights."""
     torch.manual_seed(0)
     model = build_model(config["model"]).train()
-    assert isinstance(model, SAC)
     return prepare_model_step(model, config["view"]["image_size"], config["data"]["batch_size"], bfloat16=True)

@@ -120,7 +120,7 @@ def _prepare_forward(module: nn.Module, image_size: int, bfloat16: bool) -> Run:
     return run
 
 
-def prepare_model_step(model: SAC, image_size: int, batch_size: int, bfloat16: bool) -> Run:
+def prepare_model_step(model: nn.Module, image_size: int, batch_size: int, bfloat16: bool) -> Run:
     """Prepare a forward and backward pass on random images, which returns the gradients of the encoder."""
     generator = torch.Generator().manual_seed(2)
     images = torch.rand(batch_size, 3, image_size, image_size, generator=generator) * 255
@@ -132,7 +132,7 @@ def prepare_model_step(model: SAC, image_size: int, batch_size: int, bfloat16: b
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             losses = segmentation_losses(model(images), masks, mask_loss)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        named = model.image_encoder.named_parameters()
+        named = model.get_submodule("image_encoder").named_parameters()
         return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 
     return run

@@ -1,7 +1,7 @@
 """How a model sees an image: input size, whole or in overlapping windows, contrast stretched or not."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ class Window:
     top: int
     width: int
     height: int
+
+    def move(self, right: int = 0, down: int = 0) -> "Window":
+        """Return the window of the same size that lies so many pixels further right and down."""
+        return replace(self, left=self.left + right, top=self.top + down)
 
     def clip(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return rows and columns of the part that lies within an image: in the image, and in the window."""
@@ -85,21 +89,30 @@ def stretch_contrast(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     One scale for the three channels keeps the hues of a stain.
     """
-    low, high = _percentiles(image)
-    scale = 255 / max(high - low, 1)
-    table = np.clip((np.arange(256, dtype=np.float32) - low) * scale, 0, 255).round().astype(np.uint8)
-    result: NDArray[np.uint8] = table[image]
+    result: NDArray[np.uint8] = stretch_table(np.bincount(image.ravel(), minlength=256))[image]
     return result
 
 
-def _percentiles(image: NDArray[np.uint8]) -> list[float]:
-    """Compute ``np.percentile`` from the histogram: it is needed of the whole image for every training window."""
-    counts = np.cumsum(np.bincount(image.ravel(), minlength=256))
-    percentiles = []
+def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return what stretch_contrast makes of each of the 256 values of an image, (256,).
+
+    The percentiles are those of ``np.percentile``, taken from the histogram: every training window asks for those
+    of a whole image.
+
+    Args:
+        counts: (256,), how many pixels and channels of the image have each value.
+    """
+    cumulated = np.cumsum(counts)
+    limits = []
     for percent in STRETCH_PERCENTILES:
-        rank = percent / 100 * (image.size - 1)
+        rank = percent / 100 * (int(cumulated[-1]) - 1)
         below, above = (
-            int(np.searchsorted(counts, index, side="right")) for index in (int(rank), math.ceil(rank))
+            int(np.searchsorted(cumulated, index, side="right")) for index in (int(rank), math.ceil(rank))
         )
-        percentiles.append(below + (above - below) * (rank - int(rank)))
-    return percentiles
+        limits.append(below + (above - below) * (rank - int(rank)))
+    low, high = limits
+    scale = 255 / max(high - low, 1)
+    table: NDArray[np.uint8] = (
+        np.clip((np.arange(256, dtype=np.float32) - low) * scale, 0, 255).round().astype(np.uint8)
+    )
+    return table

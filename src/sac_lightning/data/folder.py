@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.base import PARTS, Loading, NucleiDataModule, Splits
-from sac_lightning.data.components import connected_components
 from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
+from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.sample import FileSample, Sample
 
 

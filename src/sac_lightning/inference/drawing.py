@@ -24,7 +24,7 @@ def overlay_mask(
     """Draw nuclei over an image (H, W, 3): a tint inside, an outline around.
 
     Args:
-        image: Is left as it is.
+        image: Not changed.
         nuclei: (H, W), a mask, or a label map, of which each nucleus has its outline.
         opacity: Of the tint, in [0, 1].
     """
@@ -40,10 +40,10 @@ def draw_points(
     labels: Iterable[int],
     radius: int = POINT_RADIUS,
 ) -> None:
-    """Draws points into a picture (H, W, 3): white rings, blue for nucleus (label 1), pink for background.
+    """Draw points into a picture (H, W, 3): white rings, blue for nucleus (label 1), pink for background.
 
     Args:
-        picture: Is changed.
+        picture: Changed in place.
         points: (N, 2) xy in pixels of the picture.
         labels: (N,).
         radius: In pixels, without the ring.

@@ -8,7 +8,7 @@ takes some notice; here a window knows nothing of points that lie elsewhere.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,15 +18,23 @@ from torch import Tensor
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
-from sac_lightning.data.windows import WindowPoints, cut_window
-from sac_lightning.inference.predictor import Nuclei, Predictor, place_points, refuse_image
+from sac_lightning.data.windows import (
+    BATCH_SIZE,
+    WindowPoints,
+    batch_windows,
+    input_size,
+    nearest_windows,
+    place_points,
+    to_image_pixels,
+    to_input_pixels,
+)
+from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
-from sac_lightning.inference.windows import Blend, input_scale, input_size, to_image_pixels, to_input_pixels
-from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.inference.windows import Blend
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.promptable import Promptable, choose_points
 
-BATCH_SIZE = 8  # of inference.windows.segment
 MOST_DECODED = 1024
 
 
@@ -43,16 +51,16 @@ class _Prompts:
     labels: Tensor
 
     def key(self, window: int) -> bytes:
-        """The same for the same points in the same window."""
+        """Return bytes that are the same for the same points in the same window."""
         return b"%d " % window + self.coords.cpu().numpy().tobytes() + self.labels.cpu().numpy().tobytes()
 
 
 class EncodedImage:
-    """What a predictor's encoder and prompt generator say of an image, kept, and asked with different points.
+    """An image with its embeddings and the prompt generator's logits, kept to be asked with different points.
 
     Attributes:
         height, width: Of the image, in pixels.
-        bytes: What is kept of it takes.
+        bytes: Size of what is kept of it.
     """
 
     def __init__(
@@ -61,28 +69,29 @@ class EncodedImage:
         image: NDArray[np.uint8],
         progress: Callable[[int, int], object] = lambda done, total: None,
     ) -> None:
-        """Encodes an image: the part that takes long.
+        """Encode an image: the part that takes long.
 
         Args:
             predictor: The model and its view.
             image: (H, W, 3) RGB.
-            progress: Is told how many windows have been encoded, of how many.
+            progress: Called with the number of windows that have been encoded, and of all.
 
         Raises:
-            UserError: The image is of another form, or the predictor decodes every prompt by itself.
+            UserError: The image is not 8-bit RGB, or the predictor decodes every prompt by itself.
         """
         refuse_image(image)
         self.height, self.width = image.shape[:2]
         if isinstance(predictor.separation, EveryPrompt):
             raise UserError("every prompt by itself takes no clicks: load with instances=watershed or components")
         self._model, self._device = predictor.model, predictor.device
+        self._promptable = predictor.model if isinstance(predictor.model, Promptable) else None
         self._separation = predictor.separation
         self._windows = predictor.view.windows(self.height, self.width)
+        self._view = predictor.view
         self._size = input_size(self._windows[0], predictor.view)
-        self._scale = input_scale(self._windows[0], predictor.view, self._device)
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
         self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
-        self._encode(predictor.view.prepare(image), progress)
+        self._encode(image, progress)
         self._generator_probability = self._blend_generator()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
         self._chosen: tuple[tuple[object, ...], list[_Prompts]] | None = None
@@ -92,15 +101,11 @@ class EncodedImage:
 
     @torch.no_grad()
     def _encode(self, image: NDArray[np.uint8], progress: Callable[[int, int], object]) -> None:
-        pixels = torch.from_numpy(image).permute(2, 0, 1).float().to(self._device)
-        for start in range(0, len(self._windows), BATCH_SIZE):
-            images = torch.stack(
-                [cut_window(pixels, window) for window in self._windows[start : start + BATCH_SIZE]]
-            )
-            if images.shape[-2:] != self._size:
-                images = F.interpolate(images, self._size, mode="bilinear", antialias=True, align_corners=False)
-            if isinstance(self._model, SAC):
-                embeddings, generated = self._model.encode(images)
+        pixels = torch.from_numpy(self._view.prepare(image)).permute(2, 0, 1).float().to(self._device)
+        for batch in batch_windows(self._windows, self._view):
+            images = batch.cut(pixels)
+            if self._promptable is not None:
+                embeddings, generated = self._promptable.encode(images)
             else:  # A network without points has its answer here already.
                 embeddings, generated = self._model(images), None
             self._embeddings += embeddings.unbind()
@@ -125,7 +130,7 @@ class EncodedImage:
         seed: int = 0,
         selection: PointSelection | None = None,
     ) -> Nuclei:
-        """Segments the image, all points of a window together, as Predictor.segment does.
+        """Segment the image, all points of a window together, as Predictor.segment does.
 
         Args:
             points: (N, 2) xy in image pixels: expert points beside the automatic ones. Default: none.
@@ -145,7 +150,7 @@ class EncodedImage:
         prompts = self._prompts(points, labels, seed, selection)
         self._update(prompts)
         used = [
-            to_image_pixels(each.coords, each.labels, self._scale, window)
+            to_image_pixels(each.coords, each.labels, window, self._view)
             for each, window in zip(prompts, self._windows, strict=True)
         ]
         coords, signs = (torch.cat(parts).cpu().numpy() for parts in zip(*used, strict=True))
@@ -155,7 +160,7 @@ class EncodedImage:
     def segment_each(
         self, points: ArrayLike, labels: ArrayLike, seed: int = 0, selection: PointSelection | None = None
     ) -> Nuclei:
-        """Segments what each positive point stands for by itself, and joins that to what segment finds without.
+        """Segment what each positive point stands for by itself, and join it to what segment finds without them.
 
         For a decoder that is SAM's own: it takes several points for hints at one object (our choice, see the
         README for figures). A positive point is decoded in the window whose middle is nearest to it, with the
@@ -177,7 +182,7 @@ class EncodedImage:
         used, used_signs = coords[~positive], signs[~positive]
         if self._generated and (selection is None or selection.points > 0):
             probability, used, used_signs = self._predict(used, used_signs, seed, selection)
-        windows = [self._find_window(point) for point in coords[positive]]
+        windows = nearest_windows(coords[positive], self._windows).tolist()
         prompts = [
             self._given_prompts(np.vstack([point, coords[~positive]]), np.append(1, signs[~positive]))[window]
             for point, window in zip(coords[positive], windows, strict=True)
@@ -196,15 +201,10 @@ class EncodedImage:
         instances = labels_of_maps(maps, self._separation)
         return Nuclei(probability > THRESHOLD, probability, points, labels, instances)
 
-    def _find_window(self, point: NDArray[np.float32]) -> int:
-        """Return the window whose middle is nearest to a point (2,) xy."""
-        middles = [(w.left + (w.width - 1) / 2, w.top + (w.height - 1) / 2) for w in self._windows]
-        return int(np.argmin(((np.array(middles) - point) ** 2).sum(axis=1)))
-
     def _prompts(
         self, points: ArrayLike | None, labels: ArrayLike | None, seed: int, selection: PointSelection | None
     ) -> list[_Prompts]:
-        """Automatic and given points of every window."""
+        """Return the automatic and the given points of every window."""
         given = self._given_prompts(points, labels)
         if not self._generated:
             return given
@@ -215,25 +215,24 @@ class EncodedImage:
 
     def _automatic_prompts(self, seed: int, selection: PointSelection | None) -> list[_Prompts]:
         """Return the points that the model chooses in every window; the last choice is kept."""
-        assert isinstance(self._model, SAC)
-        choose = self._model.point_selection if selection is None else selection
+        assert self._promptable is not None
+        choose = self._promptable.point_selection if selection is None else selection
         settings = (seed, *vars(choose).values())
         if self._chosen is None or self._chosen[0] != settings:
             generated = torch.stack(self._generated)
-            coords, labels = choose(generated, torch.arange(seed, seed + len(generated)))
-            coords = scale_points(coords, self._size[1] / generated.shape[-1])
-            coords = coords.masked_fill((labels == PADDING).unsqueeze(-1), 0)
+            seeds = torch.arange(seed, seed + len(generated))
+            coords, labels = choose_points(choose, generated, seeds, self._size[1])
             self._chosen = (settings, [_Prompts(*each) for each in zip(coords, labels, strict=True)])
         return self._chosen[1]
 
     def _given_prompts(self, points: ArrayLike | None, labels: ArrayLike | None) -> list[_Prompts]:
         """Return the given points of every window that holds them; none for a network without points."""
         expert_points = self._place_points(points, labels)
-        if expert_points is None or not isinstance(self._model, SAC):
-            none = self._scale.new_zeros(0, 2)
+        if expert_points is None or self._promptable is None:
+            none = torch.zeros(0, 2, device=self._device)
             return [_Prompts(none, none.new_zeros(0, dtype=torch.long))] * len(self._windows)
         coords, signs = (
-            to_input_pixels(expert_points.coords, expert_points.labels, self._scale),
+            to_input_pixels(expert_points.coords, expert_points.labels, self._windows[0], self._view),
             expert_points.labels,
         )
         return [_Prompts(c[s != PADDING], s[s != PADDING]) for c, s in zip(coords, signs, strict=True)]
@@ -242,7 +241,7 @@ class EncodedImage:
         return place_points(points, labels, (self.width, self.height), self._windows, self._device)
 
     def _logits(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> list[Tensor]:
-        """Low-resolution logits (1, h, w) of some windows, each with its prompts; the last ones are kept.
+        """Decode some windows, each with its prompts, to low-resolution logits (1, h, w); the last ones are kept.
 
         Windows with equally many points are decoded together: none needs padding.
         """
@@ -265,19 +264,19 @@ class EncodedImage:
         return [found[key] for key in keys]
 
     def _decode(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> Tensor:
-        """Logits (B, 1, h, w) of windows that have equally many points."""
+        """Return the logits (B, 1, h, w) of windows that have equally many points."""
         embeddings = torch.stack([self._embeddings[window] for window in windows])
-        if not isinstance(self._model, SAC):
+        if self._promptable is None:
             return embeddings
         coords, labels = (
             torch.stack([each.coords for each in prompts]),
             torch.stack([each.labels for each in prompts]),
         )
         generated = torch.stack([self._generated[window] for window in windows]) if self._generated else None
-        return self._model.decode(embeddings, coords, labels, generated)[0]
+        return self._promptable.decode(embeddings, coords, labels, generated)[0]
 
     def _update(self, prompts: Sequence[_Prompts]) -> None:
-        """Brings the probability up to date, where prompts have changed since it was made."""
+        """Bring the probability up to date where prompts have changed since it was made."""
         keys = [each.key(window) for window, each in enumerate(prompts)]
         stale = [self._windows[i] for i, key in enumerate(keys) if key != self._shown[i]]
         if not stale:
@@ -293,7 +292,7 @@ class EncodedImage:
         ]
         blend = Blend(bottom - top, right - left, self._device)
         for i, logits in zip(involved, self._logits(involved, [prompts[i] for i in involved]), strict=True):
-            window = replace(self._windows[i], top=self._windows[i].top - top, left=self._windows[i].left - left)
+            window = self._windows[i].move(-left, -top)
             blend.add(self._resize_to_input(logits), window)
         self._probability[top:bottom, left:right] = blend.result()
         self._shown = keys

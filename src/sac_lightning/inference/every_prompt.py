@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
+from sac_lightning.data.windows import nearest_windows, to_input_pixels
 from sac_lightning.inference.suppression import Candidate
-from sac_lightning.inference.windows import Prediction, input_scale, to_input_pixels
+from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.point_selection import PADDING, region_centroids
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Promptable
 
 # Around a disc there is room for six of its size: further ones do not touch it.
 NEIGHBOURS = 6
@@ -30,8 +30,8 @@ Centres: TypeAlias = NDArray[np.float32]
 
 
 def refuse_model(model: nn.Module) -> None:
-    """Raises UserError where prompts cannot be decoded one by one."""
-    if not isinstance(model, SAC):
+    """Raise UserError if a model's prompts cannot be decoded one by one."""
+    if not isinstance(model, Promptable):
         raise UserError("instances=prompts is for models that take points: choose watershed or components")
     if model.dense:
         raise UserError(
@@ -41,7 +41,7 @@ def refuse_model(model: nn.Module) -> None:
 
 
 def refuse_given_points(count: int) -> None:
-    """Raise UserError if there are expert points, of which this method would make nothing."""
+    """Raise UserError if there are expert points, which this method does not use."""
     if count:
         raise UserError(
             "instances=prompts decodes the model's own points and takes no expert points: leave them out, or "
@@ -50,7 +50,7 @@ def refuse_given_points(count: int) -> None:
 
 
 def refuse_size(height: int, width: int) -> None:
-    """Raises UserError where an image is too large for the embeddings of all its windows to be kept."""
+    """Raise UserError if an image is too large for the embeddings of all its windows to be kept."""
     if height * width > MAX_PIXELS:
         raise UserError(
             f"instances=prompts takes images of up to {MAX_PIXELS:,} pixels, not {height * width:,}: choose "
@@ -60,7 +60,7 @@ def refuse_size(height: int, width: int) -> None:
 
 @torch.no_grad()
 def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Candidate]:
-    """Decodes the centroids that the selection O takes (Eq. 5), each alone.
+    """Decode the centroids that the selection O takes (Eq. 5), each alone.
 
     They are those of the whole image's blended map, at the model's own threshold; without a generator, of the
     model's own probability. The nearest centroids around one are its negative points. As the decoder has learnt
@@ -68,14 +68,14 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     of its mask's IoU.
 
     Args:
-        model: SAC, see refuse_model.
+        model: See refuse_model.
         prediction: Of the image, with its embeddings.
         view: The view that it was made by.
 
     Returns:
         One per centroid whose mask has its point; none where the decoder calls its own point background.
     """
-    assert isinstance(model, SAC)
+    assert isinstance(model, Promptable)
     assert prediction.image_embeddings is not None, "predict with keep_embeddings"
     source = prediction.generator_probability
     probability = prediction.probability if source is None else source
@@ -83,14 +83,13 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     height, width = mask.shape
     windows = view.windows(height, width)
     centres = region_centroids(mask, mask.size)
-    owners = owning_windows(centres, windows)
+    owners = nearest_windows(centres, windows)
     coords, labels = prompt_sets(centres, owners, windows)
-    scale = input_scale(windows[0], view, probability.device)
     found = []
     for start in range(0, len(centres), BATCH):
         part = slice(start, start + BATCH)
         signs = torch.from_numpy(labels[part]).to(probability.device)
-        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, scale)
+        points = to_input_pixels(torch.from_numpy(coords[part]).to(probability.device), signs, windows[0], view)
         embeddings = prediction.image_embeddings[torch.from_numpy(owners[part]).to(probability.device)]
         logits, iou = model.decode(embeddings, points, signs)
         for i, score in enumerate(iou.float().tolist(), start=start):
@@ -99,17 +98,10 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     return [candidate for candidate in found if candidate is not None]
 
 
-def owning_windows(centres: Centres, windows: Sequence[Window]) -> NDArray[np.int64]:
-    """(N,) the one window of each centroid (N, 2): the one whose middle is nearest, of equal ones the first."""
-    middles = [((2 * w.left + w.width - 1) / 2, (2 * w.top + w.height - 1) / 2) for w in windows]
-    owners: NDArray[np.int64] = cdist(centres, middles).argmin(axis=1)
-    return owners
-
-
 def prompt_sets(
     centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window]
 ) -> tuple[Centres, NDArray[np.int64]]:
-    """A prompt set for each centroid: itself, and its nearest neighbours as background.
+    """Make a prompt set for each centroid: itself, and its nearest neighbours as background.
 
     Args:
         centres: (N, 2) xy in image pixels, no two of them equal.
@@ -140,7 +132,7 @@ def prompt_sets(
 def _candidate(
     logits: Tensor, score: float, centre: Centres, window: Window, size: tuple[int, int]
 ) -> Candidate | None:
-    """What is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
+    """Return what is connected to a centroid (2,) in a decoded mask (1, h, w), within the image."""
     wanted = (window.height, window.width)
     sized = F.interpolate(logits.float()[None], wanted, mode="bilinear", align_corners=False)[0, 0]
     (rows, columns), in_window = window.clip(*size)

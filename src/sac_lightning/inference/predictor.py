@@ -1,6 +1,5 @@
 """A trained model for people with images: ``sac_lightning.load(checkpoint).segment(image)``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,25 +9,24 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import WindowPoints
+from sac_lightning.core.view import View
+from sac_lightning.data.windows import place_points
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
 from sac_lightning.inference.onnx.model import load_exported
 from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import THRESHOLD, Components, EveryPrompt, Separation, choose_separation
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.point_selection import PADDING
 
 
 @dataclass
 class Nuclei:
-    """What the predictor found in an image.
+    """The nuclei of an image.
 
     Attributes:
         mask: (H, W) bool, True on nuclei.
         probability: (H, W) float32 in [0, 1].
-        points: (N, 2) xy in image pixels, every prompt that was used, automatic and given ones.
+        points: (N, 2) xy in image pixels, all prompts, automatic and given.
         labels: (N,) 1 nucleus, 0 background: of the points.
         instances: (H, W) int32, 0 background, the nuclei numbered 1 to n. They have thresholds of their own and a
             least area, so they may cover a little more or less than ``mask``, which is probability > 0.5.
@@ -47,16 +45,16 @@ class Predictor:
     def __init__(
         self, model: nn.Module, view: View, device: str = "cpu", separation: Separation | None = None
     ) -> None:
-        """Says what segments.
+        """Put a model on its device.
 
         Args:
             model: Of a checkpoint.
             view: As it was trained.
             device: Such as ``cpu`` or ``cuda``.
-            separation: How nuclei are told apart. Default: by the mask's connected regions.
+            separation: How touching nuclei are separated. Default: by the mask's connected regions.
 
         Raises:
-            UserError: The model does not do that.
+            UserError: The model cannot decode every prompt by itself.
         """
         self.separation = separation or Components()
         if isinstance(self.separation, EveryPrompt):
@@ -72,7 +70,7 @@ class Predictor:
         labels: ArrayLike | None = None,
         seed: int = 0,
     ) -> Nuclei:
-        """Segments an image of any size.
+        """Segment an image of any size.
 
         Args:
             image: (H, W, 3) RGB.
@@ -81,7 +79,7 @@ class Predictor:
             seed: Of the random selection of points.
 
         Raises:
-            UserError: The image or the points are of another form, or a point lies outside the image; or every
+            UserError: The image is not 8-bit RGB, the points are not (N, 2), or one is outside the image; or every
                 prompt is decoded by itself, and the image is large or there are expert points.
         """
         refuse_image(image)
@@ -107,14 +105,14 @@ class Predictor:
 def load(
     checkpoint: str | Path, weights: str | None = None, device: str = "cpu", instances: str | None = None
 ) -> Predictor:
-    """A predictor from a checkpoint alone, or from what the export command made of one.
+    """Load a predictor from a checkpoint alone, or from what the export command made of one.
 
     Args:
         checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote;
             onnxruntime runs that one's networks.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
-        instances: How nuclei are told apart: ``components``, ``watershed`` or ``prompts``. Default: watershed
+        instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed
             where the checkpoint holds thresholds for it, else components.
 
     Raises:
@@ -135,7 +133,7 @@ def load(
 
 
 def _load_exported(folder: Path, weights: str | None, device: str, instances: str | None) -> Predictor:
-    """See load."""
+    """Load an exported model, see load."""
     if weights is not None:
         raise UserError(f"{folder} holds all its weights: leave weights out")
     if device != "cpu":
@@ -148,53 +146,6 @@ def _load_exported(folder: Path, weights: str | None, device: str, instances: st
 
 
 def refuse_image(image: NDArray[np.uint8]) -> None:
-    """Refuses by a UserError what is no 8-bit RGB image (H, W, 3)."""
+    """Raise UserError if an image is not 8-bit RGB (H, W, 3)."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"the image is {image.dtype} {image.shape}: give 8-bit RGB of shape (height, width, 3)")
-
-
-def place_points(
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    size: tuple[int, int],
-    windows: Sequence[Window],
-    device: torch.device,
-) -> WindowPoints | None:
-    """Place given points in every window that holds them; None if none are given.
-
-    Args:
-        points: (N, 2) xy in image pixels.
-        labels: (N,), 1 nucleus, 0 background. Default: all 1.
-        size: Width and height of the image.
-        windows: Of the image.
-        device: Where the model is.
-
-    Raises:
-        UserError: The points are of another form, or one lies outside the image.
-    """
-    if points is None:
-        if labels is not None:
-            raise UserError("labels were given without points: give both, or neither")
-        return None
-    coords = np.asarray(points, dtype=np.float32)
-    if coords.size == 0:
-        coords = coords.reshape(0, 2)
-    if coords.ndim != 2 or coords.shape[1] != 2:
-        raise UserError(f"the points have the shape {coords.shape}: give (N, 2), an x and a y for each")
-    signs = np.ones(len(coords)) if labels is None else np.asarray(labels)
-    if signs.shape != (len(coords),) or not np.isin(signs, (0, 1)).all():
-        raise UserError(f"{len(coords)} points need as many labels, each 1 (nucleus) or 0 (background)")
-    inside = ((coords >= -0.5) & (coords < np.array(size) - 0.5)).all(axis=1)
-    if not inside.all():
-        x, y = coords[~inside][0]
-        raise UserError(
-            f"the point ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels: move it inside"
-        )
-    window_coords = np.zeros((len(windows), len(coords), 2), dtype=np.float32)
-    window_labels = np.full((len(windows), len(coords)), PADDING, dtype=np.int64)
-    for t, window in enumerate(windows):
-        local = coords - (window.left, window.top)
-        inside = ((local >= -0.5) & (local < np.array([window.width, window.height]) - 0.5)).all(axis=1)
-        window_coords[t, inside] = local[inside]
-        window_labels[t, inside] = signs[inside]
-    return WindowPoints(torch.from_numpy(window_coords).to(device), torch.from_numpy(window_labels).to(device))

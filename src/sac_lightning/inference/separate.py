@@ -1,4 +1,4 @@
-"""A prediction to its label map, by whichever method."""
+"""From a prediction to its label map, by any of the methods."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def separate_nuclei(
 
 
 def maps_of(prediction: Prediction, threshold: float) -> Maps:
-    """The maps of a whole image, its mask at a threshold."""
+    """Return the maps of a whole image, its mask at a threshold."""
     probability = prediction.probability.cpu().numpy()
     generator = prediction.generator_probability
     return Maps(probability > threshold, probability, None if generator is None else generator.cpu().numpy())

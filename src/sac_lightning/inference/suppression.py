@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.inference.watershed import renumber_labels
+from sac_lightning.data.label_maps import renumber_labels
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be a nucleus.
+    """A mask that may be a nucleus.
 
     Attributes:
         left: Column of the image that is the mask's first.
@@ -27,7 +27,7 @@ class Candidate:
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """Its rows and columns in the image."""
+        """Return its rows and columns in the image."""
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
@@ -62,7 +62,7 @@ def suppress_overlaps(candidates: Sequence[Candidate], overlap: float) -> list[C
 
 
 def _shared_pixels(one: Candidate, other: Candidate) -> int:
-    """Of two candidates whose boxes meet."""
+    """Count the pixels that two candidates share, whose boxes meet."""
     left, top = max(one.left, other.left), max(one.top, other.top)
     rows, columns = (
         min(a.stop, b.stop) - first for a, b, first in zip(one.box, other.box, (top, left), strict=True)

@@ -1,6 +1,6 @@
 """The three methods that tell nuclei apart, with the thresholds that a checkpoint keeps for two of them.
 
-Free of torch: a wrong name is told at once.
+Free of torch: a wrong name is refused at once.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Watershed:
     min_area: int
 
     def __post_init__(self) -> None:
-        """Refuses what is no threshold."""
+        """Raise UserError if a threshold is out of its range."""
         _refuse_range(mask=self.mask, marker=self.marker)
         _refuse_area(self.min_area)
 
@@ -55,7 +55,7 @@ class EveryPrompt:
     min_area: int
 
     def __post_init__(self) -> None:
-        """Refuses what is no threshold."""
+        """Raise UserError if a threshold is out of its range."""
         _refuse_range(score=self.score, overlap=self.overlap)
         _refuse_area(self.min_area)
 
@@ -66,13 +66,13 @@ TUNED: dict[str, type[Watershed] | type[EveryPrompt]] = {"watershed": Watershed,
 
 
 def refuse_method(method: object) -> None:
-    """Raises UserError where there is no such method."""
+    """Raise UserError if there is no such method."""
     if method not in METHODS:
         raise UserError(f"instances is {method}: choose {', '.join(METHODS[:-1])} or {METHODS[-1]}")
 
 
 def method_of(separation: Separation) -> str:
-    """The method's name."""
+    """Return the method's name."""
     return next((name for name, kind in TUNED.items() if isinstance(separation, kind)), "components")
 
 
@@ -90,7 +90,7 @@ def choose_separation(method: str | None, stored: Stored, source: Path) -> Separ
         source: Path of the checkpoint, for the error.
 
     Raises:
-        UserError: There is no such method, the checkpoint has no thresholds for it, or they are none.
+        UserError: There is no such method, the checkpoint has no thresholds for it, or they are out of range.
     """
     if not isinstance(stored, Mapping):
         raise UserError(

@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed as flooded
 
-from sac_lightning.data.components import connected_components
+from sac_lightning.data.label_maps import connected_components, renumber_labels
 from sac_lightning.inference.thresholds import THRESHOLD, Separation, Watershed
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What a model says of an image, or of a part of one that cuts none of the mask's connected regions.
+    """The maps of an image, or of a part of one that cuts none of the mask's connected regions.
 
     Attributes:
-        mask: (H, W) bool, the pixels that are shared out among nuclei.
+        mask: (H, W) bool, the pixels that are divided among nuclei.
         probability: (H, W) float32 in [0, 1], of nucleus.
         generator_probability: (H, W) float32, the prompt generator's own, or None without one.
     """
@@ -27,12 +27,12 @@ class Maps:
 
 
 def mask_threshold(separation: Separation) -> float:
-    """The probability above which a pixel belongs to a nucleus."""
+    """Return the probability above which a pixel belongs to a nucleus."""
     return separation.mask if isinstance(separation, Watershed) else THRESHOLD
 
 
 def labels_of_maps(maps: Maps, separation: Separation) -> NDArray[np.int32]:
-    """The nuclei by components or by watershed.
+    """Label the nuclei by components or by watershed.
 
     Each lies in one connected region (8-connectivity) of the mask and depends on nothing outside of it, so that
     the parts of a large image have the labels of the whole.
@@ -46,11 +46,11 @@ def labels_of_maps(maps: Maps, separation: Separation) -> NDArray[np.int32]:
 
 
 def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]:
-    """Floods the mask downhill from markers, on the probability upside down (Meyer's algorithm, scikit-image).
+    """Flood the mask downhill from markers, on the probability upside down (Meyer's algorithm, scikit-image).
 
     The markers are the regions whose centroids the selection O takes (Eq. 5), within the mask: connected pixels
     above ``marker`` of the generator's probability, or of the mask's own where the model has no generator. A
-    region of the mask with one marker or none is one nucleus; a marker outside the mask is none.
+    region of the mask with one marker or none is one nucleus; a marker outside the mask does not count.
 
     Args:
         maps: See Maps.
@@ -79,12 +79,3 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
             )
             labels[box][inside] = basins[inside] + first_free
     return renumber_labels(labels, min_area)
-
-
-def renumber_labels(labels: NDArray[np.int32], min_area: int = 0) -> NDArray[np.int32]:
-    """Drop the nuclei of fewer pixels from a label map (H, W) and number the others 1 to n without gaps."""
-    areas = np.bincount(labels.ravel())
-    kept = areas >= max(min_area, 1)
-    kept[:1] = False
-    numbers: NDArray[np.int32] = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return numbers[labels]

@@ -1,6 +1,5 @@
 """A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,14 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import WindowPoints, cut_window
-from sac_lightning.model.point_selection import PADDING
-from sac_lightning.model.segment_any_cell import SAC, Segmentation
+from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.model.promptable import Promptable, Segmentation
 
 
 @dataclass
 class Prediction:
-    """What a model says of one image, in the image's own pixels.
+    """The prediction of a model for one image, in the image's own pixels.
 
     Attributes:
         probability: (H, W) in [0, 1], of nucleus.
@@ -35,15 +33,15 @@ class Prediction:
 def run_model(
     model: nn.Module, images: Tensor, expert_points: WindowPoints | None = None, seeds: Tensor | None = None
 ) -> Segmentation:
-    """One forward pass: SAC's with its prompts, or a plain network's logits in the same form.
+    """Run one forward pass: with points, or a plain network's, its logits in the same form.
 
     Args:
-        model: SAC, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
+        model: A Promptable, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
     """
-    if isinstance(model, SAC):
+    if isinstance(model, Promptable):
         if expert_points is None:
             return model(images, seeds=seeds)  # type: ignore[no-any-return]
         return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]
@@ -59,10 +57,10 @@ def segment(
     view: View,
     expert_points: WindowPoints | None = None,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int = BATCH_SIZE,
     keep_embeddings: bool = False,
 ) -> Prediction:
-    """Segments an image of any size.
+    """Segment an image of any size.
 
     Args:
         model: See run_model; in eval mode.
@@ -71,26 +69,22 @@ def segment(
         expert_points: One set of points per window of the view. Default: none.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
-        keep_embeddings: Keep what SAC's image encoder gives, for other prompts to be decoded.
+        keep_embeddings: Keep the image embeddings, for other prompts to be decoded.
     """
     height, width = image.shape[-2:]
-    windows = view.windows(height, width)
     blend = Blend(height, width, image.device)
     generator_blend = Blend(height, width, image.device)
     coords, labels, embeddings = [], [], []
-    for start in range(0, len(windows), batch_size):
-        batch = windows[start : start + batch_size]
-        output, scale = segment_windows(
-            model, image, batch, view, slice_points(expert_points, start, batch_size), seed + start
-        )
+    for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
+        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed))
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
-        for i, window in enumerate(batch):
+        for i, window in enumerate(batch.windows):
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
                 generator_blend.add(output.generator_logits[i], window)
             window_coords, window_labels = to_image_pixels(
-                output.point_coords[i], output.point_labels[i], scale, window
+                output.point_coords[i], output.point_labels[i], window, view
             )
             coords.append(window_coords)
             labels.append(window_labels)
@@ -104,58 +98,6 @@ def segment(
     )
 
 
-def slice_points(expert_points: WindowPoints | None, start: int, count: int) -> WindowPoints | None:
-    """Return the expert points of some windows in a row; None if there are none at all."""
-    if expert_points is None:
-        return None
-    return WindowPoints(expert_points.coords[start : start + count], expert_points.labels[start : start + count])
-
-
-def segment_windows(
-    model: nn.Module,
-    image: Tensor,
-    windows: Sequence[Window],
-    view: View,
-    expert_points: WindowPoints | None,
-    seed: int,
-) -> tuple[Segmentation, Tensor]:
-    """The model on windows of one size, and the factors (2,) xy from window pixels to input pixels."""
-    pixels = torch.stack([cut_window(image, window) for window in windows])
-    size = input_size(windows[0], view)
-    if size != pixels.shape[-2:]:
-        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-    scale = input_scale(windows[0], view, image.device)
-    if expert_points is not None:
-        expert_points = WindowPoints(
-            to_input_pixels(expert_points.coords, expert_points.labels, scale), expert_points.labels
-        )
-    seeds = torch.arange(seed, seed + len(windows))
-    return run_model(model, pixels, expert_points, seeds), scale
-
-
-def input_size(window: Window, view: View) -> tuple[int, int]:
-    """Height and width at which the model sees a window."""
-    return (window.height, window.width) if view.image_size is None else (view.image_size, view.image_size)
-
-
-def input_scale(window: Window, view: View, device: torch.device) -> Tensor:
-    """The factors (2,) xy from window pixels to input pixels."""
-    height, width = input_size(window, view)
-    return torch.tensor([width / window.width, height / window.height], device=device)
-
-
-def to_image_pixels(coords: Tensor, labels: Tensor, scale: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """Convert points (N, 2) of a window's input to pixels of the image, with their labels, without padding."""
-    real = labels != PADDING
-    corner = torch.tensor([window.left, window.top], device=coords.device)
-    return (coords[real] + 0.5) / scale - 0.5 + corner, labels[real]
-
-
-def to_input_pixels(coords: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-    """Convert points (..., 2) of a window to pixels of the resized input; padding stays at (0, 0)."""
-    return ((coords + 0.5) * scale - 0.5).masked_fill((labels == PADDING).unsqueeze(-1), 0)
-
-
 class Blend:
     """Weighted mean of overlapping windows; the weight falls linearly towards a window's edge."""
 
@@ -165,7 +107,7 @@ class Blend:
         self.weight = torch.zeros(height, width, device=device)
 
     def add(self, logits: Tensor, window: Window) -> None:
-        """Adds the probabilities of a window, from logits (1, h, w) of any resolution."""
+        """Add the probabilities of a window, from logits (1, h, w) of any resolution."""
         size = (window.height, window.width)
         logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
         ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
@@ -174,11 +116,11 @@ class Blend:
         self.weight[in_image] += ramp[in_window]
 
     def result(self) -> Tensor:
-        """(H, W)."""
+        """Return the mean (H, W)."""
         return self.sum / self.weight
 
 
 def _ramp(length: int, device: torch.device) -> Tensor:
-    """1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
+    """Return 1, 2, 3 ... 3, 2, 1: positive everywhere, so that one window alone is a plain copy."""
     position = torch.arange(length, device=device)
     return torch.minimum(position + 1, length - position).float()

@@ -6,5 +6,5 @@ from .methods import msa as msa
 from .methods import sac as sac
 from .methods import sam as sam
 from .methods import sam_ft as sam_ft
+from .promptable import Segmentation as Segmentation
 from .segment_any_cell import SAC as SAC
-from .segment_any_cell import Segmentation as Segmentation

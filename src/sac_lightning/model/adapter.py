@@ -11,7 +11,7 @@ encoder.
 
 from torch import Tensor, nn
 
-from sac_lightning.model.image_encoder import Block, ImageEncoder, run_halves
+from sac_lightning.model.image_encoder import Block, ImageEncoder
 
 MLP_ADAPTER_SCALE = 0.5
 
@@ -55,7 +55,7 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, H, W, dim) to tokens of the same shape."""
-        return run_halves(self.add_attention, self.add_mlp, tokens, self.base.window)
+        return self.base.run_halves(self.add_attention, self.add_mlp, tokens)
 
     def add_attention(self, tokens: Tensor) -> Tensor:
         """Apply the first half of the block: attention, then its adapter, with the skip around both."""

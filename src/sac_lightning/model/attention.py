@@ -10,7 +10,7 @@ kept for the backward pass. Here neither exists as a whole:
   attention) can compute it: q' = [scale * q, q.Rh, q.Rw] and k' = [k, one-hot of the row, one-hot of the column].
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -24,19 +24,24 @@ SCORES = 2**20
 NARROW = 32
 
 
-def attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""The type of attention, fused_attention and plain_attention, which differ in cost and by rounding."""
+
+
+def attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor, most_scores: int = SCORES) -> Tensor:
     """Let tokens attend to the tokens of their window.
 
     Args:
         qkv: (B, H, W, 3, heads, C), queries, keys and values of a grid of tokens.
         rel_h: (h, h, C), the embedding of each row of a window, as a query, against each row; h divides H.
         rel_w: (w, w, C), the same for columns; w divides W. With h = H and w = W the window is the whole grid.
+        most_scores: How many scores are computed at a time on a CPU.
 
     Returns:
         (B, H, W, heads * C).
     """
     if qkv.device.type == "cpu":
-        return ChunkedAttention.apply(qkv, rel_h, rel_w)  # type: ignore[no-any-return]
+        return ChunkedAttention.apply(qkv, rel_h, rel_w, most_scores)  # type: ignore[no-any-return]
     return fused_attention(qkv, rel_h, rel_w)
 
 
@@ -56,29 +61,47 @@ def fused_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     return _ungroup_windows(out.reshape(1, -1, h, w, channels), rows).reshape(*qkv.shape[:3], -1)
 
 
+def plain_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """See attention; with the whole matrix of scores, as segment-anything has it: for a tracer.
+
+    In onnxruntime it is as fast as fused_attention, whose trace would be for one size of the batch.
+    """
+    h, w, scale = len(rel_h), len(rel_w), qkv.shape[-1] ** -0.5
+    batch, height, width = qkv.shape[:3]
+    windows = qkv.reshape(batch, height // h, h, width // w, w, *qkv.shape[3:])
+    q, k, v = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).unbind()  # (B, rows, columns, heads, h, w, C) each
+    bias_h = torch.einsum("...hwc,hkc->...hwk", q, rel_h).unsqueeze(-1)
+    bias_w = torch.einsum("...hwc,wkc->...hwk", q, rel_w).unsqueeze(-2)
+    biases = (bias_h + bias_w).flatten(-2).flatten(-3, -2)
+    scores = (q.flatten(-3, -2) * scale) @ k.flatten(-3, -2).mT + biases
+    out = (scores.softmax(-1) @ v.flatten(-3, -2)).view_as(q)
+    return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, -1)  # type: ignore[no-any-return]
+
+
 class ChunkedAttention(torch.autograd.Function):
     """Attention on a CPU, a chunk of queries at a time; see `attention`."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, rel_h: Tensor, rel_w: Tensor, most_scores: int) -> Tensor:
         """Multiply the softmax of the scores by the values, chunk by chunk."""
         h, w = len(rel_h), len(rel_w)
         out = qkv.new_empty(*qkv.shape[:3], qkv.shape[4] * qkv.shape[5])
         for rows in _window_rows(qkv, h):
             q, k, v = _group_windows(qkv[:, rows], w)
             result = torch.empty_like(q)
-            for group, lines in _chunks(len(q), h, w):
+            for group, lines in _chunks(len(q), h, w, most_scores):
                 for y in lines:
                     weights = _weights(q[group, y], k[group], rel_h[y], rel_w)
                     chunk = result[group, y]
                     chunk.copy_((weights @ v[group].flatten(1, 2)).view(chunk.shape))
             out[:, rows] = _ungroup_windows(result[None], qkv[:, rows])[..., 0, :, :].flatten(3)
         ctx.save_for_backward(qkv, rel_h, rel_w, out)
+        ctx.most_scores = most_scores
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         """Return the gradients of queries, keys and values, and of the positions if they are trained."""
         qkv, rel_h, rel_w, out = ctx.saved_tensors
         w = len(rel_w)
@@ -91,9 +114,10 @@ class ChunkedAttention(torch.autograd.Function):
             (result,) = _group_windows(out.view(per_head)[:, rows], w)
             # The part of a score's gradient that comes from the softmax's denominator (FlashAttention, Alg. 4).
             shared = (grad * result).sum(-1, keepdim=True)
-            grads = _gradients(_group_windows(qkv[:, rows], w), grad, shared, (rel_h, rel_w), (grad_h, grad_w))
+            windows = _group_windows(qkv[:, rows], w)
+            grads = _gradients(windows, grad, shared, (rel_h, rel_w), (grad_h, grad_w), ctx.most_scores)
             grad_qkv[:, rows] = _ungroup_windows(grads, qkv[:, rows])
-        return grad_qkv, grad_h, grad_w
+        return grad_qkv, grad_h, grad_w, None
 
 
 def _gradients(
@@ -102,6 +126,7 @@ def _gradients(
     shared: Tensor,
     rel: tuple[Tensor, Tensor],
     grad_rel: tuple[Tensor | None, Tensor | None],
+    most_scores: int,
 ) -> Tensor:
     """Return the gradients (3, groups, h, w, C) of the windows' queries, keys and values.
 
@@ -111,12 +136,13 @@ def _gradients(
         shared: (groups, h, w, 1), part of the scores' gradient that comes from the softmax's denominator.
         rel: rel_h and rel_w.
         grad_rel: Their gradients, added to in place; None where they are frozen.
+        most_scores: See attention.
     """
     q, k, v = qkv
     rel_h, rel_w = rel
     groups, h, w, channels = q.shape
     grads = torch.empty_like(qkv)
-    for group, lines in _chunks(groups, h, w):
+    for group, lines in _chunks(groups, h, w, most_scores):
         keys, values = k[group].flatten(1, 2), v[group].flatten(1, 2)
         grad_k = grad_v = None
         for y in lines:
@@ -204,15 +230,15 @@ def _ungroup_windows(groups: Tensor, like: Tensor) -> Tensor:
     return windows.permute(1, 4, 2, 5, 0, 3, 6).reshape(batch, h, width, n, heads, channels)
 
 
-def _chunks(groups: int, h: int, w: int) -> Iterator[tuple[slice, list[slice]]]:
+def _chunks(groups: int, h: int, w: int, most_scores: int) -> Iterator[tuple[slice, list[slice]]]:
     """Split the work into chunks: slices of groups, each with its slices of rows of queries.
 
     A group is one head of one window. Small windows are processed many at a time, large ones a few rows
     at a time.
     """
     tokens = h * w
-    together = max(1, SCORES // tokens**2)
-    rows = min(h, max(1, SCORES // (tokens * w)))
+    together = max(1, most_scores // tokens**2)
+    rows = min(h, max(1, most_scores // (tokens * w)))
     lines = [slice(y, y + rows) for y in range(0, h, rows)]
     return ((slice(start, start + together), lines) for start in range(0, groups, together))
 

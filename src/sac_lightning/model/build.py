@@ -39,7 +39,7 @@ def base_weights(settings: Mapping[str, Any]) -> str | None:
     return backbone["weights"] if backbone else None
 
 
-def load_base(model: SAC, settings: Mapping[str, Any]) -> dict[str, str]:
+def load_base(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, str]:
     """Load SAM's weights into image encoder, prompt encoder and mask decoder, and note them in ``model.base``.
 
     Args:
@@ -52,6 +52,7 @@ def load_base(model: SAC, settings: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         UserError: The file belongs to another backbone, or holds no SAM at all.
     """
+    assert isinstance(model, SAC), "only settings of SAC and its relatives name a backbone"
     backbone = settings["backbone"]
     path = locate(backbone["weights"])
     load_official_state(model, read_weights(path), path, backbone["name"])

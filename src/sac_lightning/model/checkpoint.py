@@ -20,7 +20,6 @@ from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
 from sac_lightning.model.build import base_weights, build_model, load_base
-from sac_lightning.model.segment_any_cell import SAC
 
 KEY = "sac_lightning"
 PREFIX = "model."
@@ -145,7 +144,6 @@ def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weight
         model_settings["backbone"]["weights"] = weights
     model = build_model(model_settings)
     if base is not None:
-        assert isinstance(model, SAC)
         found = load_base(model, model_settings)
         if found["sha256"] != base["sha256"]:
             raise UserError(

@@ -8,6 +8,7 @@ tokens x tokens (sac_lightning.model.attention).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.attention import attention, relative_positions
-from sac_lightning.model.trunk_features import TrunkFeatures
+from sac_lightning.model.attention import AttentionFunction, attention, relative_positions
 
 NECK_CHANNELS = 256
 # Numbers in the largest tensor of a strip: 12 MB in float32.
@@ -60,6 +60,7 @@ class Attention(nn.Module):
         """Args: dim: token channels; heads: number of heads; grid: side that positions are stored for."""
         super().__init__()
         self.heads = heads
+        self.function: AttentionFunction = attention
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, dim // heads))
@@ -74,7 +75,7 @@ class Attention(nn.Module):
         qkv = qkv.unflatten(-1, (3, self.heads, -1))
         rel_h = relative_positions(self.rel_pos_h, window or height).to(qkv.dtype)
         rel_w = relative_positions(self.rel_pos_w, window or width).to(qkv.dtype)
-        out = attention(qkv, rel_h, rel_w)
+        out = self.function(qkv, rel_h, rel_w)
         return self.proj(out[:, :height, :width])  # type: ignore[no-any-return]
 
 
@@ -99,10 +100,21 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = MLPBlock(embedding_dim=dim, mlp_dim=4 * dim)
         self.window = window
+        self.in_strips = True
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, H, W, dim) to tokens of the same shape."""
-        return run_halves(self.add_attention, self.add_mlp, tokens, self.window)
+        return self.run_halves(self.add_attention, self.add_mlp, tokens)
+
+    def run_halves(
+        self, add_attention: Callable[[Tensor], Tensor], add_mlp: Callable[[Tensor], Tensor], tokens: Tensor
+    ) -> Tensor:
+        """Run this block's halves, or what stands for them, in strips as far as attention allows."""
+        if not self.in_strips:
+            return add_mlp(add_attention(tokens))
+        if self.window:
+            return run_in_strips(lambda strip: add_mlp(add_attention(strip)), tokens, self.window)
+        return run_in_strips(add_mlp, add_attention(tokens))
 
     def add_attention(self, tokens: Tensor) -> Tensor:
         """Apply the first half of the block."""
@@ -115,15 +127,6 @@ class Block(nn.Module):
     def attend(self, tokens: Tensor) -> Tensor:
         """Attention within windows, or over the whole grid where ``window`` is 0."""
         return self.attn(tokens, self.window)  # type: ignore[no-any-return]
-
-
-def run_halves(
-    add_attention: Callable[[Tensor], Tensor], add_mlp: Callable[[Tensor], Tensor], tokens: Tensor, window: int
-) -> Tensor:
-    """Run a block's halves one after the other, in strips as far as attention allows (0: it is global)."""
-    if window:
-        return run_in_strips(lambda strip: add_mlp(add_attention(strip)), tokens, window)
-    return run_in_strips(add_mlp, add_attention(tokens))
 
 
 def run_in_strips(function: Callable[[Tensor], Tensor], tokens: Tensor, rows: int = 1) -> Tensor:
@@ -175,17 +178,27 @@ class PatchEmbed(nn.Module):
         return self.proj(images).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
 
+class TokenSource(Protocol):
+    """Something that gives the tokens of a trunk without running it every time, such as TrunkFeatures."""
+
+    def tokens(self, encoder: "ImageEncoder", images: Tensor) -> Tensor:
+        """Return what ``encoder.trunk(images)`` gives for normalised images (B, 3, H, W)."""
+
+    def summary(self) -> str:
+        """Describe on one line what came from where."""
+
+
 class ImageEncoder(nn.Module):
     """SAM's ViT: images to image embeddings (Kirillov et al. 2023; the paper's Figure 2, left).
 
     Attributes:
         checkpointing: Keep only the blocks' inputs for the backward pass and run each block again in it: a
             fraction of the memory for a third more time.
-        features: Where the trunk's tokens are kept, for a trunk that is fixed; None computes them.
+        features: Where the trunk's tokens come from, for a trunk that is fixed; None computes them.
     """
 
     checkpointing: bool = False
-    features: TrunkFeatures | None = None
+    features: TokenSource | None = None
 
     def __init__(self, backbone: Backbone) -> None:
         """Args: backbone: the sizes."""
@@ -206,7 +219,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeds images.
+        """Embed images.
 
         Args:
             images: (B, 3, H, W), normalised with SAM's pixel mean and standard deviation.
@@ -228,8 +241,20 @@ class ImageEncoder(nn.Module):
         channels_last = tokens.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         return self.neck(channels_last)  # type: ignore[no-any-return]
 
+    def set_attention(self, function: AttentionFunction) -> None:
+        """Choose how every block computes attention, see model.attention."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.function = function
+
+    def set_strips(self, in_strips: bool) -> None:
+        """Choose whether blocks work on a few rows of a large grid at a time (a CPU's cache) or on all at once."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.in_strips = in_strips
+
     def trunk(self, images: Tensor) -> Tensor:
-        """All but the neck: images (B, 3, H, W) to tokens (B, H / patch, W / patch, dim)."""
+        """Compute all but the neck: images (B, 3, H, W) to tokens (B, H / patch, W / patch, dim)."""
         tokens: Tensor = self.patch_embed(images)
         tokens = tokens + self._absolute_positions(tokens.shape[1], tokens.shape[2])
         for block in self.blocks:
@@ -245,3 +270,9 @@ class ImageEncoder(nn.Module):
             return self.pos_embed
         grid = self.pos_embed.permute(0, 3, 1, 2)
         return F.interpolate(grid, size=(h, w), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+
+
+def image_encoder_of(model: nn.Module) -> ImageEncoder | None:
+    """Return SAM's image encoder of a model, or None if it has none."""
+    encoder = getattr(model, "image_encoder", None)
+    return encoder if isinstance(encoder, ImageEncoder) else None

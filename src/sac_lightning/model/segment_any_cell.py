@@ -1,7 +1,6 @@
 """Segment Any Cell: the assembly of Figure 2."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -12,32 +11,11 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
+from sac_lightning.model.point_selection import PointSelection
+from sac_lightning.model.promptable import Segmentation, segment_images
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
-
-
-@dataclass
-class Segmentation:
-    """What a model says of a batch of images.
-
-    Attributes:
-        logits: (B, 1, H, W), the mask, in the pixels of the input.
-        iou: (B,), the model's own estimate of its mask's IoU, or None where it makes none.
-        generator_logits: (B, 1, m, m), the prompt generator's output M (Eq. 2), or None without one.
-        point_coords: (B, N, 2) xy in input pixels, the prompts given to the decoder: automatic points first,
-            expert points after them. N may be 0.
-        point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
-        image_embeddings: (B, 256, h, w), for SAC.decode to answer other prompts, or None where there are none.
-    """
-
-    logits: Tensor
-    iou: Tensor | None
-    generator_logits: Tensor | None
-    point_coords: Tensor
-    point_labels: Tensor
-    image_embeddings: Tensor | None = None
 
 
 class SAC(nn.Module):
@@ -65,7 +43,7 @@ class SAC(nn.Module):
         map_size: int,
         dense: bool = False,
     ) -> None:
-        """Puts the parts together.
+        """Put the parts together.
 
         Args:
             image_encoder: SAM's, plain or adapted.
@@ -96,32 +74,21 @@ class SAC(nn.Module):
         expert_labels: Tensor | None = None,
         seeds: Tensor | None = None,
     ) -> Segmentation:
-        """Segments images.
+        """Segment images, see segment_images."""
+        return segment_images(self, images, expert_coords, expert_labels, seeds)
 
-        Args:
-            images: (B, 3, S, S) RGB in 0..255, S the size that the prompt encoder was built for.
-            expert_coords: (B, E, 2) xy in input pixels. Default: none.
-            expert_labels: (B, E), 1 nucleus, 0 background, -1 padding.
-            seeds: (B,), one seed per image for the random selection R. Default: zeros.
-        """
-        image_embeddings, generator_logits = self.encode(images)
-        point_coords, point_labels = self._choose_points(images, generator_logits, seeds)
-        if expert_coords is not None and expert_labels is not None:
-            point_coords = torch.cat([point_coords, expert_coords], dim=1)
-            point_labels = torch.cat([point_labels, expert_labels], dim=1)
-        low_res_logits, iou = self.decode(image_embeddings, point_coords, point_labels, generator_logits)
-        logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
-        return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+    @property
+    def has_generator(self) -> bool:
+        """Whether it has a prompt generator."""
+        return self.prompt_generator is not None
+
+    @property
+    def has_trained_decoder(self) -> bool:
+        """Whether the mask decoder trains or has trained, and is no longer SAM's own."""
+        return any(parameter.requires_grad for parameter in self.mask_decoder.parameters())
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What does not depend on points: the image encoder and the prompt generator.
-
-        Args:
-            images: (B, 3, S, S) RGB in 0..255.
-
-        Returns:
-            image_embeddings (B, 256, h, w) and generator_logits (B, 1, m, m), None without a generator.
-        """
+        """Run the image encoder and the prompt generator, see Promptable."""
         images = self.normalise(images)
         image_embeddings = self.image_encoder(images)
         if self.prompt_generator is None:
@@ -136,17 +103,7 @@ class SAC(nn.Module):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One mask per image embedding and prompt set.
-
-        Args:
-            image_embeddings: (B, 256, h, w).
-            point_coords: (B, N, 2) xy in input pixels.
-            point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
-            generator_logits: (B, 1, m, m), which a model with a dense prompt needs.
-
-        Returns:
-            low_res_logits (B, 1, 4h, 4w) and iou (B,).
-        """
+        """Run the prompt encoder and the mask decoder, see Promptable."""
         image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(
             point_coords, point_labels, mask_logits=generator_logits if self.dense else None
         )
@@ -163,20 +120,6 @@ class SAC(nn.Module):
         """Normalise images (B, 3, S, S) in 0..255 by SAM's pixel mean and standard deviation."""
         return (images - self.pixel_mean) / self.pixel_std
 
-    def _choose_points(
-        self, images: Tensor, generator_logits: Tensor | None, seeds: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The automatic points, (B, N, 2) in input pixels with labels (B, N)."""
-        batch, _, size, _ = images.shape
-        if generator_logits is None:
-            none = images.new_zeros(batch, 0, 2)
-            return none, none.new_zeros(batch, 0, dtype=torch.long)
-        if seeds is None:
-            seeds = torch.zeros(batch, dtype=torch.long)
-        coords, labels = self.point_selection(generator_logits, seeds)
-        padding = (labels == PADDING).unsqueeze(-1)
-        return scale_points(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels
-
     def encode_prompts(
         self,
         point_coords: Tensor,
@@ -184,12 +127,17 @@ class SAC(nn.Module):
         boxes: Tensor | None = None,
         mask_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """SAM's prompt encoder on points and, where given, boxes (B, 4) and logits of a mask (B, 1, m, m).
+        """Run SAM's prompt encoder, in full precision: a position in bfloat16 would be off by pixels.
 
-        It works in full precision: a position in bfloat16 would be off by pixels.
+        Args:
+            point_coords: (B, N, 2) xy in input pixels.
+            point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+            boxes: (B, 4), left, top, right, bottom in input pixels. Default: none.
+            mask_logits: (B, 1, m, m), a mask prompt. Default: none.
 
-        Returns the positions of the grid (1, 256, h, w), the embeddings of the points (B, N + 1, 256; N = 0
-        gives none) or of points and boxes (B, N + 2, 256), and the dense ones (B, 256, h, w).
+        Returns:
+            The positions of the grid (1, 256, h, w); the embeddings of the points (B, N + 1, 256), none for N = 0,
+            or of points and boxes (B, N + 2, 256); and the dense embeddings (B, 256, h, w).
         """
         with torch.autocast(point_coords.device.type, enabled=False):
             points = (point_coords, point_labels) if point_coords.shape[1] else None
@@ -203,7 +151,7 @@ class SAC(nn.Module):
         return image_pe, sparse.expand(batch, -1, -1), dense.expand(batch, -1, -1, -1)
 
     def train(self, mode: bool = True) -> "SAC":
-        """Sets the mode of what trains; what is frozen stays in eval mode."""
+        """Set the mode of what trains; what is frozen stays in eval mode."""
         super().train(mode)
         for module in self.modules():
             parameters = list(module.parameters())

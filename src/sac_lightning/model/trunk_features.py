@@ -1,4 +1,4 @@
-"""What a fixed trunk gives for images, kept on disk: computed once, read ever after.
+"""The tokens that a fixed trunk gives for images, kept on disk (``features=DIR``): computed once, read ever after.
 
 A file per image, ``<folder>/<trunk>/<image>.safetensors``, with the tokens that enter the encoder's neck, channels
 first as the neck takes them. The first name is a hash of all that makes the trunk's answer besides the image: its
@@ -10,11 +10,11 @@ does not fit, and nothing has to be deleted for the results to be right.
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,12 +22,11 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.files import whole_file
+from sac_lightning.core.files import refuse_unwritable, whole_file
 from sac_lightning.core.source import strip_docstrings
 from sac_lightning.model import attention
-
-if TYPE_CHECKING:
-    from sac_lightning.model.image_encoder import ImageEncoder
+from sac_lightning.model.build import build_model
+from sac_lightning.model.image_encoder import ImageEncoder, image_encoder_of
 
 VERSION = 1  # Of the files and of what their names hash.
 TOKENS = "tokens"
@@ -57,8 +56,8 @@ class TrunkFeatures:
         self.computed: set[Path] = set()
         self._hashed: tuple[object, str] | None = None
 
-    def tokens(self, encoder: "ImageEncoder", images: Tensor) -> Tensor:
-        """What ``encoder.trunk(images)`` gives.
+    def tokens(self, encoder: ImageEncoder, images: Tensor) -> Tensor:
+        """Return what ``encoder.trunk(images)`` gives.
 
         Args:
             encoder: Its trunk is asked for the images that are not there.
@@ -86,12 +85,12 @@ class TrunkFeatures:
         return torch.stack(tokens).permute(0, 2, 3, 1)
 
     def summary(self) -> str:
-        """The folder, and how many images this process found there or computed, with their size."""
+        """Return the folder, and how many images this process found there or computed, with their size."""
         computed, megabytes = len(self.computed), sum(self.sizes.values()) / 1e6
         found = len(self.sizes) - computed
         return f"{self.folder} ({found} images found, {computed} computed, {megabytes:,.1f} MB)"
 
-    def _trunk_hash(self, encoder: "ImageEncoder", images: Tensor) -> str:
+    def _trunk_hash(self, encoder: ImageEncoder, images: Tensor) -> str:
         """trunk_hash, made anew only where a tensor was written to or the precision is another."""
         conditions = _conditions(images)
         tensors = tuple((tensor.data_ptr(), tensor._version) for _, tensor in _trunk_tensors(encoder))
@@ -101,13 +100,60 @@ class TrunkFeatures:
         return self._hashed[1]
 
 
-def trunk_trains(encoder: "ImageEncoder") -> bool:
-    """Whether any parameter before the neck trains: LoRA's, an adapter's, or all of them from scratch."""
+def refuse_features_of_training(config: Mapping[str, Any]) -> None:
+    """Raise UserError if a training cannot take its trunk's tokens from disk; nothing has been done yet.
+
+    Args:
+        config: The resolved configuration of train, with a folder as ``features``.
+    """
+    name = config["model"]["name"]
+    with torch.device("meta"):  # It holds no numbers: ViT-H in no time.
+        model = build_model(config["model"])
+    if trunk_trains(_require_encoder(model, name)):
+        raise UserError(
+            f"features= needs an image encoder whose trunk is frozen, and that of this {name} trains: choose "
+            "model=sam, or model=sam_ft with pre-trained weights (backbone.weights), or leave features out"
+        )
+    if config["data"].get("augment", True):
+        raise UserError(
+            "features= needs training windows that are the same in every epoch: set data.augment=false, or leave "
+            "features out"
+        )
+    refuse_unwritable(Path(config["features"]), f"features={config['features']}")
+
+
+def keep_features(model: nn.Module, name: str, folder: str | None) -> None:
+    """Let a model take its trunk's tokens from a folder; None does nothing.
+
+    Args:
+        model: With all its weights.
+        name: Of the model, for the error.
+        folder: Is made where it does not exist.
+
+    Raises:
+        UserError: The model has no such tokens, or the folder cannot be written.
+    """
+    if folder is None:
+        return
+    encoder = _require_encoder(model, name)
+    refuse_unwritable(Path(folder), f"features={folder}")
+    encoder.features = TrunkFeatures(Path(folder))
+
+
+def _require_encoder(model: nn.Module, name: str) -> ImageEncoder:
+    encoder = image_encoder_of(model)
+    if encoder is None:
+        raise UserError(f"features= keeps what SAM's image encoder gives, and {name} has none: leave features out")
+    return encoder
+
+
+def trunk_trains(encoder: ImageEncoder) -> bool:
+    """Return whether any parameter before the neck trains: LoRA's, an adapter's, or all of them from scratch."""
     return any(tensor.requires_grad for _, tensor in _trunk_tensors(encoder))
 
 
-def refuse_training(encoder: "ImageEncoder", images: Tensor) -> None:
-    """Raises UserError where what is on disk would cut off a gradient, or freeze a dropout."""
+def refuse_training(encoder: ImageEncoder, images: Tensor) -> None:
+    """Raise UserError if tokens from disk would cut off a gradient, or freeze a dropout."""
     if torch.is_grad_enabled() and (images.requires_grad or trunk_trains(encoder)):
         raise UserError(
             "features on disk have no gradient, and the image encoder's trunk trains: freeze it, or set features "
@@ -120,8 +166,8 @@ def refuse_training(encoder: "ImageEncoder", images: Tensor) -> None:
         )
 
 
-def trunk_hash(encoder: "ImageEncoder", conditions: tuple[str, ...]) -> str:
-    """SHA-256 of a trunk: its modules with their settings, their code, its tensors.
+def trunk_hash(encoder: ImageEncoder, conditions: tuple[str, ...]) -> str:
+    """Return the SHA-256 of a trunk: its modules with their settings, their code, its tensors.
 
     Args:
         encoder: With the trunk.
@@ -152,17 +198,17 @@ def _conditions(images: Tensor) -> tuple[str, ...]:
     return torch.__version__, device, str(autocast), torch.get_float32_matmul_precision()
 
 
-def _trunk_modules(encoder: "ImageEncoder") -> Iterator[tuple[str, nn.Module]]:
+def _trunk_modules(encoder: ImageEncoder) -> Iterator[tuple[str, nn.Module]]:
     return ((name, module) for name, module in encoder.named_modules() if name.partition(".")[0] != "neck")
 
 
-def _trunk_tensors(encoder: "ImageEncoder") -> Iterator[tuple[str, Tensor]]:
+def _trunk_tensors(encoder: ImageEncoder) -> Iterator[tuple[str, Tensor]]:
     state = encoder.state_dict(keep_vars=True)
     return ((name, tensor) for name, tensor in state.items() if name.partition(".")[0] != "neck")
 
 
 def _update(digest: "hashlib._Hash", tensor: Tensor) -> None:
-    """Adds a tensor to a hash: its kind, its shape, its bytes."""
+    """Add a tensor to a hash: its kind, its shape, its bytes."""
     digest.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
     digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 

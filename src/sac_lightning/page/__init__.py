@@ -1,1 +1,1 @@
-"""The web page: what `python -m sac_lightning.demo` shows, and how it is served."""
+"""The web page that `python -m sac_lightning.demo` serves."""

@@ -1,4 +1,4 @@
-"""Where the page is served: told at once if it cannot be, before torch is imported."""
+"""The address of the page, checked at once, before torch is imported."""
 
 import socket
 
@@ -9,7 +9,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
     """Bind a socket to an address.
 
     Raises:
-        UserError: The port is taken, or the address is none of this machine.
+        UserError: The port is taken, or this machine does not have the address.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,4 +1,4 @@
-"""What a visitor does on the page, and what comes of it; free of how the page looks."""
+"""What a visitor does on the page, and the answers; independent of how the page looks."""
 
 import shutil
 import uuid
@@ -25,12 +25,12 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Visit:
-    """What is known of a visitor.
+    """The state of a visitor.
 
     Attributes:
         picture: The image on the page.
         question: Clicks and settings.
-        files: The folder with the results to take home, once they are written.
+        files: The folder of the downloads, once they are written.
     """
 
     picture: Picture
@@ -39,7 +39,7 @@ class Visit:
 
 
 class Desk:
-    """Takes what a visitor does and gives the visit as it is afterwards; and makes what is shown of it."""
+    """The actions of a visitor, each from a visit to the next; and the pictures and texts of a visit."""
 
     def __init__(self, segmenter: Segmenter, folder: Path) -> None:
         """Args: segmenter: the model; folder: for the files of visitors."""
@@ -49,11 +49,11 @@ class Desk:
         self._drawn: tuple[str, NDArray[np.uint8]] = ("", np.zeros((0, 0, 3), dtype=np.uint8))
 
     def open_sample(self, name: str, question: Question, progress: Progress) -> Visit:
-        """Puts a sample on the page, with the settings of a question but not its clicks."""
+        """Put a sample on the page, with the settings of a question but not its clicks."""
         return self._open_picture(self.samples[name](), question, progress)
 
     def open_upload(self, path: Path, question: Question, progress: Progress) -> Visit:
-        """Puts an uploaded file on the page. Raises UserError where it cannot be used."""
+        """Put an uploaded file on the page. Raise UserError if it cannot be used."""
         return self._open_picture(read_upload(path), question, progress)
 
     def _open_picture(self, picture: Picture, question: Question, progress: Progress) -> Visit:
@@ -61,22 +61,22 @@ class Desk:
         return Visit(picture, replace(question, clicks=()))
 
     def click(self, visit: Visit, x: float, y: float, label: int) -> Visit:
-        """Adds a click at a place (x, y) of the shown picture."""
+        """Add a click at a place (x, y) of the shown picture."""
         if not self.segmenter.takes_points:
             return visit
         click = (*Shown(*visit.picture.rgb.shape[:2]).to_image(x, y), label)
         return replace(visit, question=replace(visit.question, clicks=(*visit.question.clicks, click)))
 
     def undo(self, visit: Visit) -> Visit:
-        """Takes the last click back."""
+        """Take the last click back."""
         return replace(visit, question=replace(visit.question, clicks=visit.question.clicks[:-1]))
 
     def clear(self, visit: Visit) -> Visit:
-        """Takes all clicks back."""
+        """Take all clicks back."""
         return replace(visit, question=replace(visit.question, clicks=()))
 
     def set_points(self, visit: Visit, points: int, selection: Selection, threshold: float) -> Visit:
-        """Changes how automatic points are chosen."""
+        """Change how automatic points are chosen."""
         question = replace(visit.question, points=points, selection=selection, threshold=threshold)
         return replace(visit, question=question)
 
@@ -103,12 +103,12 @@ class Desk:
         return image
 
     def summary(self, visit: Visit) -> str:
-        """What was found, in Markdown."""
+        """Summarise what was found, in Markdown."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
         return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question))
 
     def histogram(self, visit: Visit) -> tuple[pd.DataFrame, float, str]:
-        """The areas of the nuclei, rows with ``area`` and ``nuclei`` (1); the width of a bar; what areas are."""
+        """Return a row per nucleus, ``area`` and ``nuclei`` (1); the width of a bar; the title of the areas."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
         areas = areas_of(nuclei.instances).astype(np.float64)
         if visit.picture.micrometres is not None:
@@ -118,7 +118,7 @@ class Desk:
         return pd.DataFrame({"area": areas, "nuclei": np.ones(len(areas))}), step, f"area in {unit}"
 
     def downloads(self, visit: Visit) -> tuple[Visit, Downloads]:
-        """Writes the files to take home, in place of those of before."""
+        """Write the downloads, in place of those of before."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
         files = self.folder / "results" / uuid.uuid4().hex
         written = write_downloads(visit.picture, nuclei, files)
@@ -126,7 +126,7 @@ class Desk:
         return replace(visit, files=files), written
 
     def leave(self, visit: Visit | None) -> None:
-        """Removes what was written for a visitor."""
+        """Remove what was written for a visitor."""
         if visit is not None and visit.files is not None:
             shutil.rmtree(visit.files, ignore_errors=True)
 
@@ -140,12 +140,12 @@ def _find_clicked(points: NDArray[np.float32], clicks: NDArray[np.float32]) -> N
 
 
 def _round_step(width: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50 ... (or a tenth ... of them) from a width on."""
+    """Return the next of 1, 2, 5, 10, 20, 50 ... (or a tenth ... of them) from a width on."""
     power = 10.0 ** np.floor(np.log10(width))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))
 
 
 def format_refusal(error: UserError) -> str:
-    """Format what is told to a visitor: a whole sentence."""
+    """Format an error as a whole sentence for a visitor."""
     sentence = str(error)
     return sentence[0].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")

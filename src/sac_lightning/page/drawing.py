@@ -1,4 +1,4 @@
-"""What the page shows of an image: nuclei and points over it, at a size that fits the screen."""
+"""The picture of an image on the page: nuclei and points over it, at a size that fits the screen."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Shown:
 
     @property
     def factor(self) -> float:
-        """From pixels of the image to pixels of the shown picture: a whole number where it is enlarged."""
+        """Pixels of the shown picture per pixel of the image: a whole number if it is enlarged."""
         ratio = SHOWN_SIDE / max(self.height, self.width)
         return float(max(1, round(ratio))) if ratio >= 1 else ratio
 
@@ -62,12 +62,12 @@ class Shown:
         return np.asarray((coords + 0.5) * self.factor - 0.5, dtype=np.float32)
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image (H, W, 3) at the shown size."""
+        """Resize the image (H, W, 3) to the shown size."""
         interpolation = cv2.INTER_CUBIC if self.factor > 1 else cv2.INTER_AREA
         return np.asarray(cv2.resize(rgb, self.size, interpolation=interpolation), dtype=np.uint8)
 
     def labels(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """A label map (H, W) at the shown size."""
+        """Resize a label map (H, W) to the shown size."""
         width, height = self.size
         rows = np.minimum((np.arange(height) + 0.5) / self.factor, self.height - 1).astype(int)
         columns = np.minimum((np.arange(width) + 0.5) / self.factor, self.width - 1).astype(int)
@@ -80,7 +80,7 @@ def draw_nuclei(
     """Draw nuclei over an image (H, W, 3).
 
     Args:
-        rgb: Is left as it is.
+        rgb: Not changed.
         labels: (H, W), 0 = background.
         style: MASK: all in one colour; NUCLEI: neighbours in different colours; NOTHING: the image alone.
         opacity: Of the colours, in [0, 1]; 0 leaves only the outlines.

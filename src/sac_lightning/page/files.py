@@ -1,4 +1,4 @@
-"""What a visitor takes home: the files that predict writes, of one image and its answer."""
+"""The downloads of a visitor: the files that predict writes, of one image and its answer."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +19,12 @@ class Downloads(NamedTuple):
 
 
 def write_downloads(picture: Picture, nuclei: Nuclei, folder: Path) -> Downloads:
-    """Writes the results of an image, as the predict command would.
+    """Write the results of an image, as the predict command would.
 
     Args:
         picture: The image.
         nuclei: Its nuclei.
-        folder: Where to; it is made.
+        folder: Of the files; it is made.
     """
     output = OutputFolder(folder)
     output.make()

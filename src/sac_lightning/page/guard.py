@@ -1,4 +1,4 @@
-"""What the page's server refuses, whatever Gradio would do: to fetch from other hosts, to tell about itself."""
+"""Requests that the page's server refuses, whatever Gradio does: to fetch from other hosts, to count visitors."""
 
 import re
 from collections.abc import Iterable
@@ -39,12 +39,12 @@ class Guard:
     """Middleware in front of Gradio."""
 
     def __init__(self, app: ASGIApp, refused: Iterable[str] = REFUSED) -> None:
-        """Args: app: What is guarded; refused: parts of paths that are answered with 404."""
+        """Args: app: the guarded application; refused: parts of paths that are answered with 404."""
         self.app = app
         self.refused = tuple(refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuses, or passes on and adds the headers."""
+        """Refuse a request, or pass it on and add the headers."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -14,7 +14,7 @@ from sac_lightning.page.parts import Parts, make_parts
 from sac_lightning.page.segmenter import Question, Segmenter
 
 PROGRESS = gr.Progress()
-# Files of visitors are looked at every ten minutes and removed after an hour; so is what is known of a visitor.
+# Files of visitors are checked every ten minutes and removed after an hour; so is the state of a visitor.
 DELETE_CACHE, STATE_SECONDS = (600, 3600), 3600
 CSS = """
 .note, .note * { color: var(--body-text-color) !important; opacity: 0.9; font-size: var(--text-sm) }
@@ -23,14 +23,14 @@ CSS = """
 
 
 def theme() -> gr.Theme:
-    """Gradio's own, with the fonts of the visitor's system: none is fetched."""
+    """Return Gradio's own theme with the fonts of the visitor's system: none is fetched."""
     return gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"], primary_hue="blue"
     )
 
 
 def make_page(segmenter: Segmenter, folder: Path, is_own: bool) -> gr.Blocks:
-    """The page of a model.
+    """Make the page of a model.
 
     Args:
         segmenter: The model.
@@ -46,7 +46,7 @@ def make_page(segmenter: Segmenter, folder: Path, is_own: bool) -> gr.Blocks:
 
 
 class _Wires:
-    """From the components to the desk and back."""
+    """The connections from the components to the desk and back."""
 
     def __init__(self, desk: Desk, visit: gr.State, parts: Parts) -> None:
         self.desk, self.visit, self.parts = desk, visit, parts
@@ -55,7 +55,7 @@ class _Wires:
         self.seen = [visit, parts.image, parts.summary, parts.histogram, parts.clicks, *parts.downloads]
 
     def connect(self, page: gr.Blocks) -> None:
-        """Says what answers to what."""
+        """Bind every event to the method that answers it."""
         parts, settings, look = self.parts, self.settings, self.look
         sample = [parts.sample, *settings, *look]
         self._bind(page.load, self.open_sample, sample)
@@ -110,7 +110,7 @@ class _Wires:
         opacity: float,
         progress: gr.Progress = PROGRESS,
     ) -> list[Any]:
-        """Shows a sample image."""
+        """Show a sample image."""
         question = Question((), int(points), selection, threshold)
         return self._show_visit(self.desk.open_sample(name, question, _report_progress(progress)), style, opacity)
 
@@ -125,7 +125,7 @@ class _Wires:
         opacity: float,
         progress: gr.Progress = PROGRESS,
     ) -> list[Any]:
-        """Shows an uploaded image; one that is refused leaves the page as it was."""
+        """Show an uploaded image; one that is refused leaves the page as it was."""
         question = Question((), int(points), selection, threshold)
         try:
             opened = self.desk.open_upload(Path(path), question, _report_progress(progress))
@@ -139,30 +139,30 @@ class _Wires:
         return self._show_visit(opened, style, opacity)
 
     def click(self, visit: Visit, sign: int, style: str, opacity: float, event: gr.SelectData) -> list[Any]:
-        """Adds a click."""
+        """Add a click."""
         x, y = event.index
         return self._show_visit(self.desk.click(visit, x, y, sign), style, opacity)
 
     def undo(self, visit: Visit, style: str, opacity: float) -> list[Any]:
-        """Takes the last click back."""
+        """Take the last click back."""
         return self._show_visit(self.desk.undo(visit), style, opacity)
 
     def clear(self, visit: Visit, style: str, opacity: float) -> list[Any]:
-        """Takes all clicks back."""
+        """Take all clicks back."""
         return self._show_visit(self.desk.clear(visit), style, opacity)
 
     def set_points(
         self, visit: Visit, points: int, selection: Selection, threshold: float, style: str, opacity: float
     ) -> list[Any]:
-        """Chooses automatic points anew."""
+        """Choose automatic points anew."""
         return self._show_visit(self.desk.set_points(visit, int(points), selection, threshold), style, opacity)
 
     def draw(self, visit: Visit, style: str, opacity: float) -> Any:
-        """Draws the same anew."""
+        """Draw the same again in another style."""
         return self.desk.draw(visit, style, opacity)
 
     def prepare(self, visit: Visit) -> list[Any]:
-        """Makes the files."""
+        """Make the downloads."""
         visit, files = self.desk.downloads(visit)
         return [visit, *(gr.DownloadButton(value=str(path), interactive=True) for path in files)]
 
@@ -178,10 +178,10 @@ class _Wires:
 
 
 def _queue_settings() -> dict[str, Any]:
-    """Return the settings by which one visitor waits for the other, and programs have nothing to call."""
+    """Return the settings by which visitors wait for each other, and programs have nothing to call."""
     return {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 
 
 def _report_progress(progress: gr.Progress) -> Callable[[int, int], object]:
-    """Return a function that tells a visitor how far the encoder is."""
+    """Return a function that shows a visitor how far the encoder is."""
     return lambda done, total: progress((done, total), desc="Looking at the image", unit="parts")

@@ -1,4 +1,4 @@
-"""What stands on the page, from top to bottom; on a phone the columns come one below the other."""
+"""The components of the page, from top to bottom; on a phone the columns stand one below the other."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ OPACITY = 0.35
 
 @dataclass(frozen=True)
 class Parts:
-    """The components that do something."""
+    """The components that react, or that change."""
 
     sample: gr.Radio
     upload: gr.UploadButton
@@ -39,7 +39,7 @@ class Parts:
 
 
 def make_parts(samples: list[str], segmenter: Segmenter, is_own: bool) -> Parts:
-    """Lays the page out, within a gr.Blocks.
+    """Lay the page out, within a gr.Blocks.
 
     Args:
         samples: Names of the sample images.
@@ -101,7 +101,7 @@ def make_parts(samples: list[str], segmenter: Segmenter, is_own: bool) -> Parts:
 
 
 def _image(segmenter: Segmenter) -> tuple[gr.Image, gr.Radio, gr.Button, gr.Button, gr.Markdown]:
-    """The image and what one clicks with."""
+    """Make the image and the controls of clicks."""
     can_click = segmenter.takes_points
     image = gr.Image(
         label="Click on the image" if can_click else "The image",
@@ -121,7 +121,7 @@ def _image(segmenter: Segmenter) -> tuple[gr.Image, gr.Radio, gr.Button, gr.Butt
 
 
 def _downloads() -> tuple[gr.Button, list[gr.DownloadButton]]:
-    """The files are made when they are asked for: of thousands of nuclei that takes a while."""
+    """Make the buttons of the downloads, written on request: of thousands of nuclei that takes a while."""
     prepare = gr.Button("Make the files to take home", size="md", elem_id="prepare")
     with gr.Row():
         return prepare, [
@@ -135,7 +135,7 @@ def _downloads() -> tuple[gr.Button, list[gr.DownloadButton]]:
 
 
 def _automatic(segmenter: Segmenter) -> tuple[gr.Slider, gr.Radio, gr.Slider]:
-    """How the program sets points by itself."""
+    """Make the controls of automatic points."""
     first, can_choose = segmenter.first, segmenter.has_generator
     with gr.Accordion("Points that the program sets by itself", open=False, elem_id="automatic"):
         points = gr.Slider(

@@ -1,4 +1,4 @@
-"""An image for the page: a sample, or an uploaded file that is looked at before it is decoded."""
+"""An image for the page: a sample, or an uploaded file that is checked before it is decoded."""
 
 import hashlib
 import warnings
@@ -30,9 +30,9 @@ class Picture:
 
     Attributes:
         name: What its results are called.
-        rgb: (H, W, 3) uint8, what is shown and segmented.
+        rgb: (H, W, 3) uint8, shown and segmented.
         raw: (H, W) or (H, W, 3) in the file's own numbers, of which intensities are measured.
-        micrometres: Width and height of a pixel, where the file tells.
+        micrometres: Width and height of a pixel, if the file has them.
         key: The same for the same pixels.
     """
 
@@ -43,13 +43,13 @@ class Picture:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Makes the key."""
+        """Make the key."""
         digest = hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes())
         object.__setattr__(self, "key", f"{self.rgb.shape} {digest.hexdigest()}")
 
 
 def samples() -> dict[str, Callable[[], Picture]]:
-    """Pictures by what the page calls them: drawn scenes, and a real one where scikit-image brings it along."""
+    """Return the sample pictures by name: drawn scenes, and a real one if scikit-image brings it along."""
     choices: dict[str, Callable[[], Picture]] = {
         "Fluorescence (drawn by the computer)": lambda: _scene("fluorescence", 4),
         "Tissue, H&E stain (drawn by the computer)": lambda: _scene("histology", 1),
@@ -65,7 +65,7 @@ def _scene(stain: Stain, seed: int) -> Picture:
 
 
 def _immunohistochemistry_file() -> Path:
-    """Where scikit-image's wheels have it; other builds would download it, which the page does not."""
+    """Return its path in scikit-image's wheels; other builds would download it, which the page does not."""
     import skimage
 
     return Path(skimage.__file__).parent / "data" / "ihc.png"
@@ -76,14 +76,14 @@ def _immunohistochemistry() -> Picture:
 
 
 def read_upload(path: Path, name: str | None = None) -> Picture:
-    """A file that someone has uploaded, refused before it is decoded where it is too large.
+    """Read an uploaded file; one that is too large is refused before it is decoded.
 
     Args:
         path: Of the file; its name is the uploaded one's.
         name: What its results are called. Default: the name of the file without its ending.
 
     Raises:
-        UserError: It is no image, too large, or so small that there is nothing in it.
+        UserError: It is no image, too large, or too small.
     """
     if path.suffix.lower() not in IMAGE_ENDINGS:
         raise UserError(f"{path.name} is no image of a kind that is read here: choose {_kinds()}")
@@ -100,12 +100,12 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
             rgb = tone_of(slide, stretch=False).rgb(raw)
             return Picture(name or path.stem, np.ascontiguousarray(rgb), raw, slide.micrometres)
     except UserError as error:
-        # Where the file lies on the server is nobody's business.
+        # The path on the server is not for visitors.
         raise UserError(str(error).replace(str(path), path.name)) from error
 
 
 def _refuse_size_of_header(path: Path) -> None:
-    """Looks at the size that a file's first bytes tell, where open_slide would decode it at once."""
+    """Raise UserError over the size in a file's header, if open_slide would decode it at once."""
     with path.open("rb") as file:
         if file.read(4) in TIFF_SIGNATURES:
             return

@@ -1,4 +1,4 @@
-"""The model behind the page: what it can do, and its answers, with each image encoded once."""
+"""The model behind the page: its abilities and its answers, with each image encoded once."""
 
 import threading
 from collections import OrderedDict
@@ -9,10 +9,9 @@ import numpy as np
 
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.onnx.model import OnnxSAC
 from sac_lightning.inference.predictor import Nuclei, Predictor
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Promptable
 from sac_lightning.page.picture_file import Picture
 
 CACHE_BYTES = 2 * 2**30
@@ -25,13 +24,13 @@ Click = tuple[float, float, int]
 
 @dataclass(frozen=True)
 class Question:
-    """What a visitor asks of an image.
+    """The question of a visitor about an image.
 
     Attributes:
         clicks: Points that the visitor gives.
         points: n automatic points on nuclei, and as many on the background, per window.
         selection: How they are chosen, see PointSelection.
-        threshold: Likewise.
+        threshold: See PointSelection.
     """
 
     clicks: tuple[Click, ...]
@@ -44,9 +43,9 @@ class Segmenter:
     """A predictor that remembers the images it has encoded and its last answers.
 
     Attributes:
-        takes_points: Whether points matter to the model.
+        takes_points: Whether the model takes points.
         has_generator: Whether it chooses points by itself.
-        first: The question with which an image is met: no clicks, and points as the model was trained.
+        first: The question asked of a new image: no clicks, and points as the model was trained.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -55,34 +54,30 @@ class Segmenter:
         self._images: OrderedDict[str, EncodedImage] = OrderedDict()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._lock = threading.RLock()
-        model = predictor.model
-        self.takes_points = isinstance(model, SAC)
-        self.has_generator = isinstance(model, SAC) and model.point_selection.points > 0
-        self._needs_point = (
-            isinstance(model, SAC)
-            and not isinstance(model, OnnxSAC)
-            and not any(parameter.requires_grad for parameter in model.mask_decoder.parameters())
-        )
+        self._model = predictor.model if isinstance(predictor.model, Promptable) else None
+        self.takes_points = self._model is not None
+        self.has_generator = self._model is not None and self._model.has_generator
+        self._needs_point = self._model is not None and not self._model.has_trained_decoder
         self.first = Question((), 0, "O", 0.5)
-        if isinstance(model, SAC) and self.has_generator:
-            chosen = model.point_selection
+        if self._model is not None and self.has_generator:
+            chosen = self._model.point_selection
             self.first = Question((), chosen.points, chosen.selection, chosen.threshold)
 
     def lacks_points(self, question: Question) -> bool:
-        """Whether there is nothing to answer: SAM's own decoder, untrained, has to be shown something."""
+        """Return whether there are no points where SAM's own, untrained decoder needs one."""
         return self._needs_point and not question.clicks and not question.points
 
     def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
-        """Does what takes long, unless it has been done.
+        """Encode a picture, which takes long, unless it has been done.
 
         Args:
             picture: The image.
-            progress: Is told how many windows have been encoded, of how many.
+            progress: Called with the number of windows that have been encoded, and of all.
         """
         self._encode_picture(picture, progress)
 
     def answer(self, picture: Picture, question: Question) -> Nuclei:
-        """The nuclei of a picture."""
+        """Return the nuclei of a picture."""
         with self._lock:
             key = (picture.key, question)
             if key not in self._answers:
@@ -101,11 +96,10 @@ class Segmenter:
         return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
 
     def _selection(self, question: Question) -> PointSelection | None:
-        """How the points are chosen; what the page does not ask is as the model was trained."""
-        model = self._predictor.model
-        if not isinstance(model, SAC) or not self.has_generator:
+        """Return the selection of points; what the page does not ask is as the model was trained."""
+        if self._model is None or not self.has_generator:
             return None
-        trained = model.point_selection
+        trained = self._model.point_selection
         return PointSelection(
             question.points,
             question.selection,

@@ -1,4 +1,4 @@
-"""Serves the page: from its own temporary folder, to this machine alone, without a word to any other."""
+"""The server of the page: from its own temporary folder, to this machine alone, with no request to any other."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ SHIPPED = Path(__file__).parents[1] / "pretrained" / "demo.ckpt"
 
 
 def serve(cfg: DictConfig) -> None:
-    """Serves the page until it is interrupted."""
+    """Serve the page until it is interrupted."""
     predictor = load(cfg.checkpoint or SHIPPED, weights=cfg.weights, device=cfg.device)
     bound = bind_socket(str(cfg.host), cfg.port)
     with own_folder() as folder:
@@ -42,7 +42,7 @@ def serve(cfg: DictConfig) -> None:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """A temporary folder, the only one that Gradio keeps files in and serves files from; removed in the end."""
+    """Make the temporary folder, the only one that Gradio writes and serves files from; remove it in the end."""
     names = ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE")
     before = {name: os.environ.get(name) for name in names}
     with tempfile.TemporaryDirectory(prefix="sac_lightning_") as name:
@@ -59,7 +59,7 @@ def own_folder() -> Iterator[Path]:
 
 
 def make_app(predictor: Predictor, folder: Path, host: str, is_own: bool) -> FastAPI:
-    """The page as an application.
+    """Make the page as an application.
 
     Args:
         predictor: The model.

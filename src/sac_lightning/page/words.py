@@ -1,4 +1,4 @@
-"""What the page says, in plain words."""
+"""The texts of the page, in plain words."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ THRESHOLD = "The program sets a point only where it is at least so sure. Higher:
 
 
 def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str:
-    """Describe what there is to know about the model, in Markdown."""
+    """Describe the model, in Markdown."""
     if not takes_points:
         return NO_CLICKS
     if not has_generator:
@@ -50,7 +50,7 @@ def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str
 
 
 def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
-    """What was found, in Markdown."""
+    """Summarise what was found, in Markdown."""
     if is_empty:
         return "### Click on a nucleus to begin."
     areas = areas_of(nuclei.instances)
@@ -66,10 +66,10 @@ def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
 
 
 def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The areas of the nuclei of a label map in pixels."""
+    """Return the areas of the nuclei of a label map in pixels."""
     return np.bincount(labels.ravel())[1:].astype(np.int64)
 
 
 def count_clicks(count: int) -> str:
-    """Say how many clicks there are."""
+    """Return a sentence with the number of clicks."""
     return f"{count} click{'s' * (count != 1)} so far." if count else "No clicks yet."

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.sample import WholeImage
-from sac_lightning.data.windows import cut_window
+from sac_lightning.data.windows import batch_windows, cut_window
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.pretraining.example import Example
 from sac_lightning.pretraining.interaction import CLICKS, decode, interact
@@ -91,15 +91,13 @@ def click_on_nuclei(sam: SAC, image: WholeImage, view: View) -> ClickedImage:
     by_window = _group_by_window(image.instances.numpy(), view)
     height, width = image.instances.shape
     answer, clicks, best, single = np.zeros((height, width), bool), [], [], []
-    for window, numbers in by_window.items():
-        pixels = F.interpolate(
-            cut_window(image.image, window)[None], size, mode="bilinear", antialias=True, align_corners=False
-        )
+    for batch in batch_windows(list(by_window), view, batch_size=1):
+        (window,) = batch.windows
         labels = F.interpolate(
             cut_window(image.instances[None], window)[None].float(), size, mode="nearest-exact"
         )[0, 0]
-        embedding = embed(sam, pixels)
-        for chunk in torch.split(torch.tensor(numbers), AT_ONCE):
+        embedding = embed(sam, batch.cut(image.image))
+        for chunk in torch.split(torch.tensor(by_window[window]), AT_ONCE):
             truths = labels == chunk[:, None, None]
             answers = interact(sam, embedding.expand(len(chunk), -1, -1, -1), truths, CLICKS)
             best.append(answers.best)

@@ -10,7 +10,6 @@ from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from omegaconf import DictConfig
 from rich.console import Console
-from torch import nn
 from tqdm import tqdm
 
 from sac_lightning.core.configuration import resolve_config
@@ -128,18 +127,16 @@ def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: His
     return fit(cfg, config, task, SceneData(cfg.seed, cfg.view.image_size, **cfg.scenes), history)
 
 
-def evaluate_on_scenes(cfg: DictConfig, model: nn.Module) -> tuple[dict[str, float], list[ClickedImage]]:
+def evaluate_on_scenes(cfg: DictConfig, model: SAC) -> tuple[dict[str, float], list[ClickedImage]]:
     """Return the mean IoU on held-out scenes, and some of these scenes for pictures."""
-    assert isinstance(model, SAC)
     scenes = make_held_out_scenes(cfg.seed, cfg.tested_scenes, cfg.view.image_size, cfg.scenes.smallest)
     batches = make_scene_loader(scenes, cfg.scenes.batch_size, workers=0)
     metrics, clicked = compute_scene_metrics(click_on_scenes(model, batches), len(scenes))
     return metrics, clicked[:PICTURED]
 
 
-def evaluate_on_nuclei(model: nn.Module, data: NucleiDataModule) -> list[ClickedImage]:
+def evaluate_on_nuclei(model: SAC, data: NucleiDataModule) -> list[ClickedImage]:
     """Click on each nucleus of the test images of a data set."""
-    assert isinstance(model, SAC)
     images = data.test_dataloader()
     return [click_on_nuclei(model, i, data.view) for i in tqdm(images, desc="nuclei", leave=False, disable=None)]
 

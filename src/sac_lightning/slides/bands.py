@@ -34,15 +34,15 @@ def join_strips(
     Args:
         strips: From top to bottom, all the width.
         size: Height and width of the image.
-        label: Maps to labels; a nucleus of its must lie in one connected region of the mask.
+        label: From maps to labels; each nucleus must lie in one connected region of the mask.
         band_pixels: From how many pixels on a band is closed; such as BAND_PIXELS.
-        most_pixels: How many are waited for at most until a nucleus is complete; such as MOST_PIXELS.
+        most_pixels: From how many pixels on a band is closed though a nucleus is incomplete; such as MOST_PIXELS.
         threshold: The mask is where the probability is greater.
     """
     waiting = _Waiting(size, threshold)
     for strip in strips:
         waiting.strips.append(strip)
-        del strip  # a slide is larger than memory: what is given away is kept by nobody here
+        del strip  # A slide is larger than memory: no reference to what is given away may stay.
         if waiting.pixels >= band_pixels or waiting.is_last:
             yield waiting.band(label, most_pixels)
 
@@ -71,7 +71,7 @@ class _Waiting:
         return self.top + self.rows == self.height
 
     def band(self, label: Callable[[Maps], NDArray[np.int32]], most_pixels: int) -> Band:
-        """Labels what is complete, and keeps copies of the rows that are not final."""
+        """Label what is complete, and keep copies of the rows that are not final."""
         may_wait = not self.is_last and self.pixels < most_pixels
         self.strips = [_stack_strips(self.strips)]
         whole = self.strips[0]

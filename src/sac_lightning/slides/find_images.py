@@ -11,13 +11,13 @@ ENDINGS = (*IMAGE_ENDINGS, ".svs")
 
 
 def find_images(named: str) -> list[Path]:
-    """The image files that a person names, sorted.
+    """Find the image files that a person names, sorted.
 
     Args:
         named: A file, whatever its ending; a folder; or a pattern, such as ``scans/*/a?.tif``, ``scans/**/*.tif``.
 
     Raises:
-        UserError: There is none, two would write the same result, or the name of one is not in UTF-8.
+        UserError: There are none, two would write the same result, or the name of one is not in UTF-8.
     """
     path = Path(named)
     if path.is_file():

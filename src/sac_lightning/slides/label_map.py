@@ -1,4 +1,4 @@
-"""Which nucleus each pixel belongs to: the one place where the predict command decides on instances."""
+"""From an image to the nucleus of each pixel: the one place where the predict command decides on instances."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def label_slide(
         slide: The image.
         tone: Its 8-bit colours.
         points: (N, 3) expert points, xy in image pixels and label.
-        progress: Is told how many windows have been seen since it was told last.
+        progress: Called with the number of windows that have been segmented since the last call.
 
     Raises:
         UserError: Every prompt is to be decoded by itself, and the image is large or there are expert points.

@@ -1,4 +1,4 @@
-"""What is measured of every nucleus, by scikit-image's definitions."""
+"""Measurements of every nucleus, by scikit-image's definitions."""
 
 import warnings
 from typing import Any
@@ -30,7 +30,7 @@ Measurements = dict[str, float]
 
 
 def columns(micrometres: tuple[float, float] | None) -> list[str]:
-    """The names of what is measured, with and without a known size of pixels."""
+    """Return the names of the measurements, with those in micrometres if the size of a pixel is known."""
     return [*SHAPE.values(), *(LENGTHS.values() if micrometres else ())]
 
 

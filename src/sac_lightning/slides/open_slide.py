@@ -1,4 +1,4 @@
-"""Opens an image file, whatever its format."""
+"""Open an image file, whatever its format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 @contextmanager
 def open_slide(path: Path, page: int = 1) -> Iterator[Slide]:
-    """Opens an image file: TIFF of any kind and size, or what Pillow reads, as far as it fits into memory.
+    """Open an image file: TIFF of any kind and size, or what Pillow reads, as far as it fits into memory.
 
     Args:
-        path: Of the file; what it is follows from its first bytes.
+        path: Of the file; its format follows from its first bytes.
         page: Of a file with several of one size (planes, channels, time points), counted from 1. Of a pyramid,
             the full resolution.
 

@@ -13,7 +13,7 @@ CLASS_NAME, CLASS_COLOUR = "Nucleus", (255, 210, 0)
 
 
 def outline(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> Polygon | MultiPolygon:
-    """The outline of a mask (H, W), with its holes, in pixels from the corner of the image's first pixel.
+    """Return the outline of a mask (H, W), with its holes, in pixels from the corner of the image's first pixel.
 
     Pixels that touch only at a corner make a multi-polygon: a polygon would touch itself and be invalid.
 
@@ -32,7 +32,7 @@ def outline(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> Polygon | M
 
 
 def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float]) -> str:
-    """A nucleus as a GeoJSON feature, on one line, as QuPath writes and reads its detections.
+    """Format a nucleus as a GeoJSON feature, on one line, as QuPath writes and reads its detections.
 
     Args:
         shape: Its outline, with whole numbers as coordinates.
@@ -51,6 +51,6 @@ def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float]) ->
 
 
 def _rings(polygon: Polygon) -> list[list[list[int]]]:
-    """Outer ring first, then the holes; each closed."""
+    """Return the outer ring, then the holes; each closed."""
     rings = [polygon.exterior, *polygon.interiors]
     return [shapely.get_coordinates(ring).astype(int).tolist() for ring in rings]

@@ -1,4 +1,4 @@
-"""The files that predict writes for an image: which there are, and how they are filled from top to bottom."""
+"""The files that predict writes for an image: which ones, and how they are filled from top to bottom."""
 
 import csv
 import tempfile
@@ -30,11 +30,11 @@ KINDS = ("masks", "labels", "overlays", "geojson", "measurements")
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where the results go: a folder per kind, a file per image in each.
+    """The folder of the results: a folder per kind in it, a file per image in each.
 
     Attributes:
         path: Of the folder.
-        probability: Whether the probability is written, too.
+        probability: Whether the probability is written as well.
     """
 
     path: Path
@@ -42,14 +42,14 @@ class OutputFolder:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The folders that are filled."""
+        """The names of the folders that are filled."""
         return (*KINDS, "probabilities") if self.probability else KINDS
 
     def make(self) -> None:
-        """Makes the folders.
+        """Make the folders.
 
         Raises:
-            UserError: It cannot.
+            UserError: One cannot be made.
         """
         for kind in self.kinds:
             folder = self.path / kind
@@ -59,11 +59,11 @@ class OutputFolder:
                 raise UserError(f"{folder} cannot be made ({error.strerror}): choose another output") from error
 
     def is_done(self, stem: str) -> bool:
-        """Whether all results of an image are there."""
+        """Return whether all results of an image are there."""
         return all(self._has_result(kind, stem) for kind in self.kinds)
 
     def files(self, stem: str, is_large: bool) -> dict[str, Path]:
-        """The result of each kind."""
+        """Return the path of each kind of result."""
         endings = {
             "masks": "tif" if is_large else "png",
             "labels": "tif",
@@ -90,7 +90,7 @@ class Results:
         self.stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Opens files beside the results, which take their places in the end."""
+        """Open files beside the results, which take their places in the end."""
         with ExitStack() as stack:
             self.partial = {kind: stack.enter_context(whole_file(path)) for kind, path in self.files.items()}
             self.masks = self._store(stack, np.uint8)
@@ -110,11 +110,11 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Puts the files in their places, or removes them after an error."""
+        """Put the files in their places, or remove them after an error."""
         self.stack.__exit__(kind, error, trace)
 
     def add(self, band: Band) -> None:
-        """Adds the nuclei that are new in a band, and the rows that are final."""
+        """Add the nuclei that are new in a band, and the rows that are final."""
         rows = measure_nuclei(band.new, band.raw, band.top, self.slide.micrometres)
         self.table.writerows(rows)
         self._add_outlines(band, rows)
@@ -127,10 +127,10 @@ class Results:
             self.probabilities.append(band.probability[final])
 
     def finish(self, points: NDArray[np.float32], signs: NDArray[np.int64]) -> None:
-        """Writes what had to wait for the last row.
+        """Write what had to wait for the last row.
 
         Args:
-            points: (N, 2) xy in image pixels, every prompt that was used.
+            points: (N, 2) xy in image pixels, all prompts.
             signs: (N,) 1 nucleus, 0 background.
         """
         self.geojson.write("\n]}\n")

@@ -15,7 +15,7 @@ ROWS_AT_ONCE = 512
 
 
 class Overlay:
-    """Is filled from top to bottom and then drawn."""
+    """A picture that is filled from top to bottom and then drawn."""
 
     def __init__(self, height: int, width: int, is_large: bool) -> None:
         """Args: height and width: of the image; is_large: it is reduced by a whole number."""
@@ -26,7 +26,7 @@ class Overlay:
         self.rest_labels = np.zeros((0, width), dtype=np.int32)
 
     def append(self, rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
-        """Adds rows (n, W, 3) and their label map (n, W)."""
+        """Add rows (n, W, 3) and their label map (n, W)."""
         factor = self.factor
         if factor > 1:
             rgb, labels = np.concatenate([self.rest_rgb, rgb]), np.concatenate([self.rest_labels, labels])
@@ -53,7 +53,7 @@ class Overlay:
         return picture
 
     def write(self, path: Path, points: NDArray[np.float32], signs: NDArray[np.int64]) -> None:
-        """Writes the picture: PNG, or JPEG where it is reduced."""
+        """Write the picture: as PNG, or as JPEG if it is reduced."""
         image = Image.fromarray(self.draw(points, signs))
         if self.factor > 1:
             image.save(path, format="JPEG", quality=90)
@@ -62,7 +62,7 @@ class Overlay:
 
 
 def overlay_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Call picture.overlay_mask on some rows at a time: it makes floats of what it gets."""
+    """Call overlay_mask on some rows at a time: it makes floats of what it gets."""
     picture = np.empty_like(rgb)
     for top in range(0, len(rgb), ROWS_AT_ONCE):
         bottom = min(top + ROWS_AT_ONCE, len(rgb))

@@ -11,7 +11,7 @@ from sac_lightning.slides.slide import Pixels, refuse_one_piece, refuse_page
 
 
 def read_with_pillow(path: Path, page: int = 1) -> Pixels:
-    """An image as grey (H, W), where the file has more than 8 bits, or 8-bit RGB (H, W, 3).
+    """Read an image as grey (H, W) if the file has more than 8 bits, else as 8-bit RGB (H, W, 3).
 
     Args:
         path: Of the file.

@@ -1,4 +1,4 @@
-"""The size of a TIFF file's pixels in micrometres, as its writer has told it."""
+"""The size of a TIFF file's pixels in micrometres, from its metadata."""
 
 import re
 
@@ -31,10 +31,10 @@ Size = tuple[float, float]
 
 
 def micrometres_of(file: TiffFile) -> Size | None:
-    """Width and height of a pixel in micrometres: from OME-XML, Aperio's MPP, ImageJ, or the resolution tags."""
-    for told in (_size_of_ome(file), _size_of_aperio(file), _size_of_imagej(file), _size_of_tags(file)):
-        if told is not None and all(0 < length < float("inf") for length in told):
-            return told
+    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio's MPP, ImageJ or the tags."""
+    for size in (_size_of_ome(file), _size_of_aperio(file), _size_of_imagej(file), _size_of_tags(file)):
+        if size is not None and all(0 < length < float("inf") for length in size):
+            return size
     return None
 
 
@@ -82,7 +82,7 @@ def _size_of_tags(file: TiffFile) -> Size | None:
 
 
 def _resolution(file: TiffFile) -> Size | None:
-    """Pixels per unit, along x and y."""
+    """Return the pixels per unit, along x and y."""
     tags = [file.pages.first.tags.get(f"{axis}Resolution") for axis in "XY"]
     if any(tag is None for tag in tags):
         return None

@@ -16,14 +16,14 @@ GEOJSON_ENDINGS = (".geojson", ".json")
 # QuPath's own classes, and the words of this package; case does not matter.
 LABELS = {"positive": 1, "nucleus": 1, "negative": 0, "background": 0}
 
-# What comes of JSON that is something else, or none; OverflowError of a number with hundreds of digits.
+# Raised over JSON of something else, or no JSON; OverflowError of a number with hundreds of digits.
 NOT_POINTS = (OSError, RecursionError, AttributeError, LookupError, TypeError, ValueError, OverflowError)
 
 Points = dict[str, NDArray[np.float32]]
 
 
 def read_points(path: Path, images: list[Path]) -> Points:
-    """Expert points by image file name.
+    """Read expert points, by image file name.
 
     Args:
         path: A CSV with the columns image (file name, with or without ending), x, y and label; a GeoJSON file of
@@ -35,7 +35,7 @@ def read_points(path: Path, images: list[Path]) -> Points:
         (N, 3) x, y in pixels (whole numbers are the centres of pixels) and label per image file name.
 
     Raises:
-        UserError: A file cannot be read, says something else than points, or names another image.
+        UserError: A file cannot be read, holds no points, or names an image that is not segmented.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in GEOJSON_ENDINGS)
@@ -50,7 +50,7 @@ def read_points(path: Path, images: list[Path]) -> Points:
 
 
 def _names(images: list[Path]) -> dict[str, str]:
-    """File name of an image by its name with or without ending."""
+    """Return the file name of each image by its name with and without ending."""
     return {image.name: image.name for image in images} | {image.stem: image.name for image in images}
 
 
@@ -78,7 +78,7 @@ def _read_csv(path: Path, images: list[Path]) -> Points:
 
 
 def _array(points: Sequence[tuple[float, float, float]]) -> NDArray[np.float32]:
-    """Points as (N, 3); a number that is too large becomes infinite, which lies outside of every image."""
+    """Return points as (N, 3); a number that is too large becomes infinite, which lies outside of every image."""
     with np.errstate(over="ignore"):
         return np.array(points, dtype=np.float32)
 
@@ -96,7 +96,7 @@ def _read_geojson(files: list[Path], images: list[Path]) -> Points:
 
 
 def _geojson_points(path: Path) -> NDArray[np.float32]:
-    """The points (N, 3) of a GeoJSON file; QuPath counts from the corner of the first pixel, we from its centre.
+    """Read the points (N, 3) of a GeoJSON file. QuPath counts from a pixel's corner, we from its centre.
 
     Features that are no points, such as the regions around them, are passed over.
     """
@@ -112,7 +112,7 @@ def _geojson_points(path: Path) -> NDArray[np.float32]:
 
 
 def _features(content: Any) -> list[dict[str, Any]]:
-    """The features of a collection, of a bare list (as older QuPaths write) or of a single feature."""
+    """Return the features of a collection, of a bare list (as older QuPaths write) or of a single feature."""
     if isinstance(content, list):
         return content
     return [content] if content["type"] == "Feature" else list(content["features"])
@@ -129,7 +129,7 @@ def _points_in(features: Iterable[dict[str, Any]]) -> Iterator[tuple[float, floa
 
 
 def _label(properties: dict[str, Any]) -> int:
-    """What the classification of a feature stands for."""
+    """Return the label that the classification of a feature stands for."""
     classification = properties.get("classification") or {}
     names = classification.get("names") or [classification.get("name")]
     labels = {LABELS[str(name).lower()] for name in names if str(name).lower() in LABELS}

@@ -1,4 +1,4 @@
-"""Rows of an image that wait on disk until all are there: what is larger than memory is written from it."""
+"""Rows of an image that wait on disk until all are there, for files of images larger than memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,24 +20,24 @@ class RowStore:
         self.height = 0
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Adds rows (n, W) below those that are there."""
+        """Add rows (n, W) below those that are there."""
         self.file.write(np.ascontiguousarray(rows, dtype=self.dtype).data)
         self.height += len(rows)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """The rows from ``top`` to before ``bottom``."""
+        """Return the rows from ``top`` to before ``bottom``."""
         row_bytes = self.width * self.dtype.itemsize
         self.file.seek(top * row_bytes)
         content = self.file.read((bottom - top) * row_bytes)
         return np.frombuffer(content, dtype=self.dtype).reshape(-1, self.width)
 
     def write_tiff(self, path: Path, dtype: DTypeLike, micrometres: tuple[float, float] | None = None) -> None:
-        """Writes a tiled, losslessly compressed TIFF.
+        """Write a tiled, losslessly compressed TIFF.
 
         Args:
             path: Of the file.
-            dtype: Of its numbers, which it must hold.
-            micrometres: Width and height of a pixel, for the file to tell.
+            dtype: Of its numbers; all must fit.
+            micrometres: Width and height of a pixel, for the file's metadata.
         """
         resolution: dict[str, Any] = {}
         if micrometres is not None:

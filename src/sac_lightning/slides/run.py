@@ -1,4 +1,4 @@
-"""What predict does: image files in, for each a mask, a label map, an overlay, outlines and measurements out."""
+"""The predict command: image files in, for each a mask, a label map, an overlay, outlines and measurements out."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
 def predict(cfg: DictConfig) -> None:
-    """Segments every image; one that fails is reported at the end and does not stop the others."""
+    """Segment every image; report those that fail at the end, without stopping for them."""
     images = find_images(str(cfg.images))
     points = read_points(Path(cfg.points), images) if cfg.points else {}
     predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances)

@@ -1,4 +1,4 @@
-"""One image file to all of its results."""
+"""From one image file to all of its results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +24,14 @@ MANY_WINDOWS = 64
 def segment_file(
     predictor: Predictor, path: Path, points: NDArray[np.float32], output: OutputFolder, page: int = 1
 ) -> None:
-    """Segments an image file of any size and writes its results.
+    """Segment an image file of any size and write its results.
 
     Args:
         predictor: The model.
         path: Of the image.
         points: (N, 3) expert points: x, y in pixels and label.
-        output: Where to.
-        page: Of a file with several.
+        output: Folder of the results.
+        page: Of a file with several, counted from 1.
 
     Raises:
         UserError: The image cannot be used, or a point lies outside of it.

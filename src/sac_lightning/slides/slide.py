@@ -1,4 +1,4 @@
-"""An image file that is open: its size, its rows as they are asked for, and the size of its pixels."""
+"""An open image file: its size, its rows on request, and the size of its pixels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ STRIP_PIXELS = 2**23
 
 @dataclass(frozen=True)
 class Slide:
-    """An image file that is open.
+    """An open image file.
 
     Attributes:
         height: In pixels.
         width: In pixels.
-        read: Gives the rows from the first number to before the second, (n, W) grey or (n, W, 3) RGB, in the
+        read: Returns the rows from the first number to before the second, (n, W) grey or (n, W, 3) RGB, in the
             file's own numbers.
-        micrometres: Width and height of a pixel, where the file tells.
+        micrometres: Width and height of a pixel, if the file has them.
         piece: How many rows the file's tiles have, which are decoded together.
     """
 
@@ -38,26 +38,26 @@ class Slide:
     piece: int = 1
 
     def whole_pieces(self, bottom: int) -> int:
-        """The end of the rows above ``bottom`` and of those that are decoded with them, unless they are many."""
+        """Return the end of the rows above ``bottom`` and of those decoded with them, unless they are many."""
         if self.piece * self.width > STRIP_PIXELS:
             return min(bottom, self.height)
         return min(-(-bottom // self.piece) * self.piece, self.height)
 
     def strips(self) -> Iterator[Pixels]:
-        """All rows, in strips of some STRIP_PIXELS."""
+        """Yield all rows, in strips of some STRIP_PIXELS."""
         step = self.whole_pieces(max(1, STRIP_PIXELS // self.width))
         for top in range(0, self.height, step):
             yield self.read(top, min(top + step, self.height))
 
 
 def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None) -> Slide:
-    """A slide of an image in memory, (H, W) or (H, W, 3)."""
+    """Make a slide of an image in memory, (H, W) or (H, W, 3)."""
     height, width = pixels.shape[:2]
     return Slide(height, width, lambda top, bottom: pixels[top:bottom], micrometres)
 
 
 def refuse_one_piece(pixels: int, path: Path) -> None:
-    """Refuses by a UserError to decode a piece of more than MAX_WHOLE_PIXELS."""
+    """Raise UserError if a piece to be decoded has more than MAX_WHOLE_PIXELS."""
     if pixels > MAX_WHOLE_PIXELS:
         raise UserError(
             f"{path} holds {pixels:,} pixels that can only be read in one piece, more than {MAX_WHOLE_PIXELS:,}: "
@@ -66,6 +66,6 @@ def refuse_one_piece(pixels: int, path: Path) -> None:
 
 
 def refuse_page(page: int, pages: int, path: Path) -> None:
-    """Refuses by a UserError a page that the file does not have."""
+    """Raise UserError if the file does not have a page."""
     if not 1 <= page <= pages:
         raise UserError(f"{path} has {pages} page{'s' * (pages > 1)}, no page {page}: choose one that it has")

@@ -5,7 +5,7 @@ the same order.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
-from sac_lightning.inference.predictor import Predictor, place_points
-from sac_lightning.inference.windows import Blend, segment_windows, slice_points, to_image_pixels
+from sac_lightning.data.windows import BATCH_SIZE, batch_windows, place_points, to_image_pixels
+from sac_lightning.inference.predictor import Predictor
+from sac_lightning.inference.windows import Blend, run_model
 from sac_lightning.slides.slide import Pixels, Slide
 from sac_lightning.slides.tone import Tone
 
@@ -32,7 +33,7 @@ class Strip:
         rgb: (n, W, 3) uint8.
         probability: (n, W) float32 in [0, 1].
         generator_probability: (n, W) float32, the prompt generator's own, or None without one.
-        points: (N, 2) xy in image pixels, of the windows that have been seen since the strip before; those that
+        points: (N, 2) xy in image pixels, of the windows that were segmented since the strip before; those that
             lie in this strip's rows came with it or before it.
         labels: (N,) 1 nucleus, 0 background.
     """
@@ -52,7 +53,7 @@ def segment_slide(
     tone: Tone,
     points: NDArray[np.float32],
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda windows: None,
 ) -> Iterator[Strip]:
     """Segment a slide of any size.
@@ -64,7 +65,7 @@ def segment_slide(
         points: (N, 3) expert points, xy in image pixels and label.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
-        progress: Is told how many windows have been seen since it was told last.
+        progress: Called with the number of windows that have been segmented since the last call.
 
     Raises:
         UserError: A point lies outside the image, or the model sees images whole and this one is too large.
@@ -76,21 +77,19 @@ def segment_slide(
     )
     rows = _Rows(slide, tone, predictor.device)
     found: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(windows), batch_size):
-        batch = windows[start : start + batch_size]
+    for batch in batch_windows(windows, predictor.view, expert_points, batch_size):
         # The windows go from top to bottom: what lies above this one is final.
-        if batch[0].top > rows.top:
-            yield rows.take(batch[0].top, found)
+        if batch.windows[0].top > rows.top:
+            yield rows.take(batch.windows[0].top, found)
             found = []
-        rows.reach(max(window.top + window.height for window in batch))
-        moved = [replace(window, top=window.top - rows.top) for window in batch]
-        part = slice_points(expert_points, start, batch_size)
-        output, scale = segment_windows(predictor.model, rows.pixels, moved, predictor.view, part, seed + start)
+        rows.reach(max(window.top + window.height for window in batch.windows))
+        images = batch.cut(rows.pixels, rows.top)
+        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed))
         generated = output.generator_logits
-        for i, (window, in_rows) in enumerate(zip(batch, moved, strict=True)):
-            rows.add(output.logits[i], None if generated is None else generated[i], in_rows)
-            found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], scale, window))
-        progress(len(batch))
+        for i, window in enumerate(batch.windows):
+            rows.add(output.logits[i], None if generated is None else generated[i], window)
+            found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], window, predictor.view))
+        progress(len(batch.windows))
     yield rows.take(slide.height, found)
 
 
@@ -107,7 +106,7 @@ class _Rows:
         self.generator_blend: Blend | None = None
 
     def reach(self, bottom: int) -> None:
-        """Reads on to this row or a few more, or to the last."""
+        """Read on to this row or a few more, or to the last."""
         if min(bottom, self.slide.height) <= self.bottom:
             return
         bottom = self.slide.whole_pieces(bottom)
@@ -122,7 +121,8 @@ class _Rows:
         self.bottom = bottom
 
     def add(self, logits: Tensor, generator_logits: Tensor | None, window: Window) -> None:
-        """Adds what was said of a window, whose top is counted from these rows' first."""
+        """Add what the model answered for a window of the slide."""
+        window = window.move(down=-self.top)
         self.blend.add(logits, window)
         if generator_logits is not None:
             if self.generator_blend is None:
@@ -152,7 +152,7 @@ class _Rows:
 
 
 def _mean(blend: Blend, count: int) -> NDArray[np.float32]:
-    """The first rows (count, W) of what has been blended."""
+    """Return the first rows (count, W) of what has been blended."""
     mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count]).cpu().numpy()
     return mean
 

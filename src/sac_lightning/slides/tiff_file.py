@@ -39,7 +39,7 @@ BROKEN = (
 
 @contextmanager
 def open_tiff(path: Path, page: int = 1) -> Iterator[Slide]:
-    """Opens a page of the file's first image at its full resolution.
+    """Open a page of the file's first image at its full resolution.
 
     Args:
         path: Of the file.
@@ -84,7 +84,7 @@ def _open_page(stack: ExitStack, path: Path, page: int) -> Slide:
 
 
 def _values(page: TiffPage, path: Path) -> Any:
-    """An array of the page's samples, decoded already or, where it is large, part by part as it is indexed."""
+    """Return an array of the page's samples, decoded at once or, if it is large, part by part when indexed."""
     if page.imagewidth * page.imagelength <= SMALL_PIXELS:
         return page.asarray()
     if page.is_memmappable:
@@ -97,14 +97,14 @@ def _values(page: TiffPage, path: Path) -> Any:
 
 
 def _piece(page: TiffPage) -> tuple[int, int]:
-    """Rows and columns that are compressed together."""
+    """Return how many rows and columns are compressed together."""
     if page.is_tiled:
         return page.tilelength, page.tilewidth
     return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _colours(rows: Pixels, page: TiffPage) -> Pixels:
-    """Samples of a page as (n, W) grey or (n, W, 3) RGB, without alpha or further channels."""
+    """Return samples of a page as (n, W) grey or (n, W, 3) RGB, without alpha or further channels."""
     if page.axes == "SYX":
         rows = np.moveaxis(rows, 0, 2)
     if rows.ndim == 3:
@@ -115,7 +115,7 @@ def _colours(rows: Pixels, page: TiffPage) -> Pixels:
 
 
 def _refuse_bomb(page: TiffPage, path: Path) -> None:
-    """Refuses what a header may claim without holding it, before anything is decoded."""
+    """Raise UserError, before anything is decoded, if a header claims what its file cannot hold."""
     if page.axes not in ("YX", "YXS", "SYX"):
         raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
     pixels = page.imagewidth * page.imagelength

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.view import STRETCH_PERCENTILES
+from sac_lightning.core.view import stretch_table
 from sac_lightning.slides.slide import Pixels, Slide
 
 
@@ -26,22 +26,22 @@ class Tone:
     stretch: NDArray[np.uint8] | None = None
 
     def rgb(self, raw: Pixels) -> NDArray[np.uint8]:
-        """Rows (n, W) or (n, W, 3) of the file as 8-bit RGB (n, W, 3): the numbers of image_file.read_image."""
+        """Convert rows (n, W) or (n, W, 3) of the file to 8-bit RGB (n, W, 3), as image_file.read_image does."""
         rows = raw
         if self.span is not None:
             rows = np.round((raw.astype(np.float32) - self.low) / self.span * 255).astype(np.uint8)
         return rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
 
     def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return what the model sees of 8-bit RGB: the numbers of View.prepare on the whole image."""
+        """Prepare 8-bit RGB for the model, as View.prepare does with the whole image."""
         return rgb if self.stretch is None else self.stretch[rgb]
 
 
 def tone_of(slide: Slide, stretch: bool) -> Tone:
-    """Looks through the image, strip by strip, for its range of numbers and, to stretch it, for its histogram.
+    """Find an image's tone, strip by strip: its range of numbers and, to stretch it, its histogram.
 
     Raises:
-        UserError: It holds numbers that are none.
+        UserError: It holds numbers that are not finite.
     """
     first = slide.read(0, 1)
     tone = Tone(0.0, None) if first.dtype == np.uint8 else _find_range(slide)
@@ -62,19 +62,3 @@ def _find_range(slide: Slide) -> Tone:
             raise UserError("it holds numbers that are infinite or none at all: save it with 8 or 16 bits")
         low, high = min(low, ends[0]), max(high, ends[1])
     return Tone(low, max(high - low, 1e-6))
-
-
-def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """(256,) what view.stretch_contrast does to each value of an image with this histogram (256,)."""
-    cumulated, last = np.cumsum(counts), int(counts.sum()) - 1
-    limits = []
-    for percent in STRETCH_PERCENTILES:
-        rank = percent / 100 * last
-        below, above = (
-            int(np.searchsorted(cumulated, index, side="right")) for index in (int(rank), math.ceil(rank))
-        )
-        limits.append(below + (above - below) * (rank - int(rank)))
-    low, high = limits
-    scaled = (np.arange(256, dtype=np.float32) - low) * (255 / max(high - low, 1))
-    table: NDArray[np.uint8] = np.clip(scaled, 0, 255).round().astype(np.uint8)
-    return table

@@ -13,7 +13,7 @@ from sac_lightning.data.build import make_data
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
 from sac_lightning.inference.thresholds import Components, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.features import keep_features
+from sac_lightning.model.trunk_features import keep_features
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import progress, quiet_lightning
 from sac_lightning.training.precision import resolve_precision

@@ -21,8 +21,8 @@ from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
-from sac_lightning.model.features import keep_features, refuse_features_of_training
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.image_encoder import image_encoder_of
+from sac_lightning.model.trunk_features import keep_features, refuse_features_of_training
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.task import SegmentationTask
 
@@ -47,9 +47,7 @@ def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[Segmen
     data = make_data(settings)
     data.read("train", "val", "test")  # Bad data shows here, before the weights are fetched.
     model = build_model(settings["model"])
-    base = (
-        load_base(model, settings["model"]) if base_weights(settings["model"]) and isinstance(model, SAC) else None
-    )
+    base = load_base(model, settings["model"]) if base_weights(settings["model"]) else None
     settings["imagenet_weights"] = load_network_weights(cfg, model)
     keep_features(model, settings["model"]["name"], cfg.features)
     if cfg.activation_checkpointing:
@@ -86,9 +84,10 @@ def load_network_weights(cfg: DictConfig, model: nn.Module) -> str | None:
 
 def checkpoint_activations(model: nn.Module, name: str) -> None:
     """Make the image encoder keep less for the backward pass; raise UserError if the model has none."""
-    if not isinstance(model, SAC):
+    encoder = image_encoder_of(model)
+    if encoder is None:
         raise UserError(f"activation_checkpointing is for SAM's image encoder, and {name} has none: leave it out")
-    model.image_encoder.checkpointing = True
+    encoder.checkpointing = True
 
 
 def make_task(

@@ -24,7 +24,7 @@ from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.checkpoint import KEY, PREFIX, trained_state
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
@@ -93,9 +93,9 @@ class SegmentationTask(LightningModule):
         self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
         _refuse_view(self.view, model_settings)
-        has_generator = isinstance(model, SAC) and model.prompt_generator is not None
+        has_generator = isinstance(model, Promptable) and model.has_generator
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
-        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, SAC))
+        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, Promptable))
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.image_encoder import image_encoder_of
 from sac_lightning.runs.environment import environment
 from sac_lightning.runs.record import RECORD_FILE, record_header, write_record
 from sac_lightning.training.examples import write_examples
@@ -70,9 +70,9 @@ def test_and_record(
     write_record(output_dir / RECORD_FILE, record)
     summarise(trainer.loggers, record)
     _print_summary(metrics, output_dir, output_dir / about["checkpoint"])
-    features = task.model.image_encoder.features if isinstance(task.model, SAC) else None
-    if features is not None:
-        Console().print(f"{'features':10} {features.summary()}", soft_wrap=True)
+    encoder = image_encoder_of(task.model)
+    if encoder is not None and encoder.features is not None:
+        Console().print(f"{'features':10} {encoder.features.summary()}", soft_wrap=True)
 
 
 def _print_summary(metrics: Mapping[str, float], output_dir: Path, checkpoint: Path) -> None:

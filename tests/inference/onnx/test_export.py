@@ -26,10 +26,11 @@ from sac_lightning.core.view import View
 from sac_lightning.inference.every_prompt import candidates
 from sac_lightning.inference.onnx import export as run
 from sac_lightning.inference.onnx.description import KEY
-from sac_lightning.inference.onnx.graphs import graphs, make_traceable, write_graph
+from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import Session, load_exported
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.inference.windows import segment
+from sac_lightning.model.attention import plain_attention
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.task import SegmentationTask
@@ -218,9 +219,23 @@ def test_what_is_traced_is_the_attention_that_trained(grid: tuple[int, int], win
     tokens = torch.randn(2, *grid, 12)
     with torch.no_grad():
         wanted = attention(tokens, window)
-        with make_traceable():
-            assert (attention(tokens, window) - wanted).abs().max() < TOLERANCE
-        assert torch.equal(attention(tokens, window), wanted), "afterwards all is as before"
+        attention.function = plain_attention
+        assert (attention(tokens, window) - wanted).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", SAMS)
+def test_a_model_is_as_it_was_after_its_export(name: str, exports: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = exports(name)
+    model, (_, description) = model_of(folder), load_exported(folder / "model.onnx")
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    images = run.scenes(description.image_size)
+    with torch.no_grad():
+        wanted = run.answer(model, images, 2)
+        run.write_and_verify(model, description, tmp_path)
+        found = run.answer(model, images, 2)
+    after = model.state_dict()
+    assert all(torch.equal(tensor, after[key]) for key, tensor in before.items()), "LoRA was merged"
+    assert torch.equal(found.logits, wanted.logits), "its attention is another one"
 
 
 # What is in the files

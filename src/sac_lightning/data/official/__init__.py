@@ -172,17 +172,6 @@ def check_same_size(
         )
 
 
-def renumber_instances(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Renumber the instances 1 to n without gaps, in the order of their old numbers; 0 stays 0.
-
-    Args:
-        labels: (H, W), not negative.
-    """
-    present, inverse = np.unique(np.append(labels, 0), return_inverse=True)
-    assert present[0] == 0
-    return inverse[:-1].reshape(labels.shape).astype(np.int32)
-
-
 def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)

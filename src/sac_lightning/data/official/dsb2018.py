@@ -21,12 +21,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.data.official import (
     OfficialImage,
     Reading,
     Source,
     check_same_size,
-    renumber_instances,
     unique_names,
 )
 
@@ -115,7 +115,7 @@ def _convert_image(source: Source, file: PurePosixPath, masks: list[PurePosixPat
         nucleus = np.asarray(source.picture(mask_file).convert("L")) > 0
         check_same_size(image, nucleus, source.path / file, source.path / mask_file)
         instances[nucleus & (instances == 0)] = number
-    return OfficialImage(file.stem, "unsplit", classify_modality(image), image, renumber_instances(instances), "")
+    return OfficialImage(file.stem, "unsplit", classify_modality(image), image, renumber_labels(instances), "")
 
 
 def _download(file: BinaryIO) -> None:

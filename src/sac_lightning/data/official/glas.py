@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.data.official import (
     OfficialImage,
     Reading,
     Source,
     check_same_size,
-    renumber_instances,
     unique_names,
 )
 
@@ -81,10 +81,10 @@ def _grades(source: Source) -> dict[str, str]:
 def _convert_image(source: Source, file: PurePosixPath, grades: dict[str, str]) -> OfficialImage:
     image = source.rgb(file)
     labels = np.asarray(source.picture(_label_map(file)))
-    if labels.ndim != 2:
+    if labels.ndim != 2 or labels.dtype not in (np.bool_, np.uint8, np.uint16):
         raise source.read_error(_label_map(file))
     check_same_size(image, labels, source.path / file, source.path / _label_map(file))
     split = SPLITS[str(_part(file))]
     return OfficialImage(
-        file.stem, split, "histology", image, renumber_instances(labels), grades.get(file.stem, "")
+        file.stem, split, "histology", image, renumber_labels(labels.astype(np.int32)), grades.get(file.stem, "")
     )

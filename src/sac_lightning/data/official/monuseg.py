@@ -19,7 +19,8 @@ from defusedxml.ElementTree import fromstring
 from skimage.draw import polygon
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.official import OfficialImage, Reading, Source, renumber_instances, unique_names
+from sac_lightning.data.label_maps import renumber_labels
+from sac_lightning.data.official import OfficialImage, Reading, Source, unique_names
 
 URL = "https://monuseg.grand-challenge.org/Data/"
 
@@ -73,7 +74,7 @@ def _convert_image(source: Source, file: PurePosixPath, outlines: PurePosixPath)
         rows, columns = polygon(corners[:, 1], corners[:, 0], instances.shape)
         instances[rows, columns] = number
     split = "train" if outlines.parent.name == "Annotations" else "test"
-    return OfficialImage(file.stem, split, "histology", image, renumber_instances(instances), "xml")
+    return OfficialImage(file.stem, split, "histology", image, renumber_labels(instances), "xml")
 
 
 def _polygons(annotations: Element) -> list[npt.NDArray[np.float64]]:

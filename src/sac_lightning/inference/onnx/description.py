@@ -1,4 +1,4 @@
-"""What a graph's numbers do not say: how its images are cut, how its points are chosen, what it was made from."""
+"""What a graph's numbers do not tell: how its images are cut, how its points are chosen, what it was made from."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Description:
-    """The same in every file of an export; text, and nothing that is called.
+    """The description of an export, the same in each of its files: text, nothing that is called.
 
     Attributes:
         model: Name of the model, such as ``sac``.
@@ -32,25 +32,25 @@ class Description:
 
     @property
     def image_size(self) -> int:
-        """Side of the input in pixels. Raises ValueError where there is none."""
+        """Return the side of the input in pixels; raise ValueError if it has none."""
         if type(self.view.image_size) is not int:
             raise ValueError("the size of the input is no whole number")
         return self.view.image_size
 
     def point_selection(self) -> PointSelection | None:
-        """The selection of its points; None where it takes none."""
+        """Return the selection of its points; None if it takes none."""
         return None if self.selection is None else PointSelection(**self.selection)
 
     def text(self) -> str:
-        """JSON."""
+        """Return it as JSON."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
 
 def read_description(text: str) -> Description:
-    """A description out of its JSON.
+    """Read a description from its JSON.
 
     Raises:
-        ValueError: It is none, or one of a later format.
+        ValueError: It is no description, or one of a later format.
     """
     try:
         content = json.loads(text)
@@ -62,5 +62,5 @@ def read_description(text: str) -> Description:
     if not isinstance(description.view.crop, int | None):
         raise ValueError("the size of the windows is no whole number")
     if not isinstance(description.thresholds, dict):
-        raise ValueError("the thresholds are none")
+        raise ValueError("the thresholds are no mapping")
     return description

@@ -1,4 +1,4 @@
-"""What export does: write the graphs of a checkpoint, run them, and keep them if they say what torch says."""
+"""The export command: write the graphs of a checkpoint, run them, and keep them if they agree with torch."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +15,10 @@ from sac_lightning.core.view import View
 from sac_lightning.data.scene import SMALLEST_SIDE, render_scene
 from sac_lightning.inference.onnx.description import Description
 from sac_lightning.inference.onnx.graphs import graphs, write_graph
-from sac_lightning.inference.onnx.model import MISSING, OnnxSAC, load_exported
+from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.segment_any_cell import SAC, Segmentation
+from sac_lightning.model.promptable import Promptable, Segmentation
 from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)
@@ -26,7 +26,7 @@ EXPERTS = (0, 5)
 
 
 def export(cfg: DictConfig) -> None:
-    """Exports a checkpoint, or leaves nothing behind where the files do not say what it says."""
+    """Export a checkpoint; leave nothing behind if the files do not agree with it."""
     if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(MISSING)
     checkpoint, output = Path(cfg.checkpoint), Path(cfg.output)
@@ -34,7 +34,7 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
-    choose_separation(None, loaded.thresholds, checkpoint)  # refuses what is none
+    choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
     description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds)
     try:
@@ -53,16 +53,16 @@ def export(cfg: DictConfig) -> None:
 
 
 def selection(model: nn.Module) -> dict[str, object] | None:
-    """The settings of a model's point selection, None where it takes no points."""
-    return vars(model.point_selection).copy() if isinstance(model, SAC) else None
+    """Return the settings of a model's point selection; None if it takes no points."""
+    return vars(model.point_selection).copy() if isinstance(model, Promptable) else None
 
 
 @torch.no_grad()
 def write_and_verify(model: nn.Module, description: Description, folder: Path) -> float:
-    """Writes a model's files and runs them.
+    """Write a model's files and run them.
 
     Args:
-        model: In eval mode, on the CPU. Its LoRA is merged afterwards.
+        model: In eval mode, on the CPU.
         description: Goes into each file.
         folder: For the files.
 
@@ -75,7 +75,7 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
     """
     size = description.image_size
     images = scenes(size)
-    expected = [answer(model, images, experts) for experts in EXPERTS]  # Before LoRA is merged.
+    expected = [answer(model, images, experts) for experts in EXPERTS]
     for graph in graphs(model, size):
         write_graph(graph, folder / f"{graph.name}.onnx", description)
     exported, _ = load_exported(folder)
@@ -83,7 +83,7 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
 
 
 def scenes(size: int) -> Tensor:
-    """A procedural scene of each stain, (2, 3, size, size) in 0..255."""
+    """Draw a procedural scene of each stain, (2, 3, size, size) in 0..255."""
     side = max(size, SMALLEST_SIDE)
     pair = [
         render_scene(np.random.default_rng(0), side, side, stain)[0] for stain in ("fluorescence", "histology")
@@ -92,8 +92,8 @@ def scenes(size: int) -> Tensor:
 
 
 def answer(model: nn.Module, images: Tensor, experts: int) -> Segmentation | Tensor:
-    """What a model says of images, with expert points of either label anywhere on them where it takes some."""
-    if not isinstance(model, SAC):
+    """Run a model on images, with random expert points of either label if it takes points."""
+    if not isinstance(model, Promptable):
         return model(images)  # type: ignore[no-any-return]
     generator = torch.Generator().manual_seed(0)
     coords = torch.rand(len(images), experts, 2, generator=generator) * images.shape[-1] - 0.5
@@ -102,7 +102,7 @@ def answer(model: nn.Module, images: Tensor, experts: int) -> Segmentation | Ten
 
 
 def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tensor) -> float:
-    """The largest difference of an exported model from what torch said of images.
+    """Return the largest difference between an exported model's answer and torch's.
 
     The decoder gets torch's points: where a probability is at the threshold, the last bit decides about a point.
     """
@@ -110,7 +110,7 @@ def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tenso
     if isinstance(expected, Tensor):
         pairs = [(exported(images), expected)]
     else:
-        assert isinstance(exported, OnnxSAC)
+        assert isinstance(exported, Promptable)
         embeddings, generator_logits = exported.encode(images)
         low_res_logits, iou = exported.decode(
             embeddings, expected.point_coords, expected.point_labels, generator_logits

@@ -1,15 +1,13 @@
-"""What is traced: SAC's networks as an encoder and a decoder, as SAM's own export splits them, others as they are.
+"""The traced graphs: SAC as an encoder and a decoder, as SAM's own export splits it, other networks as they are.
 
 The encoder runs once per image and takes nearly all the time; the decoder answers each click. Between the two the
 automatic points are chosen, which is no network: it needs connected regions.
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +15,8 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description
+from sac_lightning.model.attention import plain_attention
+from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.segment_any_cell import SAC
 
@@ -52,17 +52,19 @@ class Graph:
 
 
 def graphs(model: nn.Module, image_size: int) -> list[Graph]:
-    """The graphs of a model: SAC's ``encoder`` and ``decoder``, or another's ``network``.
+    """Return the graphs of a model: SAC's ``encoder`` and ``decoder``, or another's ``network``.
 
     Args:
-        model: In eval mode, on the CPU. LoRA is merged into it, for good.
+        model: In eval mode, on the CPU. It stays as it is: what is traced is a copy, with LoRA merged.
         image_size: Side of its input in pixels, which stays fixed. Batch and number of points are free.
     """
     images = torch.zeros(2, 3, image_size, image_size)
-    if not isinstance(model, SAC):
+    if not isinstance(model, SAC):  # Not Promptable: what is traced are SAC's own parts.
         return [Graph(NETWORK, model, {"images": images}, ("logits",))]
+    model = deepcopy(model)
     for layer in lora_layers(model):
         layer.merge()
+    make_traceable(model.image_encoder)
     grid = image_size // model.image_encoder.patch
     prompts = {
         "image_embeddings": torch.zeros(2, model.prompt_encoder.embed_dim, grid, grid),
@@ -110,7 +112,7 @@ class DecoderGraph(nn.Module):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One mask per image.
+        """Decode one mask per image.
 
         Args:
             image_embeddings: (B, 256, h, w).
@@ -151,7 +153,7 @@ class DecoderGraph(nn.Module):
 
 
 def write_graph(graph: Graph, path: Path, description: Description) -> None:
-    """Traces a graph and writes it as ONNX; above 2 GB, which a file cannot hold, its numbers go in one beside it.
+    """Trace a graph and write it as ONNX; above 2 GB, which a file cannot hold, its numbers go in one beside it.
 
     Args:
         graph: What to trace.
@@ -179,8 +181,8 @@ def write_graph(graph: Graph, path: Path, description: Description) -> None:
 
 def _trace_graph(graph: Graph) -> torch.onnx.ONNXProgram:
     """Trace a graph in terms of ONNX."""
-    with make_traceable(), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of its attempts: whether the outcome is right, the verification says.
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of its attempts: the verification tells whether the outcome is right.
         program = torch.onnx.export(
             graph.module.eval(),
             kwargs=graph.inputs,
@@ -195,29 +197,7 @@ def _trace_graph(graph: Graph) -> torch.onnx.ONNXProgram:
     return program
 
 
-@contextmanager
-def make_traceable() -> Iterator[None]:
-    """Free the image encoder of what it does for a CPU's cache: loops over chunks, which depend on the batch."""
-    encoder = "sac_lightning.model.image_encoder"
-    with (
-        patch(f"{encoder}.attention", plain_attention),
-        patch(f"{encoder}.run_in_strips", lambda function, tokens, rows=1: function(tokens)),
-    ):
-        yield
-
-
-def plain_attention(qkv: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """See model.attention.attention; with the whole matrix of scores, as segment-anything has it.
-
-    In onnxruntime it is as fast as fused_attention, whose trace would be for one size of the batch.
-    """
-    h, w, scale = len(rel_h), len(rel_w), qkv.shape[-1] ** -0.5
-    batch, height, width = qkv.shape[:3]
-    windows = qkv.reshape(batch, height // h, h, width // w, w, *qkv.shape[3:])
-    q, k, v = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).unbind()  # (B, rows, columns, heads, h, w, C) each
-    bias_h = torch.einsum("...hwc,hkc->...hwk", q, rel_h).unsqueeze(-1)
-    bias_w = torch.einsum("...hwc,wkc->...hwk", q, rel_w).unsqueeze(-2)
-    biases = (bias_h + bias_w).flatten(-2).flatten(-3, -2)
-    scores = (q.flatten(-3, -2) * scale) @ k.flatten(-3, -2).mT + biases
-    out = (scores.softmax(-1) @ v.flatten(-3, -2)).view_as(q)
-    return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, -1)  # type: ignore[no-any-return]
+def make_traceable(encoder: ImageEncoder) -> None:
+    """Free an image encoder of what it does for a CPU's cache: loops over chunks, which depend on the batch."""
+    encoder.set_attention(plain_attention)
+    encoder.set_strips(False)

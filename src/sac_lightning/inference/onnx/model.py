@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description, read_description
 from sac_lightning.model.point_selection import PADDING, PointSelection
-from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.promptable import Segmentation, segment_images
 
 MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
 REMEDY = "give a .ckpt, or the folder that the export command wrote"
@@ -44,24 +44,45 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(each.name for each in self._session.get_outputs())
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
-        """The outputs, in their order."""
+        """Run the networks and return the outputs, in their order."""
         arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
         return [torch.from_numpy(array) for array in self._session.run(None, arrays)]
 
 
-class OnnxSAC(SAC):
-    """SAC whose networks onnxruntime runs; the points between them are chosen as ever."""
+class OnnxSAC(nn.Module):
+    """SAC whose networks onnxruntime runs (a Promptable); the points between them are chosen by the same code.
+
+    Attributes:
+        has_trained_decoder: Is taken for granted: the files do not tell.
+    """
+
+    has_trained_decoder = True
 
     def __init__(self, encoder: Session, decoder: Session, point_selection: PointSelection) -> None:
         """Args: encoder, decoder: see inference.onnx.graphs; point_selection: generator logits to points."""
-        nn.Module.__init__(self)  # SAC's own parts are in the sessions.
+        super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.point_selection = point_selection
         self.dense = "generator_logits" in decoder.inputs
 
+    @property
+    def has_generator(self) -> bool:
+        """Whether the encoder's file has a prompt generator, too."""
+        return "generator_logits" in self.encoder.outputs
+
+    def forward(
+        self,
+        images: Tensor,
+        expert_coords: Tensor | None = None,
+        expert_labels: Tensor | None = None,
+        seeds: Tensor | None = None,
+    ) -> Segmentation:
+        """Segment images, see segment_images."""
+        return segment_images(self, images, expert_coords, expert_labels, seeds)
+
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See SAC; one image after the other: at 1024 px the attention scores of a single one take gigabytes."""
+        """Run the encoder's file, image by image: at 1024 px the attention scores of one take gigabytes."""
         outputs = [torch.cat(parts) for parts in zip(*map(self._encode_one, images), strict=True)]
         return outputs[0], outputs[1] if len(outputs) > 1 else None
 
@@ -75,7 +96,7 @@ class OnnxSAC(SAC):
         point_labels: Tensor,
         generator_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See SAC and graphs.DecoderGraph; the point of padding after the points is added here."""
+        """Run the decoder's file; the point of padding that graphs.DecoderGraph expects is added here."""
         if point_coords.shape[1]:
             point_coords, point_labels = (
                 F.pad(point_coords, (0, 0, 0, 1)),
@@ -102,10 +123,11 @@ class OnnxNetwork(nn.Module):
 
 
 def load_exported(folder: Path) -> tuple[nn.Module, Description]:
-    """The model in a folder that the export command wrote, and its description.
+    """Load the model and its description from a folder that the export command wrote.
 
     Raises:
-        UserError: It is no such folder, its files belong to different exports, or onnxruntime is missing.
+        UserError: The export command did not write this folder, its files belong to different exports, or
+            onnxruntime is missing.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: {REMEDY}")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torchmetrics import Metric, MetricCollection
 
-from sac_lightning.data.components import connected_components
+from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.windows import Prediction

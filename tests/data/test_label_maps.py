@@ -1,4 +1,4 @@
-"""Connected components, compared with scipy's labelling and with masks drawn by hand."""
+"""Connected components against scipy's labelling and masks drawn by hand; new numbers against numpy's."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sac_lightning.data.components import connected_components
+from sac_lightning.data.label_maps import connected_components, renumber_labels
 
 Mask = NDArray[np.bool_]
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
@@ -56,3 +56,24 @@ def test_a_mask_that_is_not_contiguous_is_taken() -> None:
 def test_other_arrays_are_refused(mask: Mask) -> None:
     with pytest.raises(ValueError, match="boolean"):
         connected_components(mask)
+
+
+def test_numbers_without_gaps() -> None:
+    labels = np.array([[0, 7, 7], [3, 0, 9]], dtype=np.int32)
+    assert renumber_labels(labels).tolist() == [[0, 2, 2], [1, 0, 3]]
+    assert renumber_labels(labels, min_area=2).tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert renumber_labels(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_no_label_becomes_background_where_there_is_none() -> None:
+    assert renumber_labels(np.array([[7, 3], [3, 9]])).tolist() == [[2, 1], [1, 3]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+@given(seed=st.integers(0, 2**31))
+def test_new_numbers_keep_the_order_whatever_the_type(dtype: type[np.integer], seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 200, (5, 6)).astype(dtype)
+    _, expected = np.unique(np.append(labels, 0), return_inverse=True)
+    renumbered = renumber_labels(labels)
+    assert renumbered.dtype == np.int32
+    assert np.array_equal(renumbered, expected[:-1].reshape(labels.shape))

@@ -1,0 +1,146 @@
+"""What takes points: an image is encoded once, and any prompts are decoded for it.
+
+SAC does so in torch, an exported SAC in onnxruntime; the rest of the package asks for no more than this.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
+
+
+@dataclass
+class Segmentation:
+    """The answer of a model to a batch of images.
+
+    Attributes:
+        logits: (B, 1, H, W), the mask, in the pixels of the input.
+        iou: (B,), the model's own estimate of its mask's IoU, or None where it makes none.
+        generator_logits: (B, 1, m, m), the prompt generator's output M (Eq. 2), or None without one.
+        point_coords: (B, N, 2) xy in input pixels, the prompts given to the decoder: automatic points first,
+            expert points after them. N may be 0.
+        point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+        image_embeddings: (B, 256, h, w), for decode to answer other prompts, or None where there are none.
+    """
+
+    logits: Tensor
+    iou: Tensor | None
+    generator_logits: Tensor | None
+    point_coords: Tensor
+    point_labels: Tensor
+    image_embeddings: Tensor | None = None
+
+
+@runtime_checkable
+class Promptable(Protocol):
+    """A model that takes points; ``isinstance`` tells it from a plain network.
+
+    Attributes:
+        point_selection: How automatic points are chosen from the generator's logits.
+        dense: Whether decode needs the generator's logits as a mask prompt.
+    """
+
+    point_selection: PointSelection
+    dense: bool
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether it has a prompt generator, and so chooses points by itself."""
+
+    @property
+    def has_trained_decoder(self) -> bool:
+        """Whether its decoder has learnt nuclei; SAM's own has to be shown one by a point."""
+
+    def __call__(
+        self,
+        images: Tensor,
+        expert_coords: Tensor | None = None,
+        expert_labels: Tensor | None = None,
+        seeds: Tensor | None = None,
+    ) -> Segmentation:
+        """Segment images, see segment_images."""
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute what does not depend on points.
+
+        Args:
+            images: (B, 3, S, S) RGB in 0..255.
+
+        Returns:
+            image_embeddings (B, 256, h, w) and generator_logits (B, 1, m, m), None without a generator.
+        """
+
+    def decode(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        generator_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one mask per image embedding and prompt set.
+
+        Args:
+            image_embeddings: (B, 256, h, w).
+            point_coords: (B, N, 2) xy in input pixels.
+            point_labels: (B, N), 1 nucleus, 0 background, -1 padding.
+            generator_logits: (B, 1, m, m), which a model with a dense prompt needs.
+
+        Returns:
+            low_res_logits (B, 1, 4h, 4w) and iou (B,).
+        """
+
+
+def segment_images(
+    model: Promptable,
+    images: Tensor,
+    expert_coords: Tensor | None = None,
+    expert_labels: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Segmentation:
+    """Segment images: encode, choose points (Eq. 4-5), decode these and the given ones. It reads as Figure 2.
+
+    Args:
+        model: The model; its own forward pass.
+        images: (B, 3, S, S) RGB in 0..255, S the size that the model was built for.
+        expert_coords: (B, E, 2) xy in input pixels. Default: none.
+        expert_labels: (B, E), 1 nucleus, 0 background, -1 padding.
+        seeds: (B,), one seed per image for the random selection R. Default: zeros.
+    """
+    image_embeddings, generator_logits = model.encode(images)
+    if generator_logits is None:
+        point_coords = images.new_zeros(len(images), 0, 2)
+        point_labels = point_coords.new_zeros(len(images), 0, dtype=torch.long)
+    else:
+        seeds = torch.zeros(len(images), dtype=torch.long) if seeds is None else seeds
+        point_coords, point_labels = choose_points(
+            model.point_selection, generator_logits, seeds, images.shape[-1]
+        )
+    if expert_coords is not None and expert_labels is not None:
+        point_coords = torch.cat([point_coords, expert_coords], dim=1)
+        point_labels = torch.cat([point_labels, expert_labels], dim=1)
+    low_res_logits, iou = model.decode(image_embeddings, point_coords, point_labels, generator_logits)
+    logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+    return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+
+
+def choose_points(
+    selection: PointSelection, generator_logits: Tensor, seeds: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    """Choose the automatic points of a batch, in pixels of the input.
+
+    Args:
+        selection: How.
+        generator_logits: (B, 1, m, m).
+        seeds: (B,), one seed per image for the random selection R.
+        size: Side S of the input in pixels.
+
+    Returns:
+        point_coords (B, 2n, 2) xy in input pixels, padding at (0, 0), and point_labels (B, 2n).
+    """
+    coords, labels = selection(generator_logits, seeds)
+    padding = (labels == PADDING).unsqueeze(-1)
+    return scale_points(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels
