@@ -55,6 +55,8 @@ class Processes:
         """
         number = next(self.numbers)
         out, err = self.files / f"{number}.out", self.files / f"{number}.err"
+        for file in (out, err):
+            file.touch()  # They can be read from now on, not only once the process opens them.
         environment = {**(os.environ if environment is None else environment), **ENVIRONMENT}
         order = {"start": what, "arguments": arguments, "folder": str(folder), "environment": environment}
         return Process(self._ask(order | {"out": str(out), "err": str(err)}), out, err)
