@@ -6,15 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError
+from tests.processes import Processes
 
-from sac_lightning.core.configuration import config_dir
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
 from sac_lightning.core.names import FORMER_NAMES, translate_names
 from sac_lightning.runs.reach import SOURCE, public_names
+from sac_lightning.runs.record import read_record
 
 ROOMS = sorted("sac_lightning." + stub.parent.name for stub in SOURCE.glob("*/__init__.pyi"))
 
@@ -79,3 +83,24 @@ def test_a_stub_names_modules_that_are_there() -> None:
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 1
                 assert stub.parent.joinpath(*str(node.module).split(".")).with_suffix(".py").is_file()
+
+
+def test_somebodys_configuration_with_former_names_still_works() -> None:
+    """Another's file or command line may name what was there before."""
+    former = [
+        "loss._target_=sac_lightning.losses.FocalDice",
+        "data._target_=sac_lightning.data.synthetic.Synthetic",
+    ]
+    cfg, today = compose_config("train", [*former, "output_dir=x"]), compose_config("train", ["output_dir=x"])
+    assert cfg.loss._target_ == "sac_lightning.training.FocalDice"
+    assert resolve_config(cfg) == resolve_config(today)
+    with pytest.raises(ConfigAttributeError):
+        _ = cfg.nonsense
+
+
+def test_a_command_takes_former_names(processes: Processes, tiny: list[str], tmp_path: Path) -> None:
+    former = "loss._target_=sac_lightning.losses.FocalDice"
+    finished = processes.run("sac_lightning.train", *tiny, former, "trainer.max_epochs=1", folder=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    (record,) = tmp_path.glob("outputs/*/*/*/results.json")
+    assert read_record(record)["config"]["loss"]["_target_"] == "sac_lightning.training.FocalDice"

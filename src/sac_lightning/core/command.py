@@ -18,7 +18,13 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.core.configuration import MULTIRUN_FLAGS, command_line, compose_config, config_dir
+from sac_lightning.core.configuration import (
+    MULTIRUN_FLAGS,
+    command_line,
+    compose_config,
+    config_dir,
+    use_public_names,
+)
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part, refuse_unwritable
 from sac_lightning.core.output import end_without_reader
@@ -62,7 +68,7 @@ def command(
     def decorate(work: Work) -> Callable[[], None]:
         def run(cfg: DictConfig) -> None:
             with _report_user_errors():
-                work(cfg)
+                work(use_public_names(cfg))
 
         run.__module__ = f"sac_lightning.{name}"  # Hydra calls the job after it.
         hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)

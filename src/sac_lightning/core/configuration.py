@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.names import translate_names
 from sac_lightning.core.rows import store_rows
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
@@ -58,7 +59,18 @@ def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfi
         overrides: What one would type after the command, such as ``model=sam_ft``.
     """
     with _initialized_hydra():
-        return compose(config_name, overrides=list(overrides))
+        return use_public_names(compose(config_name, overrides=list(overrides)))
+
+
+def use_public_names(cfg: DictConfig) -> DictConfig:
+    """Return a configuration in which every ``_target_`` that has a former name has its public one."""
+    given = OmegaConf.to_container(cfg)
+    public = translate_names(given)
+    if public == given:
+        return cfg
+    renamed: DictConfig = OmegaConf.create(public)
+    OmegaConf.set_struct(renamed, True)
+    return renamed
 
 
 @contextmanager
