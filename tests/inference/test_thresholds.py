@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.base import NucleiDataModule, Splits
-from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample
 from sac_lightning.inference.predictor import load
 from sac_lightning.inference.suppression import Candidate, paint_label_map, suppress_overlaps
@@ -154,7 +153,7 @@ def test_thresholds_come_from_validation_images_and_go_into_the_checkpoint(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     view = View(None)
-    data = Scenes(view, ExpertPoints(), 0, batch_size=1, workers=0, crops_per_image=1, in_memory=False)
+    data = Scenes(batch_size=1, in_memory=False, view=view)
     task = SegmentationTask(Given(), view, {}, None, batch_size=1)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, barebones=True)
     tuned = tune_checkpoint(file, "watershed", trainer, task, data)

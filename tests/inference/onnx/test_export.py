@@ -32,6 +32,7 @@ from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.attention import plain_attention
 from sac_lightning.model.build import base_weights, build_model, load_base
+from sac_lightning.model.promptable import Promptable
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.tuning import store_thresholds
@@ -143,7 +144,7 @@ def test_every_prompt_is_decoded_as_by_torch(exports: Callable[[str], Path]) -> 
         prediction = segment(predictor.model, image, predictor.view, keep_embeddings=True)
         prediction.generator_probability = torch.zeros(70, 100)
         prediction.generator_probability[10:15, 10:15] = prediction.generator_probability[40:60, 70:75] = 1
-        assert isinstance(predictor.model, SAC)
+        assert isinstance(predictor.model, Promptable)
         predictor.model.point_selection.threshold = 0.5
         found.append(candidates(predictor.model, prediction, predictor.view))
     torchs, onnxs = found
