@@ -154,16 +154,28 @@ def test_a_sweep_only_starts_its_jobs(ask: Ask) -> None:
     assert sweep.imported & SLOW == set()
 
 
-@pytest.mark.parametrize("own", [None, "ACTIVE"])
-def test_threads_that_wait_sleep_unless_the_user_wants_otherwise(
-    own: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": None}),
+    ],
+)
+def test_threads_that_wait_sleep_soon_unless_the_user_wants_otherwise(
+    own: dict[str, str],
+    expected: dict[str, str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
-    if own is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+    for name in expected:
+        monkeypatch.setenv(name, "")  # so that what the program sets is undone
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(logging, "raiseExceptions", True)
     monkeypatch.setattr(sys, "argv", ["doctor", "--help"])
     with suppress(SystemExit):
         doctor()
-    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
+    assert {name: os.environ.get(name) for name in expected} == expected
     assert "python -m sac_lightning.doctor" in capsys.readouterr().out

@@ -1,7 +1,6 @@
 """What every command has in common: its Hydra configuration, the check of its arguments, and its way to fail."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from sac_lightning.core.configuration import (
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part, refuse_unwritable
 from sac_lightning.core.output import end_without_reader
+from sac_lightning.core.processes import let_waiting_threads_sleep
 from sac_lightning.core.rows import store_rows
 
 # Launchers of Hydra that are extras of this package.
@@ -74,9 +74,7 @@ def command(
         hydra_program = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(run)
 
         def program() -> None:
-            # Threads of OpenMP that spin while they wait take the cores from other processes. The library reads
-            # this once, when torch loads it.
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            let_waiting_threads_sleep()
             with end_without_reader():
                 with _report_user_errors():
                     jobs = _check_arguments(name, sys.argv[1:], check)
