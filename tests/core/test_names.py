@@ -4,10 +4,8 @@ import ast
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra.utils import get_object
@@ -16,28 +14,16 @@ from omegaconf.errors import ConfigAttributeError
 from tests.processes import Processes
 
 from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
-from sac_lightning.core.names import FORMER_NAMES, translate_names
+from sac_lightning.core.names import FORMER_NAMES, find_targets, translate_names
 from sac_lightning.runs.reach import SOURCE, public_names
 from sac_lightning.runs.record import read_record
 
 ROOMS = sorted("sac_lightning." + stub.parent.name for stub in SOURCE.glob("*/__init__.pyi"))
 
 
-def targets(node: Any) -> Iterator[str]:
-    """Yield every ``_target_`` of a configuration."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node["_target_"]
-        for value in node.values():
-            yield from targets(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from targets(item)
-
-
 def configured_names() -> set[str]:
     files = [OmegaConf.to_container(OmegaConf.load(file)) for file in config_dir().rglob("*.yaml")]
-    return {name for content in files for name in targets(content) if name.startswith("sac_lightning.")}
+    return {name for content in files for name in find_targets(content) if name.startswith("sac_lightning.")}
 
 
 @pytest.mark.parametrize("room", ["sac_lightning", *ROOMS])

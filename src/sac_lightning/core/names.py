@@ -5,7 +5,7 @@ its public names, ``conf`` uses only those, and a name that was given up stands 
 docs/public-names.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 FORMER_NAMES: dict[str, str] = {
@@ -64,3 +64,20 @@ def translate_names(settings: Any) -> Any:
     if isinstance(settings, list):
         return [translate_names(item) for item in settings]
     return settings
+
+
+def find_targets(settings: Any) -> Iterator[str]:
+    """Yield every ``_target_`` in settings, at any depth.
+
+    Args:
+        settings: Dicts, lists and plain values.
+    """
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key == "_target_":
+                yield value
+            else:
+                yield from find_targets(value)
+    elif isinstance(settings, list):
+        for item in settings:
+            yield from find_targets(item)

@@ -6,7 +6,7 @@ that separate nuclei. Nothing in it is run: it is read with ``weights_only=True`
 in its settings counts only if this package's own configuration holds the same one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.names import translate_names
+from sac_lightning.core.names import find_targets, translate_names
 from sac_lightning.model.build import base_weights, build_model, load_base
 
 KEY = "sac_lightning"
@@ -207,16 +207,6 @@ def packaged_targets() -> frozenset[str]:
     """Return every ``_target_`` in the configuration of models, backbones, prompts and data."""
     groups = ("model", "backbone", "prompts", "data")
     files = [file for group in groups for file in (config_dir() / group).glob("*.yaml")]
-    return frozenset(target for file in files for target in _targets(OmegaConf.to_container(OmegaConf.load(file))))
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "_target_":
-                yield value
-            else:
-                yield from _targets(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _targets(item)
+    return frozenset(
+        target for file in files for target in find_targets(OmegaConf.to_container(OmegaConf.load(file)))
+    )

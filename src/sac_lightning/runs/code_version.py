@@ -7,11 +7,11 @@ reason to skip a run.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sac_lightning.core.names import translate_names
+from sac_lightning.core.names import find_targets, translate_names
 from sac_lightning.core.source import strip_docstrings
 from sac_lightning.runs.reach import reachable_modules, source_file
 
@@ -27,7 +27,7 @@ def code_version(config: Mapping[str, Any], work: str = TRAINING) -> str:
         work: Name of the module that does the work.
     """
     digest = hashlib.sha256()
-    for module in sorted(reachable_modules([work, *_targets(translate_names(config))])):
+    for module in sorted(reachable_modules([work, *find_targets(translate_names(config))])):
         digest.update(f"{module}\n{_code_of(module)}\n".encode())
     return digest.hexdigest()
 
@@ -37,16 +37,3 @@ def _code_of(module: str) -> str:
     path = source_file(module)
     assert path is not None
     return strip_docstrings(path.read_text(encoding="utf-8"))
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Yield every ``_target_`` in a configuration."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "_target_":
-                yield str(value)
-            else:
-                yield from _targets(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _targets(item)
