@@ -13,7 +13,7 @@ from sac_lightning.core.view import View, Window, stretch_contrast
 
 sides = st.integers(1, 120)
 overlaps = st.floats(0, 0.9)
-quick = settings(deadline=None, max_examples=150)
+quick = settings(max_examples=150)
 
 
 def starts(view: View, height: int, width: int) -> tuple[list[int], list[int]]:

@@ -46,7 +46,7 @@ def test_points_are_the_centres_of_different_nuclei_whatever_their_numbers() -> 
     assert sorted(coords.tolist()) == [[2, 2], [5, 16], [16, 9]]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(instances=MAPS, count=st.integers(0, 8), seed=st.integers(0, 2**32))
 def test_each_point_is_inside_a_nucleus_of_its_own(instances: Instances, count: int, seed: int) -> None:
     coords, labels = draw(instances, count, seed)
@@ -167,7 +167,7 @@ def test_plain_counts_give_the_points_of_earlier_versions(
     assert generator.integers(2**31) == following, "what is drawn after the points has changed"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(instances=MAPS, count=st.integers(0, 8), seed=st.integers(0, 2**32))
 def test_the_nuclei_are_one_draw_without_replacement(instances: Instances, count: int, seed: int) -> None:
     ours, reference = np.random.default_rng(seed), np.random.default_rng(seed)
@@ -181,7 +181,7 @@ def test_the_nuclei_are_one_draw_without_replacement(instances: Instances, count
 # Negative points
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     instances=MAPS,
     positives=st.integers(0, 8),
@@ -218,7 +218,7 @@ def test_every_background_pixel_is_drawn_alike() -> None:
 # Random placement
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     instances=MAPS,
     positives=st.integers(0, 8),

@@ -18,7 +18,7 @@ from sac_lightning.data.official import monuseg
 from sac_lightning.slides.open_slide import open_slide
 from sac_lightning.slides.point_files import read_points
 
-quick = settings(deadline=None, max_examples=150, derandomize=True)
+quick = settings(max_examples=150, derandomize=True)
 RGB = np.zeros((8, 9, 3), np.uint8)
 
 

@@ -21,7 +21,7 @@ from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU
 
-quick = settings(deadline=None, max_examples=80, derandomize=True)
+quick = settings(max_examples=80, derandomize=True)
 sides = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)
 masks = arrays(np.bool_, sides)
 label_maps = arrays(np.uint16, sides, elements=st.sampled_from([0, 1, 2, 7, 900, 65_535]))

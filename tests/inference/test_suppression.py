@@ -62,7 +62,7 @@ def test_the_area_that_is_to_be_seen_counts() -> None:
     assert paint_label_map(kept, (2, 4), min_area=3).tolist() == [[1, 1, 0, 0]] * 2
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.9), st.floats(0, 1))
 def test_agrees_with_every_pair_on_whole_images(seed: int, overlap: float, score: float) -> None:
     rng = np.random.default_rng(seed)

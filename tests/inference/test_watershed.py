@@ -115,7 +115,7 @@ def by_skimage(of: Maps, marker: float) -> NDArray[np.int32]:
     return watershed_by_skimage(-of.probability, markers, connectivity=2, mask=of.mask)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.floats(0.3, 0.7), st.floats(0.3, 0.95))
 def test_agrees_with_scikit_image_on_the_whole_image(
     seed: int, has_generator: bool, threshold: float, marker: float

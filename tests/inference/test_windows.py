@@ -18,7 +18,7 @@ from sac_lightning.model.segment_any_cell import SAC
 
 TINY = Backbone("tiny", dim=16, depth=1, heads=2, global_blocks=(0,), native_size=64, weights="no_such_file.pth")
 WHOLE = View(image_size=None)
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 class PerPixel(nn.Module):

@@ -30,7 +30,7 @@ probabilities = arrays(
     array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12),
     elements=st.floats(0.0078125, 0.9921875, width=16),
 )
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 def select(probability: NDArray[np.float32], seed: int = 0, **options: Any) -> tuple[Tensor, Tensor]:

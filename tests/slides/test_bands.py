@@ -54,7 +54,7 @@ def same_regions(labels: NDArray[np.int32], mask: NDArray[np.bool_]) -> bool:
     return pairs.shape[1] == count + (not mask.all()) and sorted(set(pairs[0])) == sorted(set(pairs[1]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.6), st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_regions_are_connected_over_strips(seed: int, share: float, heights: list[int]) -> None:
     mask = np.random.default_rng(seed).random((sum(heights), 12)) < share
@@ -111,7 +111,7 @@ def smooth(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float
     return ((field - field.min()) / np.ptp(field)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.lists(st.integers(1, 9), min_size=2, max_size=9))
 def test_the_watershed_of_parts_is_that_of_the_whole(seed: int, has_generator: bool, heights: list[int]) -> None:
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from sac_lightning.slides.outlines import feature, outline
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(np.any), st.integers(0, 5000))
 def test_any_mask_becomes_a_valid_shape_of_its_area_and_back(mask: np.ndarray, left: int) -> None:
     shape = outline(mask, left, top=7)

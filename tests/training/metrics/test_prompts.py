@@ -145,7 +145,7 @@ MAPS = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, min_side=1, max_sid
 POINTS = st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 6), st.integers(-1, 1)), max_size=8)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(images=st.lists(st.tuples(POINTS, MAPS.map(torch.from_numpy)), min_size=1, max_size=3))
 def test_agrees_with_plain_loops(images: list[Image]) -> None:
     assert quality_of(images) == pytest.approx(by_loops(images), nan_ok=True)
