@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
-from sac_lightning.data.base import EpochSampler, NucleiDataModule, Splits
+from sac_lightning.data.base import NucleiDataModule, Splits
+from sac_lightning.data.epoch_sampler import EpochSampler
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingBatch, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.scene import render_scene

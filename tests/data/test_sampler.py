@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
-from sac_lightning.data.base import EpochSampler
+from sac_lightning.data.epoch_sampler import EpochSampler
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import FileSample, LoadedSample, TrainingWindows, WholeImages
 

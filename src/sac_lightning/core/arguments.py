@@ -22,7 +22,8 @@ def refuse_arguments(cfg: DictConfig) -> None:
     view = View(**_resolve_part(cfg.view))
     _build_prompts(cfg.prompts)
     for name, callback in (cfg.callbacks or {}).items():
-        refuse_test_metric(str(name), callback.get("monitor"))
+        if callback is not None:
+            refuse_test_metric(str(name), callback.get("monitor"))
     backbone = cfg.model.get("backbone")
     if backbone is not None:
         refuse_image_size(view.image_size, backbone.patch, backbone.name)

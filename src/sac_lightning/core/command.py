@@ -1,6 +1,6 @@
 """What every command has in common: its Hydra configuration, the check of its arguments, and its way to fail."""
 
-import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,6 @@ import hydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
-    InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
@@ -22,27 +21,19 @@ from sac_lightning.core.configuration import (
     command_line,
     compose_config,
     config_dir,
+    resolve_config,
     use_public_names,
 )
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.explanations import explain_error
 from sac_lightning.core.files import existing_part, refuse_unwritable
 from sac_lightning.core.output import end_without_reader
 from sac_lightning.core.processes import let_waiting_threads_sleep
 from sac_lightning.core.rows import store_rows
+from sac_lightning.core.typed_settings import check_settings
 
 # Launchers of Hydra that are extras of this package.
 LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
-
-# Errors of the operating system that a user can remedy.
-FULL = "make room there and start the same command again; what was written before is whole"
-FORBIDDEN = "change who may write there, or choose another folder"
-REMEDIES = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: FULL,
-    errno.EROFS: FORBIDDEN,
-    errno.EACCES: FORBIDDEN,
-    errno.EPERM: FORBIDDEN,
-}
 
 Work = Callable[[DictConfig], None]
 Check = Callable[[DictConfig], object]
@@ -113,6 +104,7 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
     if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
         return []
     configs = []
+    _refuse_no_choice(arguments)
     try:
         asked = command_line(name, arguments)
         for job in asked.jobs:
@@ -122,6 +114,7 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
             if lacking:
                 remedy = f"python -m sac_lightning.{name} --help says how"
                 raise UserError(f"{' '.join(lacking)} must be given: {remedy}")
+            check_settings(resolve_config(cfg))
             if check is not None:
                 check(cfg)
         if asked.output_folder is not None:
@@ -151,26 +144,27 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
         return []
 
 
+def _refuse_no_choice(arguments: Sequence[str]) -> None:
+    """Raise UserError if an argument chooses null from a group of the configuration."""
+    for argument in arguments:
+        group, _, choice = argument.partition("=")
+        folder = config_dir() / group
+        if choice == "null" and group and folder.is_dir():
+            choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+            raise UserError(f"{argument} chooses nothing: choose among {choices}")
+
+
 @contextmanager
 def _report_user_errors() -> Iterator[None]:
-    """Turn an error that the user can remedy into one sentence and status 1."""
+    """Turn an error that the user can remedy into one sentence and status 1.
+
+    With HYDRA_FULL_ERROR=1, which Hydra knows too, every error keeps its traceback.
+    """
     try:
         yield
-    except (UserError, OSError, InstantiationException, OmegaConfBaseException) as error:
-        sentence = _sentence(error)
-        if sentence is None:
+    except Exception as error:
+        sentence = explain_error(error)
+        if sentence is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"error: {sentence}", file=sys.stderr)
         sys.exit(1)
-
-
-def _sentence(error: BaseException) -> str | None:
-    """Return the sentence for a user, or None for a defect of ours, which deserves its traceback."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OmegaConfBaseException):
-        return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in REMEDIES:
-        return f"{error.filename or 'a file'} cannot be written ({error.strerror}): {REMEDIES[error.errno]}"
-    cause = error.__cause__
-    return _sentence(cause) if cause is not None else None

@@ -140,6 +140,7 @@ def resolve_config(cfg: DictConfig) -> dict[str, Any]:
 
     Paths in it are relative to the output folder: a record or a checkpoint is the same wherever it was made.
     """
-    config = OmegaConf.to_container(OmegaConf.merge(cfg, {"output_dir": "."}), resolve=True)
+    relative = OmegaConf.merge(cfg, {"output_dir": "."}) if "output_dir" in cfg else cfg
+    config = OmegaConf.to_container(relative, resolve=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}

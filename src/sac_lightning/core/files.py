@@ -22,7 +22,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Args:
         path: The file; its folder exists.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = _partial_path(path)
     try:
         yield partial
         _flush(partial)
@@ -35,6 +35,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial_path(path: Path) -> Path:
+    """Return a name beside a path for what is written meanwhile; long names are cut, as 255 bytes are the most."""
+    return path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex[:8]}.part")
 
 
 def _flush(path: Path) -> None:
@@ -82,7 +87,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Args:
         path: The folder, which does not exist; missing folders above it are made.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = _partial_path(path)
     partial.mkdir(parents=True)
     try:
         yield partial

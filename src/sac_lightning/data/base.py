@@ -1,21 +1,22 @@
 """The base of all data modules: three sets of samples and the loaders over them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import torch
-import torch.distributed
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader, default_collate
 from tqdm import tqdm
 
 from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.data.epoch_sampler import EpochSampler, SameEpochSampler
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
+from sac_lightning.data.sample_names import refuse_names
 from sac_lightning.data.split import split_hash
 
 PARTS = ("train", "val", "test")
@@ -78,6 +79,7 @@ class NucleiDataModule(LightningDataModule):
     Attributes:
         name: The name of the file in ``conf/data`` that configures this class; None if there is none.
         first_epoch: The first epoch of this training; more than 0 in one that is resumed.
+        leave_out_single: Whether the last window of an epoch is left out if it is alone in its batch.
     """
 
     name: str | None = None
@@ -103,6 +105,7 @@ class NucleiDataModule(LightningDataModule):
         self.in_memory = in_memory
         self.augment = augment
         self.first_epoch = 0
+        self.leave_out_single = False
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -161,6 +164,7 @@ class NucleiDataModule(LightningDataModule):
             for part in PARTS:
                 if not getattr(splits, part):
                     raise UserError(f"the data set has no image for {part}: change its split so that each has one")
+            refuse_names([sample.name for part in PARTS for sample in getattr(splits, part)])
             self._found = splits
         return self._found
 
@@ -204,11 +208,18 @@ class NucleiDataModule(LightningDataModule):
         return DataLoader(
             windows,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(windows), shuffle=True, seed=self.seed, first_epoch=self.first_epoch),
+            sampler=self._training_sampler(len(windows)),
             collate_fn=default_collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )
+
+    def _training_sampler(self, windows: int) -> EpochSampler:
+        trainer: Any = self.trainer
+        if trainer is not None and trainer.overfit_batches > 0:
+            return SameEpochSampler(windows)
+        batch_size = self.batch_size if self.leave_out_single else None
+        return EpochSampler(windows, True, self.seed, self.first_epoch, batch_size)
 
     def val_dataloader(self) -> DataLoader[WholeImage]:
         """Return a loader of the validation images, one at a time."""
@@ -233,57 +244,6 @@ class NucleiDataModule(LightningDataModule):
         return DataLoader(
             images,
             batch_size=None,
-            sampler=EpochSampler(len(images), shuffle=False, seed=self.seed),
+            sampler=SameEpochSampler(len(images)),
             num_workers=self.workers,
         )
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Indices with their epoch, divided among the processes of a distributed run.
-
-    The epoch travels with the index, so that a worker process always knows it. A shuffled set is padded to
-    equal shares per process by repeating a few windows; an unshuffled one is not, so that no image is tested
-    twice.
-    """
-
-    def __init__(self, length: int, shuffle: bool, seed: int, first_epoch: int = 0) -> None:
-        """Create the sampler.
-
-        Args:
-            length: Number of items in the data set.
-            shuffle: Whether to draw a new order each epoch.
-            seed: Seed of the order.
-            first_epoch: First epoch of this training. When a training is resumed, Lightning starts the loading
-                processes while its own epoch counter is still 0.
-        """
-        self.length = length
-        self.shuffle = shuffle
-        self.seed = seed
-        self.first_epoch = self.epoch = first_epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this before every epoch."""
-        self.epoch = max(epoch, self.first_epoch)
-
-    def _indices(self) -> list[int]:
-        rank, processes = _rank_and_processes()
-        if not self.shuffle:
-            return list(range(rank, self.length, processes))
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        order = torch.randperm(self.length, generator=generator).tolist()
-        share = -(-self.length // processes)
-        return (order * processes)[: share * processes][rank::processes]
-
-    def __len__(self) -> int:
-        """Return the number of indices of this process."""
-        return len(self._indices())
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Iterate over the (epoch, index) pairs of this process."""
-        return iter([(self.epoch, index) for index in self._indices()])
-
-
-def _rank_and_processes() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1

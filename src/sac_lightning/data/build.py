@@ -1,10 +1,12 @@
 """Build the data module of a run from its settings."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from hydra.utils import instantiate
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.experts import ExpertPoints
@@ -15,12 +17,22 @@ def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
 
     Args:
         settings: The configuration's ``data``, ``model``, ``view`` and ``seed``, resolved.
+
+    Raises:
+        UserError: A data set of one's own is no NucleiDataModule, or does not pass on what it is given.
     """
     arguments = {key: value for key, value in settings["data"].items() if key != "name"}
     make = instantiate(arguments, _partial_=True, _convert_="all")
     expert_points = make_expert_points(settings["model"])
-    data = make(view=View(**settings["view"]), expert_points=expert_points, seed=settings["seed"])
-    assert isinstance(data, NucleiDataModule)
+    given = {"view": View(**settings["view"]), "expert_points": expert_points, "seed": settings["seed"]}
+    target = settings["data"].get("_target_")
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise UserError(f"{target}: {error}: take **given, and hand it to NucleiDataModule.__init__") from error
+    data = make(**given)
+    if not isinstance(data, NucleiDataModule):
+        raise UserError(f"data is a {type(data).__name__}: name a subclass of sac_lightning.data.NucleiDataModule")
     return data
 
 

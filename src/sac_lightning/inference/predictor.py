@@ -1,5 +1,6 @@
 """A trained model for people with images: ``sac_lightning.load(checkpoint).segment(image)``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import THRESHOLD, Components, EveryPrompt, Separation, choose_separation
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.trust import read_trusted
 
 
 @dataclass
@@ -103,7 +105,11 @@ class Predictor:
 
 
 def load(
-    checkpoint: str | Path, weights: str | None = None, device: str = "cpu", instances: str | None = None
+    checkpoint: str | Path,
+    weights: str | None = None,
+    device: str = "cpu",
+    instances: str | None = None,
+    trust: str | Sequence[str] | None = None,
 ) -> Predictor:
     """Load a predictor from a checkpoint alone, or from what the export command made of one.
 
@@ -114,6 +120,7 @@ def load(
         device: Such as ``cpu`` or ``cuda``.
         instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed
             where the checkpoint holds thresholds for it, else components.
+        trust: Packages of one's own whose code the checkpoint may name, such as that of one's own network.
 
     Raises:
         UserError: See checkpoint.load_checkpoint, onnx.model.load_exported and thresholds.choose_separation.
@@ -127,7 +134,7 @@ def load(
         raise UserError(f"device is {device!r}, which torch does not know: set it to cpu or cuda") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
-    loaded = load_checkpoint(path, weights=weights)
+    loaded = load_checkpoint(path, weights=weights, trusted=read_trusted(trust))
     separation = choose_separation(instances, loaded.thresholds, path)
     return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation)
 

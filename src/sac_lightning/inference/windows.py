@@ -1,11 +1,13 @@
 """A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
 from sac_lightning.model.promptable import Promptable, Segmentation
@@ -40,6 +42,9 @@ def run_model(
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
+
+    Raises:
+        UserError: A plain network gives no such logits.
     """
     if isinstance(model, Promptable):
         if expert_points is None:
@@ -47,7 +52,19 @@ def run_model(
         return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]
     no_coords = images.new_zeros(len(images), 0, 2)
     no_labels = no_coords.new_zeros(len(images), 0, dtype=torch.long)
-    return Segmentation(model(images), None, None, no_coords, no_labels)
+    logits = model(images)
+    _refuse_logits(logits, images, type(model).__name__)
+    return Segmentation(logits, None, None, no_coords, no_labels)
+
+
+def _refuse_logits(logits: Any, images: Tensor, name: str) -> None:
+    """Raise UserError if a plain network gives something else than logits; losses would take several channels."""
+    wanted = (len(images), 1)
+    if not isinstance(logits, Tensor) or logits.ndim != 4 or tuple(logits.shape[:2]) != wanted:
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(
+            f"{name} gives {given} for images {tuple(images.shape)}: give logits ({wanted[0]}, 1, H, W)"
+        )
 
 
 @torch.no_grad()

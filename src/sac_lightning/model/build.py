@@ -19,10 +19,14 @@ def build_model(settings: Mapping[str, Any]) -> nn.Module:
 
     Args:
         settings: The configuration's ``model``, resolved.
+
+    Raises:
+        UserError: They describe something else.
     """
     settings = {key: value for key, value in settings.items() if key != "name"}
     model = instantiate(settings, _convert_="all")
-    assert isinstance(model, nn.Module)
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model is a {type(model).__name__}: name a torch.nn.Module in model._target_")
     return model
 
 

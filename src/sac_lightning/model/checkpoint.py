@@ -2,24 +2,22 @@
 
 A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
 (everything if there are no base weights); ``sac_lightning`` holds the settings and, once tuned, the thresholds
-that separate nuclei. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_``
-in its settings counts only if this package's own configuration holds the same one.
+that separate nuclei. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_`` in its
+settings counts only if this package's own configuration holds the same one, or if its package is trusted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.names import find_targets, translate_names
+from sac_lightning.core.names import translate_names
 from sac_lightning.model.build import base_weights, build_model, load_base
+from sac_lightning.model.trust import name_foreign_targets, refuse_foreign_targets
 
 KEY = "sac_lightning"
 PREFIX = "model."
@@ -44,18 +42,15 @@ class Loaded:
     thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def trained_state(model: nn.Module, base: Mapping[str, str] | None) -> dict[str, Tensor]:
-    """Return the part of a model's state dict that a checkpoint keeps.
+def kept_names(model: nn.Module, base: Mapping[str, str] | None) -> list[str]:
+    """Return the names of the part of a model's state dict that a checkpoint keeps.
 
     Args:
         model: The model.
         base: Result of load_base. With None everything is kept, as there is no file to take the rest from.
     """
-    state = model.state_dict()
-    if base is None:
-        return dict(state)
-    kept = _trained_names(model)
-    return {name: tensor for name, tensor in state.items() if name in kept}
+    kept = model.state_dict().keys() if base is None else _trained_names(model)
+    return [name for name in model.state_dict() if name in kept]
 
 
 def _trained_names(model: nn.Module) -> set[str]:
@@ -120,21 +115,30 @@ def read_without_running(path: Path) -> Any:
         ) from error
 
 
-def load_checkpoint(path: Path, prompts: Mapping[str, Any] | None = None, weights: str | None = None) -> Loaded:
+def load_checkpoint(
+    path: Path,
+    prompts: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    trusted: Sequence[str] = (),
+) -> Loaded:
     """Build and load the model of a checkpoint from the file alone (and its base weights, if it has any).
 
     Args:
         path: Path of the checkpoint.
         prompts: Prompt settings that replace those of the training, such as ``{"experts": 3}``.
         weights: Name or path of the base weights. Default: as in training.
+        trusted: Packages whose code the checkpoint may name, see trust.refuse_foreign_targets.
 
     Raises:
-        UserError: See read_checkpoint. Or the base weights are not those it belongs to, or the prompts ask for
-            automatic points and the model was trained without a prompt generator.
+        UserError: See read_checkpoint and trust.refuse_foreign_targets. Or the base weights are not those it
+            belongs to, or the prompts ask for automatic points and the model was trained without a prompt
+            generator.
     """
     content = read_checkpoint(path)
     settings, base = content[KEY]["settings"], content[KEY]["base"]
-    refuse_foreign_targets(settings, path)
+    refuse_foreign_targets(settings["model"], path, trusted)
+    if called := name_foreign_targets(settings["model"]):
+        print(f"{path} is trusted to call {', '.join(called)}.")
     _refuse_own_network(settings["model"], path)
     model_settings = settings["model"]
     state = {name.removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
@@ -181,32 +185,3 @@ def _refuse_own_network(model_settings: Mapping[str, Any], path: Path) -> None:
             f"build: make SegmentationTask({model_settings['name']}(...)) and give the file as ckpt_path to "
             "Trainer.test or Trainer.fit"
         )
-
-
-def refuse_foreign_targets(settings: Any, path: Path) -> None:
-    """Raise UserError if settings name something to call that this package's configuration does not name.
-
-    Settings may only hold dicts, lists and plain values, as train writes them: a call could hide in a tuple or an
-    interpolation, which OmegaConf accepts too.
-    """
-    if isinstance(settings, dict):
-        target = settings.get("_target_")
-        if "_target_" in settings and not (isinstance(target, str) and target in packaged_targets()):
-            raise UserError(f"{path} asks to call {target}, which this package does not: it was refused")
-        for value in settings.values():
-            refuse_foreign_targets(value, path)
-    elif isinstance(settings, list):
-        for item in settings:
-            refuse_foreign_targets(item, path)
-    elif not isinstance(settings, str | int | float | None) or "${" in str(settings):
-        raise UserError(f"{path} holds {settings!r} among its settings, which may hide a call: it was refused")
-
-
-@cache
-def packaged_targets() -> frozenset[str]:
-    """Return every ``_target_`` in the configuration of models, backbones, prompts and data."""
-    groups = ("model", "backbone", "prompts", "data")
-    files = [file for group in groups for file in (config_dir() / group).glob("*.yaml")]
-    return frozenset(
-        target for file in files for target in find_targets(OmegaConf.to_container(OmegaConf.load(file)))
-    )

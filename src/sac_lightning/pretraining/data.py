@@ -5,7 +5,7 @@ import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from sac_lightning.data.base import EpochSampler
+from sac_lightning.data.epoch_sampler import EpochSampler
 from sac_lightning.pretraining.example import Example, make_example
 from sac_lightning.pretraining.scene import draw_scene
 from sac_lightning.pretraining.textures import make_texture_bank

@@ -64,9 +64,9 @@ def config_hash(config: Mapping[str, Any]) -> str:
     if "scale" in hashed:
         # Its choices for every data set; those for this one stand where they are used.
         hashed["scale"] = hashed["scale"]["name"]
-    if "callbacks" in hashed:
+    if hashed.get("callbacks"):
         hashed["callbacks"] = {
-            name: {k: v for k, v in callback.items() if k not in NOT_HASHED_CALLBACKS}
+            name: {k: v for k, v in (callback or {}).items() if k not in NOT_HASHED_CALLBACKS}
             for name, callback in hashed["callbacks"].items()
         }
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,7 @@ def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
     images = find_images(str(cfg.images))
     points = read_points(Path(cfg.points), images) if cfg.points else {}
-    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances)
+    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
     output = OutputFolder(Path(cfg.output), probability=cfg.probability)
     output.make()
     failed, skipped = [], 0

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, requires, version
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,9 @@ from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.weights import WEIGHTS, locate, read_weights
+from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.wandb_login import refuse_missing_login
 
 PACKAGE = "sac-lightning"
 # Of each part of the data, evenly spread: all of them are read when the training starts.
@@ -147,12 +148,9 @@ def check_device(training: Training) -> list[Diagnosis]:
         cfg.trainer.accelerator,
         resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
     )
-    if accelerator in ("gpu", "cuda"):
-        if not torch.cuda.is_available():
-            raise UserError("trainer.accelerator asks for a GPU and torch sees none: choose trainer=cpu")
-        there, asked = torch.cuda.device_count(), cfg.trainer.devices
-        if isinstance(asked, int) and asked > there:
-            raise UserError(f"trainer.devices asks for {asked} GPUs and there are {there}: choose at most {there}")
+    refuse_missing_gpu(cfg.trainer)
+    if accelerator in ("gpu", "cuda") and torch.cuda.is_available():
+        there = torch.cuda.device_count()
         name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
         return [Diagnosis("good", f"{there} x {name}, {total / GIB:.0f} GiB, precision {precision}")]
     cores = os.cpu_count() or 1
@@ -255,13 +253,5 @@ def check_loggers(training: Training) -> list[Diagnosis]:
         return [Diagnosis("good", ", ".join(map(str, chosen_loggers)) or "none")]
     if logger.offline:
         return [Diagnosis("good", "wandb, offline: wandb sync sends it later")]
-    if os.environ.get("WANDB_API_KEY") or _has_login("api.wandb.ai"):
-        return [Diagnosis("good", "wandb, with a login")]
-    raise UserError("logger=wandb has no login: run wandb login, or add logger.wandb.offline=true")
-
-
-def _has_login(host: str) -> bool:
-    try:
-        return netrc().authenticators(host) is not None
-    except (OSError, NetrcParseError):
-        return False
+    refuse_missing_login(chosen_loggers)
+    return [Diagnosis("good", "wandb, with a login")]

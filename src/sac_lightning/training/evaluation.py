@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from hydra.utils import instantiate
 from lightning import seed_everything
 from omegaconf import DictConfig
 
@@ -14,14 +13,14 @@ from sac_lightning.inference.every_prompt import refuse_given_points, refuse_mod
 from sac_lightning.inference.thresholds import Components, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.trunk_features import keep_features
+from sac_lightning.model.trust import read_trusted, refuse_foreign_targets
 from sac_lightning.runs.record import record_provenance
-from sac_lightning.training.console import progress, quiet_lightning
+from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.precision import resolve_precision
-from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.testing import test_and_record
+from sac_lightning.training.trainer import make_trainer
 from sac_lightning.training.tuning import tune_checkpoint
-from sac_lightning.training.wandb_view import WandbView, make_loggers
 
 
 @quiet_lightning()
@@ -30,12 +29,15 @@ def evaluate(cfg: DictConfig) -> None:
     config = resolve_config(cfg)
     path = Path(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
-    loaded = load_checkpoint(path, prompts, cfg.weights)
+    trusted = read_trusted(cfg.trust)
+    loaded = load_checkpoint(path, prompts, cfg.weights, trusted)
     settings = loaded.settings
     keep_features(loaded.model, settings["model"]["name"], cfg.features)
     settings["view"] |= {key: value for key, value in config["view"].items() if value is not None}
     if "data" in config:
         settings["data"] = config["data"]
+    else:
+        refuse_foreign_targets(settings["data"], path, trusted)
     if settings["data"] is None:
         raise UserError(f"{path} does not say on which data it was trained: set data, such as data=folder")
     if cfg.seed is not None:
@@ -60,13 +62,7 @@ def evaluate(cfg: DictConfig) -> None:
     evaluated = settings | {"trainer": config["trainer"]}
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
-    trainer = instantiate(
-        cfg.trainer,
-        precision=settings["precision"],
-        callbacks=[*progress(cfg.trainer), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")],
-        logger=make_loggers(cfg.logger, evaluated),
-        enable_progress_bar=False,  # ``progress`` is our own.
-    )
+    trainer = make_trainer(cfg, settings["precision"], evaluated)
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
     about = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torch import nn
 
@@ -23,6 +24,7 @@ from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.model.image_encoder import image_encoder_of
 from sac_lightning.model.trunk_features import keep_features, refuse_features_of_training
+from sac_lightning.model.trust import refuse_untrustable
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.task import SegmentationTask
 
@@ -39,6 +41,7 @@ def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[Segmen
     """
     if cfg.features is not None:
         refuse_features_of_training(config)
+    refuse_untrustable(config["model"])
     seed_everything(cfg.seed, workers=True, verbose=False)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     settings["precision"] = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
@@ -107,7 +110,7 @@ def make_task(
 
 
 def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: DictConfig) -> Path:
-    """Train, and leave the best epoch's weights in the task's model.
+    """Train, and leave the best epoch's weights in the task's model, or the last step's if none was chosen.
 
     Returns:
         The checkpoint of these weights; of a method with nothing to train, one is written all the same.
@@ -116,7 +119,13 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
         if cfg.resume is not None:
             data.first_epoch = int(read_checkpoint(Path(cfg.resume))["epoch"]) + 1
         trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
-        best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+        best = find_best(trainer)
+        if best is None:
+            if trainer.is_global_zero:
+                print("No best epoch was chosen: the weights of the last step are tested.")
+            path = Path(cfg.output_dir) / "checkpoints" / "final.ckpt"
+            trainer.save_checkpoint(path, weights_only=True)
+            return path
         state = read_checkpoint(best)["state_dict"]
         load_trained_state(task.model, {name.removeprefix(PREFIX): t for name, t in state.items()}, best)
         return best
@@ -126,3 +135,9 @@ def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: D
     trainer.strategy.connect(task)
     trainer.save_checkpoint(path, weights_only=True)
     return path
+
+
+def find_best(trainer: Trainer) -> Path | None:
+    """Return the checkpoint of the best epoch; None if none was chosen, as without a validation."""
+    callbacks = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    return next((Path(callback.best_model_path) for callback in callbacks if callback.best_model_path), None)

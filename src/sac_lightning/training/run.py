@@ -6,27 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.limits import refuse_test_metric
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.summary import training_table
+from sac_lightning.model.trust import name_foreign_targets
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.unfinished import claim_run_folder
-from sac_lightning.training.checkpoints import LastCheckpoint, WholeCheckpoints
-from sac_lightning.training.console import progress, quiet_lightning
+from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.fitting import fit, prepare_training
 from sac_lightning.training.history import History
-from sac_lightning.training.predictions import TestPredictions
+from sac_lightning.training.last_batch import leave_out_single_window
+from sac_lightning.training.rehearsal import check_monitors, rehearse_optimizer
 from sac_lightning.training.testing import test_and_record
+from sac_lightning.training.trainer import make_callbacks, make_trainer
 from sac_lightning.training.tuning import tune_checkpoint
-from sac_lightning.training.wandb_view import WandbView, make_loggers
 
 
 @quiet_lightning()
@@ -51,18 +50,12 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
         cfg: The configuration.
         config: The same, resolved, as the record has it.
     """
-    callbacks = make_callbacks(cfg)
-    task, data = prepare_training(cfg, config)
     history = History()
-    callbacks += [history, *progress(cfg.trainer), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
-    trainer = instantiate(
-        cfg.trainer,
-        precision=task.settings["precision"],
-        callbacks=callbacks,
-        logger=make_loggers(cfg.logger, config),
-        plugins=[*instantiate(cfg.trainer.get("plugins", [])), WholeCheckpoints()],
-        enable_progress_bar=False,  # ``progress`` is our own.
-    )
+    rehearse_optimizer(cfg)
+    trainer = make_trainer(cfg, cfg.trainer.precision, config, [*make_callbacks(cfg), history])
+    task, data = prepare_training(cfg, config)
+    check_monitors(trainer, task)
+    leave_out_single_window(trainer, task, data)
     if trainer.is_global_zero:
         announce(task.model, task.settings)
     checkpoint = fit(trainer, task, data, cfg)
@@ -106,25 +99,15 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
     console.print(f"record     {output_dir / RECORD_FILE}", soft_wrap=True)
 
 
-def make_callbacks(cfg: DictConfig) -> list[Callback]:
-    """Return the configured callbacks; ``save_last`` means after every epoch.
-
-    Raises:
-        UserError: One of them would choose by a test metric.
-    """
-    callbacks = list(instantiate(cfg.callbacks).values())
-    for callback in callbacks:
-        refuse_test_metric(type(callback).__name__, getattr(callback, "monitor", None))
-    saving = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.save_last]
-    for callback in saving:
-        callback.save_last = False
-    return callbacks + [LastCheckpoint(Path(str(callback.dirpath)) / "last.ckpt") for callback in saving]
-
-
 def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
     """Print which parts train, and whether pre-trained weights are missing."""
     console = Console()
     console.print(training_table(model))
+    own = name_foreign_targets([settings["model"], settings["data"]])
+    if own:
+        packages = ",".join(dict.fromkeys(target.partition(".")[0] for target in own))
+        trust = f"[{packages}]" if "," in packages else packages
+        console.print(f"Its checkpoint names {', '.join(own)}: evaluate and predict load it with trust={trust}.")
     backbone = settings["model"].get("backbone")
     if backbone and backbone["weights"] is None:
         what = (

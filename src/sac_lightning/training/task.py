@@ -23,12 +23,14 @@ from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
-from sac_lightning.model.checkpoint import KEY, PREFIX, trained_state
+from sac_lightning.model.checkpoint import KEY, PREFIX, kept_names
 from sac_lightning.model.promptable import Promptable
+from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
 from sac_lightning.training.precision import FULL
+from sac_lightning.training.schedulers import make_scheduler
 
 PICTURES = 4
 
@@ -71,8 +73,8 @@ class SegmentationTask(LightningModule):
             batch_size: Windows per forward pass in validation and test.
             mask_loss: Logits and target (B, 1, H, W) to a scalar. Default: SAM's, FocalDice.
             optimizer: Parameters to an optimiser. Default: the paper's, Adam at 1e-4.
-            scheduler: Optimiser and ``total_steps`` to a scheduler that steps once per batch. Default: none, the
-                learning rate stays.
+            scheduler: Optimiser to a scheduler, see schedulers.make_scheduler. Default: none, the learning rate
+                stays.
             separation: How the test tells nuclei apart. Default: by the mask's connected regions.
             seed: Seed of all that is drawn in training, unless ``settings`` have one.
 
@@ -165,6 +167,18 @@ class SegmentationTask(LightningModule):
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss)
 
+    def training_figures(self) -> list[str]:
+        """Return the names under which a training logs its losses, for what watches one."""
+        parts = ["mask"]
+        if isinstance(self.model, Promptable):
+            parts += ["generator"] if self.model.has_generator else []
+            parts += ["iou"]
+        return ["loss", "train/loss", *(f"train/{part}_loss" for part in parts)]
+
+    def validation_figures(self) -> list[str]:
+        """Return the names under which a training logs its validation figures, for what watches one."""
+        return ["val_dice", *(f"val/{name}" for name in self.val_scores.names())]
+
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Seed what layers draw, such as dropout, and tell a compared network the epoch.
 
@@ -249,17 +263,10 @@ class SegmentationTask(LightningModule):
         if self.make_scheduler is None:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.make_scheduler(optimizer, **self._schedule(steps, factors))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def _schedule(self, steps: int, factors: list[float]) -> dict[str, Any]:
-        """Return a schedule's arguments: its steps and, for one cycle, which sets the rates, each group's peak."""
-        settings = getattr(self.make_scheduler, "keywords", {})
-        if "max_lr" not in settings:
-            return {"total_steps": steps}
-        if settings.get("pct_start", 0) * steps == 1:
-            steps += 1  # torch divides by zero where the warm-up is exactly one step.
-        return {"total_steps": steps, "max_lr": [settings["max_lr"] * factor for factor in factors]}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": make_scheduler(self.make_scheduler, optimizer, steps, factors),
+        }
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Return what trains; the prompt generator by itself, with the factor of its learning rate."""
@@ -279,17 +286,24 @@ class SegmentationTask(LightningModule):
         Raises:
             UserError: A weight is no finite number; the checkpoint before is the last good one.
         """
-        state = trained_state(self.model, self.base)
-        spoilt = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        take_averaged_weights(self, checkpoint)
+        names = [f"{PREFIX}{name}" for name in kept_names(self.model, self.base)]
+        for part in {"state_dict", CURRENT} & checkpoint.keys():
+            checkpoint[part] = {name: checkpoint[part][name] for name in names}
+        spoilt = [name for name, tensor in checkpoint["state_dict"].items() if not torch.isfinite(tensor).all()]
         if spoilt:
             raise UserError(
-                f"after epoch {self.current_epoch + 1} the weights {spoilt[0]} are no finite numbers: "
-                "lower optimizer.lr, or choose trainer.precision=32-true; "
+                f"after epoch {self.current_epoch + 1} the weights {spoilt[0].removeprefix(PREFIX)} are no finite "
+                "numbers: lower optimizer.lr, or choose trainer.precision=32-true; "
                 f"the last good checkpoint is {self._last_checkpoints()}"
             )
-        checkpoint["state_dict"] = {f"{PREFIX}{name}": tensor for name, tensor in state.items()}
         base = None if self.base is None else dict(self.base)
         checkpoint[KEY] = {"settings": dict(self.settings), "base": base}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the frozen weights to those of a training with averaged ones, which Lightning wants whole."""
+        for part in {"state_dict", CURRENT} & checkpoint.keys() if CURRENT in checkpoint else ():
+            checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
 
 
 def _settings_of(model: nn.Module) -> Mapping[str, Any]:

@@ -32,14 +32,15 @@ NUCLEUS = {1: "nucleus"}
 NOT_SUMMARISED = ("history", "images", "config", "metrics")
 
 
-def make_loggers(logger_cfg: DictConfig, config: Mapping[str, Any]) -> list[Logger]:
+def make_loggers(logger_cfg: DictConfig | None, config: Mapping[str, Any]) -> list[Logger]:
     """Return the configured loggers; that of W&B gets the whole configuration, which must be there at its start.
 
     Args:
-        logger_cfg: Loggers by name, as in ``conf/logger``.
+        logger_cfg: Loggers by name, as in ``conf/logger``; those that are null are left out. None: no logger.
         config: The configuration of the run, resolved, as plain dicts and lists.
     """
-    makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in logger_cfg.values()]
+    wanted = [logger for logger in (logger_cfg or {}).values() if logger is not None]
+    makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in wanted]
     return [
         make(**_run_arguments(make.keywords, config)) if make.func is WandbLogger else make() for make in makes
     ]

@@ -19,6 +19,7 @@ from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.promptable import Promptable, Segmentation
+from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)
@@ -30,7 +31,7 @@ def export(cfg: DictConfig) -> None:
     if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(MISSING)
     checkpoint, output = Path(cfg.checkpoint), Path(cfg.output)
-    loaded = load_checkpoint(checkpoint, weights=cfg.weights)
+    loaded = load_checkpoint(checkpoint, weights=cfg.weights, trusted=read_trusted(cfg.trust))
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")

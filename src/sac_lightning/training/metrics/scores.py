@@ -61,6 +61,11 @@ class Scores(nn.Module):
         if self.prompts is not None:
             self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)
 
+    def names(self) -> list[str]:
+        """Return the names of the figures of masks that ``compute`` returns."""
+        parts = [part for part in (self.mask, self.generator) if part is not None]
+        return [str(name) for part in parts for name in part.keys(keep_base=False)]
+
     def compute(self) -> dict[str, Tensor]:
         """Return all figures by name, over all processes."""
         values: dict[str, Tensor] = dict(self.mask.compute())
