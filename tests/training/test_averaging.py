@@ -10,7 +10,7 @@ from sac_lightning.model.checkpoint import read_checkpoint
 from sac_lightning.training.averaging import CURRENT
 
 EMA = "+callbacks.ema={_target_:lightning.pytorch.callbacks.EMAWeightAveraging,decay:0.5}"
-HIGH = ["optimizer.lr=0.05", "callbacks.early_stopping=null"]
+HIGH = ["scheduler=constant", "optimizer.lr=0.05", "callbacks.early_stopping=null"]
 
 
 @pytest.mark.parametrize("weights_only", [False, True])

@@ -142,7 +142,9 @@ def test_a_schedule_over_the_whole_training_is_told_its_length_and_others_count_
 def test_any_scheduler_of_torch_trains(scheduler: str, tiny: list[str], tmp_path: Path) -> None:
     made = f"+scheduler={{_target_:torch.optim.lr_scheduler.{scheduler},_partial_:true}}"
     assert run(tiny, tmp_path, *NET, "~scheduler", made)["epochs"] == 2
-    with pytest.raises(UserError, match=f"scheduler: {scheduler} takes no max_lr, pct_start: replace the one that"):
+    with pytest.raises(
+        UserError, match=f"scheduler: {scheduler} takes no max_lr, pct_start: replace the one that"
+    ):
         run(tiny, tmp_path, *NET, "scheduler=one_cycle", made.removeprefix("+"))
 
 

@@ -27,7 +27,7 @@ def make_data(settings: Mapping[str, Any]) -> NucleiDataModule:
     given = {"view": View(**settings["view"]), "expert_points": expert_points, "seed": settings["seed"]}
     target = settings["data"].get("_target_")
     try:
-        inspect.signature(make).bind(**given)
+        inspect.signature(make.func).bind(**make.keywords, **given)
     except TypeError as error:
         raise UserError(f"{target}: {error}: take **given, and hand it to NucleiDataModule.__init__") from error
     data = make(**given)

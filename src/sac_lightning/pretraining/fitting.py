@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader
 from sac_lightning.model.checkpoint import read_without_running
 from sac_lightning.training.checkpoints import WholeCheckpoints
 from sac_lightning.training.console import progress
+from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.history import History
 from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.wandb_login import refuse_missing_login
 from sac_lightning.training.wandb_view import make_loggers
 
 
@@ -42,6 +44,8 @@ def fit(
     """
     if cfg.resume is not None:
         read_without_running(Path(cfg.resume))  # Lightning reads it again, but its errors say less.
+    refuse_missing_gpu(cfg.trainer)
+    refuse_missing_login(cfg.logger)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(
         cfg.trainer,

@@ -107,7 +107,7 @@ def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
     if own:
         packages = ",".join(dict.fromkeys(target.partition(".")[0] for target in own))
         trust = f"[{packages}]" if "," in packages else packages
-        console.print(f"Its checkpoint names {', '.join(own)}: evaluate and predict load it with trust={trust}.")
+        print(f"Its checkpoint names {', '.join(own)}: evaluate and predict load it with trust={trust}.")
     backbone = settings["model"].get("backbone")
     if backbone and backbone["weights"] is None:
         what = (

@@ -28,8 +28,8 @@ def make_scheduler(
         factors: By which each group's learning rate differs from the configured one.
 
     Raises:
-        UserError: It does not take what it was given, or waits for a plateau of the lowest value, which a Dice does
-            not have.
+        UserError: It does not take what it was given, or waits for a plateau of the lowest value where the highest
+            is the best.
     """
     given = getattr(make, "keywords", {})
     kind = getattr(make, "func", make)
@@ -47,7 +47,7 @@ def make_scheduler(
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, inspect.Parameter], name: str) -> None:
-    """Raise UserError for arguments that a scheduler does not have, such as those of the one in its place before."""
+    """Raise UserError for arguments that a scheduler does not have, such as those of the one it replaces."""
     unknown = given.keys() - known.keys()
     if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         raise UserError(

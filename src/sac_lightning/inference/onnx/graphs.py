@@ -60,7 +60,7 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
     """
     images = torch.zeros(2, 3, image_size, image_size)
     if not isinstance(model, SAC):  # Not Promptable: what is traced are SAC's own parts.
-        return [Graph(NETWORK, model, {"images": images}, ("logits",))]
+        return [Graph(NETWORK, NetworkGraph(model), {"images": images}, ("logits",))]
     model = deepcopy(model)
     for layer in lora_layers(model):
         layer.merge()
@@ -80,6 +80,20 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
         Graph("encoder", EncoderGraph(model), {"images": images}, ("image_embeddings", *generated)),
         Graph("decoder", DecoderGraph(model), prompts, ("low_res_logits", "iou")),
     ]
+
+
+class NetworkGraph(nn.Module):
+    """A network whose input is called ``images``, however its own code calls it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Args: network: from images to logits."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) RGB in 0..255 to logits (B, 1, S, S)."""
+        logits: Tensor = self.network(images)
+        return logits
 
 
 class EncoderGraph(nn.Module):
@@ -166,9 +180,9 @@ def write_graph(graph: Graph, path: Path, description: Description) -> None:
     try:
         program = _trace_graph(graph)
     except Exception as error:  # What torch raises over what it cannot trace is open-ended.
-        if graph.name != NETWORK:
+        if not isinstance(graph.module, NetworkGraph):
             raise
-        name = type(graph.module).__name__
+        name = type(graph.module.network).__name__
         raise UserError(
             f"{name} cannot be exported, as a part of it has no form in ONNX: use its .ckpt instead"
         ) from error
