@@ -27,7 +27,9 @@ def parts(monkeypatch: pytest.MonkeyPatch, length: int, processes: int, shuffle:
     """What each process of a distributed run gets."""
     shares = []
     for rank in range(processes):
-        monkeypatch.setattr("sac_lightning.data.base._rank_and_processes", lambda rank=rank: (rank, processes))
+        monkeypatch.setattr(
+            "sac_lightning.data.epoch_sampler._rank_and_processes", lambda rank=rank: (rank, processes)
+        )
         shares.append(order(EpochSampler(length, shuffle, seed=3), epoch=2))
     return shares
 

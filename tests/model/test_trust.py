@@ -96,7 +96,7 @@ def test_code_of_ones_own_that_does_not_fit_is_a_sentence(
     assert not (tmp_path / "t" / "results.json").exists()
 
 
-@pytest.mark.parametrize("name", ["os", "builtins", "torch", "subprocess", "a b", "", 3, "a/b"])
+@pytest.mark.parametrize("name", ["os", "builtins", "torch", "sac_lightning", "subprocess", "a b", "", 3, "a/b"])
 def test_nothing_that_could_run_anything_is_trusted(name: object) -> None:
     with pytest.raises(UserError, match=r"trust only your own package|is no name of a package"):
         read_trusted([name])

@@ -117,7 +117,8 @@ def test_a_folder_that_cannot_be_written_to(
 def test_wandb_without_a_login(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     status, told = examined(capsys, "logger=wandb")
     assert status == 1

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
 from sac_lightning.model.build import base_weights, build_model, load_base
-from sac_lightning.model.trust import name_foreign_targets, refuse_foreign_targets
+from sac_lightning.model.trust import name_foreign_targets, refuse_foreign_targets, refuse_hidden_calls
 
 KEY = "sac_lightning"
 PREFIX = "model."
@@ -136,7 +136,8 @@ def load_checkpoint(
     """
     content = read_checkpoint(path)
     settings, base = content[KEY]["settings"], content[KEY]["base"]
-    refuse_foreign_targets(settings["model"], path, trusted)
+    refuse_hidden_calls(settings["data"], path)  # A model is loaded without the code of its data set.
+    refuse_foreign_targets({key: part for key, part in settings.items() if key != "data"}, path, trusted)
     if called := name_foreign_targets(settings["model"]):
         print(f"{path} is trusted to call {', '.join(called)}.")
     _refuse_own_network(settings["model"], path)

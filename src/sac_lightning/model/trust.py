@@ -14,6 +14,8 @@ from sac_lightning.core.names import find_targets
 
 NEVER = sys.stdlib_module_names | {"torch", "numpy", "hydra", "omegaconf", "lightning", "pytorch_lightning"}
 """What could run anything by a name alone."""
+OURS = "sac_lightning"
+"""Of this package only what its configuration names may be called."""
 
 
 def refuse_foreign_targets(settings: Any, path: Path, trusted: Sequence[str] = ()) -> None:
@@ -39,6 +41,17 @@ def refuse_foreign_targets(settings: Any, path: Path, trusted: Sequence[str] = (
         raise UserError(f"{path} holds {settings!r} among its settings, which may hide a call: it was refused")
 
 
+def refuse_hidden_calls(settings: Any, path: Path) -> None:
+    """Raise UserError as refuse_foreign_targets, but for packages of the user's: for settings that are not used.
+
+    Args:
+        settings: Of a checkpoint.
+        path: Path of the checkpoint, for the error.
+    """
+    targets = name_foreign_targets(settings)
+    refuse_foreign_targets(settings, path, [str(target).partition(".")[0] for target in targets])
+
+
 def read_trusted(value: Any) -> list[str]:
     """Return the packages that ``trust=`` names, one or a list; none for null.
 
@@ -51,7 +64,7 @@ def read_trusted(value: Any) -> list[str]:
             raise UserError(
                 f"trust={name} is no name of a package: give that of your own code, such as my_package"
             )
-        if name.partition(".")[0] in NEVER:
+        if name.partition(".")[0] in NEVER | {OURS}:
             raise UserError(f"trust={name} would let a checkpoint call anything: trust only your own package")
     return names
 
@@ -71,7 +84,8 @@ def refuse_untrustable(settings: Any) -> None:
 
 def name_foreign_targets(settings: Any) -> list[str]:
     """Return every ``_target_`` in settings that is not this package's, each once."""
-    return [target for target in dict.fromkeys(find_targets(settings)) if target not in packaged_targets()]
+    targets = dict.fromkeys(target for target in find_targets(settings) if isinstance(target, str))
+    return [target for target in targets if target not in packaged_targets()]
 
 
 def _refuse_target(target: Any, path: Path, trusted: Sequence[str]) -> None:
@@ -79,7 +93,7 @@ def _refuse_target(target: Any, path: Path, trusted: Sequence[str]) -> None:
         return
     is_name = isinstance(target, str) and all(part.isidentifier() for part in target.split("."))
     package = target.partition(".")[0] if is_name else ""
-    if not is_name or package in NEVER:
+    if not is_name or package in NEVER | {OURS}:
         raise UserError(f"{path} asks to call {target}, which this package does not: it was refused")
     if not any(target.startswith(f"{name}.") for name in trusted):
         raise UserError(
