@@ -1,4 +1,4 @@
-"""``python -m sac_lightning.prepare``: an official data set, or another project's weights, as this package reads them."""
+"""``python -m sac_lightning.prepare``: an official data set, or another project's weights, into our own format."""
 
 from omegaconf import DictConfig
 

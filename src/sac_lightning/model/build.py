@@ -80,7 +80,7 @@ def _tell_more(model: SAC, given: SamFile, path: Path) -> None:
         if adapters := sum(_is_adapter(name) for name in name_adapters(given.state)):
             log.warning("%s: took over its adapters (%d tensors)", path, adapters)
     if left_out:
-        log.warning("%s: left out %s, which SAM is without", path, list_parts(left_out))
+        log.warning("%s: left out %s: no part of SAM", path, list_parts(left_out))
 
 
 def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, backbone: str) -> None:

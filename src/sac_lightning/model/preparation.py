@@ -1,6 +1,6 @@
 """Bring SAM's weights, as another project wrote them, into this package's own file.
 
-``python -m sac_lightning.prepare weights=FILE [base=vit_b] [output=OUT]`` writes SAM's tensors by segment-anything's
+``python -m sac_lightning.prepare weights=FILE [base=vit_b] [output=OUT]`` writes SAM's tensors by their official
 names, in single precision, as safetensors, and says what it took over and what it left out.
 """
 

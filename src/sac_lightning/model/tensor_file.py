@@ -1,8 +1,8 @@
 """Files of tensors, read without running any code that they hold.
 
-Training files hold more than tensors: the settings of their training, or, as torch_em's, its data sets and functions.
-What such objects are made of is read, but they are not made: each becomes a StandIn, which does nothing. So the tensors
-beside them can be had without the packages that wrote the file, and without trusting it.
+Training files hold more than tensors: the settings of a training, or, as torch_em's, its data sets and functions.
+What such objects are made of is read, but they are not made: each becomes a StandIn, which does nothing. So the
+tensors beside them can be had without the packages that wrote the file, and without trusting it.
 """
 
 import re
@@ -26,11 +26,6 @@ REMEDY = "save the state dict alone, with torch.save(model.state_dict(), file)."
 # Of Python's own library, what training files hold beside tensors. Anything else of it has no business there.
 HARMLESS = {
     "argparse.Namespace",
-    "builtins.bytes",
-    "builtins.frozenset",
-    "builtins.object",
-    "builtins.range",
-    "builtins.slice",
     "collections.deque",
     "copyreg._reconstructor",
     "functools.partial",
@@ -41,11 +36,13 @@ HARMLESS = {
     "types.SimpleNamespace",
     "uuid.UUID",
 }
+# What of the builtins would run code or reach for files.
+HARMFUL = {"__import__", "breakpoint", "compile", "delattr", "eval", "exec", "input", "open", "setattr"}
 HARMLESS_MODULES = {"datetime", "decimal", "enum", "fractions", "pathlib", "typing"}
 
 
 class StandIn:
-    """What stands where a file has an object that is no tensor and no plain data; it takes anything, does nothing."""
+    """What stands for an object that is no tensor and no plain data: it takes anything and does nothing."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "StandIn":
         """Take the object's arguments and forget them."""
@@ -113,7 +110,9 @@ def _make_stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[...,
 
 
 def _is_harmless(name: str) -> bool:
-    module = name.partition(".")[0]
+    module, _, inside = name.partition(".")
+    if module == "builtins":
+        return inside not in HARMFUL
     return module not in sys.stdlib_module_names or name in HARMLESS or module in HARMLESS_MODULES
 
 

@@ -6,7 +6,7 @@
 | both: decoder | ``q_proj.proj``, ``q_proj.w_a``, ``q_proj.w_b``, and ``v_proj`` |
 | micro-sam: attention | ``attn.qkv.qkv_proj``, ``attn.qkv.w_a_linear_q``, ``attn.qkv.w_b_linear_q``, and k, v |
 | micro-sam: MLP | ``mlp.mlp_layer.lin1``, ``mlp.w_a_linear_1``, ``mlp.w_b_linear_1``, and 2 |
-| SAMed's files | ``w_a_000`` for q of block 0, ``w_a_001`` for its v, ...; ``sa_``, ``cti_``, ``cit_``, ``fati_`` |
+| SAMed's files | ``w_a_000`` for q of block 0, ``w_a_001`` for its v; ``sa_``, ``cti_``, ``cit_``, ``fati_`` |
 
 All of them scale by 1.
 """
@@ -83,6 +83,11 @@ def merge_low_rank(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
                 f"SAM that it was trained on, as with python -m sac_lightning.prepare weights={path} base=vit_b"
             )
         weight = merged[target].float().clone()
+        if a.shape[1] != weight.shape[1]:
+            raise UserError(
+                f"{path} holds LoRA of {a.shape[1]} channels for {target}, which has {weight.shape[1]}: name the "
+                "SAM that it was trained on"
+            )
         rows = weight
         if which in tuple("qkv"):
             width = len(weight) // 3
@@ -90,11 +95,6 @@ def merge_low_rank(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
             rows = weight[start : start + width]
         if other not in merged or (b := merged.pop(other).float()).shape != (len(rows), len(a)):
             raise UserError(f"{path} holds {name} and no {other} that fits it and {target}: get the file again")
-        if a.shape[1] != weight.shape[1]:
-            raise UserError(
-                f"{path} holds LoRA of {a.shape[1]} channels for {target}, which has {weight.shape[1]}: name the "
-                "SAM that it was trained on"
-            )
         rows += b @ a
         merged[target] = weight
     return merged

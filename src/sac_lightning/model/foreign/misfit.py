@@ -34,8 +34,8 @@ def explain_absence(names: Iterable[str], beside: Mapping[str, int], path: Path)
     for pattern, architecture in OTHERS:
         if any(re.search(pattern, name) for name in everything):
             return (
-                f"{path} holds no SAM weights but {architecture}, which is another architecture: choose the weights "
-                "of a SAM, such as backbone=vit_b"
+                f"{path} holds no SAM weights but {architecture}, which is another architecture: choose the "
+                "weights of a SAM, such as backbone=vit_b"
             )
     held = f" but {list_parts(beside)}" if beside else ""
     return f"{path} holds no SAM weights{held}: give a state dict in segment-anything's format"
@@ -56,12 +56,13 @@ def explain_misfit(
     if not any(name.startswith(PARTS) for name in state):
         return explain_absence(state, {}, path)
     found, asked = read_sizes(state), read_sizes(own)
+    more = [name for name in state if name.startswith(PARTS) and name not in own]
     if not misfit.startswith("image_encoder."):
         if misfit not in state:
-            return f"{path} holds no {misfit}: {WHOLE.format(path)}"
+            return _explain_wrapped(more, own, path) or f"{path} holds no {misfit}: {WHOLE.format(path)}"
         given, needed = tuple(state[misfit].shape), tuple(own[misfit].shape)
         classes = ", as it gives four masks, not one per class" if "mask_tokens" in misfit else ""
-        return f"{path} holds {misfit} of shape {given} and SAM's is {needed}{classes}: give weights with SAM's own decoder"
+        return f"{path} holds {misfit} of shape {given} and SAM's is {needed}{classes}: give weights of SAM's form"
     if not any(name.startswith("image_encoder.") for name in state):
         return f"{path} holds no image encoder: {WHOLE.format(path)}"
     if found is None or asked is None:
@@ -76,13 +77,25 @@ def explain_misfit(
         return f"{held}, which is {found.name} and not {backbone}: add backbone={found.name}"
     if found.native_size != asked.native_size:
         return (
-            f"{held}, made for images of {found.native_size} px, and {backbone} is set to {asked.native_size}: add "
-            f"backbone.native_size={found.native_size}"
+            f"{held}, made for images of {found.native_size} px, and {backbone} is set to {asked.native_size}: "
+            f"add backbone.native_size={found.native_size}"
         )
+    if misfit not in state and (wrapped := _explain_wrapped(more, own, path)) is not None:
+        return wrapped
     there = tuple(state[misfit].shape) if misfit in state else "missing"
     return (
-        f"{held}, but its {misfit} is {there} instead of {tuple(own[misfit].shape)}, so it is not {backbone}: choose "
-        "the backbone that the weights belong to"
+        f"{held}, but its {misfit} is {there} instead of {tuple(own[misfit].shape)}, so it is not {backbone}: "
+        "choose the backbone that the weights belong to"
+    )
+
+
+def _explain_wrapped(more: list[str], own: Iterable[str], path: Path) -> str | None:
+    """Return the sentence for a file that lacks a layer, as something that the model has not stands around it."""
+    if not more:
+        return None
+    return (
+        f"{path} holds SAM with parts around its layers, {list_parts(count_parts(more, own))}, which this model has "
+        "not: merge them where the file was written (merge_and_unload() of peft), and save the state dict"
     )
 
 
@@ -98,7 +111,10 @@ def explain_more(state: Mapping[str, Tensor], more: Iterable[str], path: Path) -
     remedy = f"python -m sac_lightning.prepare weights={path} leaves them out"
     if parts.keys() <= {*ADAPTERS, FOR_VOLUMES} and not any(name.startswith("mask_decoder.") for name in more):
         remedy = f"choose model=msa, which has them, or {remedy}"
-    return f"{path} holds more than this model, {list_parts(parts)}, and without them SAM is not what was trained: {remedy}"
+    return (
+        f"{path} holds more than this model, {list_parts(parts)}, and without them SAM is not what was trained: "
+        f"{remedy}"
+    )
 
 
 def count_parts(more: Iterable[str], known: Iterable[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Finding SAM among the tensors of a file, whatever stands before its names.
 
 A file may hold SAM in entries of entries (``model``, ``state_dict``, ``model_state``), as a part of something else
-(``sam.``, ``net.``), and wrapped for training (``module.``, ``_orig_mod.``). All of it becomes one dotted name, and
-SAM's own begins at the first of its parts.
+(``sam.``, ``net.``), and wrapped for training (``module.``, ``_orig_mod.``). All of it becomes one dotted name,
+and SAM's own begins at the first of its parts.
 """
 
 import re
@@ -64,8 +64,8 @@ def find_sam(content: Any, path: Path) -> FoundTensors:
         own = match["own"]
         if not isinstance(value, Tensor):
             raise UserError(
-                f"{path} holds a {type(value).__name__} in place of the tensor {own}, which cannot be read without "
-                "running code: save the state dict of plain tensors"
+                f"{path} holds a {type(value).__name__} in place of the tensor {own}, which cannot be read "
+                "without running code: save the state dict of plain tensors"
             )
         if own in state and not _equal(state[own], value):
             raise UserError(
@@ -107,7 +107,7 @@ def _equal(first: Tensor, second: Tensor) -> bool:
 
 
 def _count_others(names: list[str], places: Counter[str]) -> dict[str, int]:
-    """Return how many names there are of each thing that is no SAM: below the place of SAM, the first that differs."""
+    """Return how many names there are of each thing beside SAM: below SAM's place, the first part that differs."""
     place = next(iter(places.most_common(1)), ("", 0))[0].split(".")
     counts: Counter[str] = Counter()
     for name in names:

@@ -26,7 +26,7 @@ class SamFile:
     """What a file holds.
 
     Attributes:
-        state: The tensors of SAM's three parts by their official names, and those of what was added inside of them.
+        state: The tensors of SAM's three parts by their official names, and those of what was added inside.
         left_out: Number of tensors of what stands beside SAM, such as an optimiser's, by name.
     """
 
@@ -62,8 +62,8 @@ def read_sam(path: Path, base: Mapping[str, Tensor] | None = None) -> SamFile:
         state = {**base, **state}
         if blocks not in (0, count_blocks(state)):
             raise UserError(
-                f"{path} holds LoRA of {blocks} blocks and base= has {count_blocks(state)}: name the SAM that it was "
-                "trained on"
+                f"{path} holds LoRA of {blocks} blocks and base= has {count_blocks(state)}: name the SAM that it "
+                "was trained on"
             )
     return SamFile(merge_low_rank(state, path), found.beside)
 
@@ -73,8 +73,8 @@ def _refuse_pickled(content: Any, path: Path) -> None:
     for value in [content, *(content.values() if isinstance(content, dict) else [])]:
         if isinstance(value, StandIn):
             raise UserError(
-                f"{path} holds a whole {type(value).__name__}, which cannot be read without running code: where it was "
-                f"written, {REMEDY}"
+                f"{path} holds a whole {type(value).__name__}, which cannot be read without running code: where "
+                f"it was written, {REMEDY}"
             )
 
 
@@ -90,5 +90,6 @@ def _refuse_broken(state: Mapping[str, Tensor], path: Path) -> None:
             )
         if not torch.isfinite(tensor).all():
             raise UserError(
-                f"{path} holds NaN or infinite numbers in {name}: its training had gone wrong, give an earlier file of it"
+                f"{path} holds NaN or infinite numbers in {name}: its training had gone wrong, give an earlier "
+                "file of it"
             )
