@@ -210,6 +210,10 @@ def test_adapters_of_some_blocks_alone_are_refused(tiny: list[str], tmp_path: Pa
 REFUSED: dict[str, tuple[files.Writer, str]] = {
     "MobileSAM": (files.mobile_sam, "TinyViT"),
     "SAM 2": (files.sam2, "SAM 2, which is another architecture"),
+    "SAM 3": (
+        lambda sam: {"model": {"detector.backbone.vision_backbone.trunk.pos_embed": torch.zeros(2)}},
+        "SAM 3, which is another architecture",
+    ),
     "a ResNet": (
         lambda sam: {"layer1.0.conv1.weight": torch.zeros(2)},
         "holds no SAM weights but layer1 (1 tensor)",

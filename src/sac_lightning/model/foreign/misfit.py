@@ -14,7 +14,7 @@ from sac_lightning.model.foreign.sizes import UNKNOWN, read_sizes
 # What other architectures call theirs.
 OTHERS = (
     (r"image_encoder\.trunk\.|sam_mask_decoder|memory_attention|vision_encoder\.backbone\.", "SAM 2"),
-    (r"detector\.backbone\.|vision_backbone\.", "SAM 3"),
+    (r"(^|\.)vision_backbone\.", "SAM 3"),
     (r"image_encoder\.(layers\.\d+\.|patch_embed\.seq\.)", "MobileSAM's encoder (TinyViT)"),
 )
 WHOLE = (
@@ -26,13 +26,12 @@ def explain_absence(names: Iterable[str], beside: Mapping[str, int], path: Path)
     """Return the sentence for a file that holds no SAM.
 
     Args:
-        names: Of the tensors that might be of SAM.
-        beside: Number of other tensors, by name.
+        names: Of its tensors.
+        beside: Number of those that are none of SAM's, by name.
         path: The file.
     """
-    everything = [*names, *(f"{name}." for name in beside)]
     for pattern, architecture in OTHERS:
-        if any(re.search(pattern, name) for name in everything):
+        if any(re.search(pattern, name) for name in names):
             return (
                 f"{path} holds no SAM weights but {architecture}, which is another architecture: choose the "
                 "weights of a SAM, such as backbone=vit_b"
@@ -93,9 +92,10 @@ def _explain_wrapped(more: list[str], own: Iterable[str], path: Path) -> str | N
     """Return the sentence for a file that lacks a layer, as something that the model has not stands around it."""
     if not more:
         return None
+    parts = list_parts(count_parts(more, own))
     return (
-        f"{path} holds SAM with parts around its layers, {list_parts(count_parts(more, own))}, which this model has "
-        "not: merge them where the file was written (merge_and_unload() of peft), and save the state dict"
+        f"{path} holds SAM with parts around its layers that this model has not, {parts}: merge them where the "
+        "file was written (merge_and_unload() of peft), and save the state dict"
     )
 
 

@@ -35,10 +35,12 @@ class FoundTensors:
 
     Attributes:
         state: Tensors by name.
-        beside: Number of tensors of everything else, by name.
+        others: Names of all other tensors.
+        beside: Number of these by what they are of.
     """
 
     state: dict[str, Tensor]
+    others: list[str]
     beside: dict[str, int]
 
 
@@ -73,7 +75,7 @@ def find_sam(content: Any, path: Path) -> FoundTensors:
                 "save the one you mean as a file of its own"
             )
         state[own], places[own] = value, name.removesuffix(own)
-    return FoundTensors(state, _count_others(others, Counter(places.values())))
+    return FoundTensors(state, others, _count_others(others, Counter(places.values())))
 
 
 def _flatten(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:

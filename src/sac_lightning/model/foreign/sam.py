@@ -53,7 +53,7 @@ def read_sam(path: Path, base: Mapping[str, Tensor] | None = None) -> SamFile:
     found = find_sam(content, path)
     if not found.state:
         _refuse_pickled(content, path)
-        raise UserError(explain_absence([], found.beside, path))
+        raise UserError(explain_absence(found.others, found.beside, path))
     state = name_positions(name_officially(found.state))
     blocks = sum(name.startswith(SAMED) for name in state) // 2
     state = unwrap_layers(name_samed(state))
