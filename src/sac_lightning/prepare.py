@@ -1,4 +1,4 @@
-"""``python -m sac_lightning.prepare``: an official data set into the layout that this package trains on."""
+"""``python -m sac_lightning.prepare``: an official data set, or another project's weights, into our own format."""
 
 from omegaconf import DictConfig
 
@@ -7,10 +7,15 @@ from sac_lightning.core.command import command
 
 @command("prepare")
 def main(cfg: DictConfig) -> None:
-    """Convert a data set."""
-    from sac_lightning.data.preparation import convert
+    """Convert a data set, or weights."""
+    if cfg.weights is not None:
+        from sac_lightning.model.preparation import convert_weights
 
-    convert(cfg)
+        convert_weights(cfg)
+    else:
+        from sac_lightning.data.preparation import convert
+
+        convert(cfg)
 
 
 if __name__ == "__main__":

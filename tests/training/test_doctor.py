@@ -95,6 +95,22 @@ def test_weights_that_would_be_downloaded(
     assert "has 10 bytes instead of 375042383" in line(told, "weights")
 
 
+def test_weights_of_another_project(
+    tiny_weights: Path, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, path = torch.load(tiny_weights, weights_only=True), tmp_path / "best.pt"
+    beside = {"decoder_state": {"decoder.weight": torch.zeros(2)}}
+    torch.save({"model_state": {f"sam.{name}": tensor for name, tensor in state.items()}} | beside, path)
+    status, told = examined(capsys, *tiny, f"backbone.weights={path}")
+    assert status == 0, told
+    assert f"{len(state)} tensors in best.pt" in line(told, "weights")
+    assert "holds more than SAM: decoder_state (1 tensor), left out" in told
+    torch.save(state | {"mask_decoder.hf_token.weight": torch.zeros(1, 256)}, path)
+    status, told = examined(capsys, *tiny, f"backbone.weights={path}")
+    assert status == 1
+    assert "hf_token (1 tensor)" in line(told, "weights")
+
+
 def test_a_disk_that_is_full(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 2**40, 2**20))
     status, told = examined(capsys)

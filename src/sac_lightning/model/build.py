@@ -1,5 +1,6 @@
 """From settings to a model, with SAM's weights in it."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,16 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.model.foreign.adapters import count_volume_adapters, name_adapters
+from sac_lightning.model.foreign.misfit import explain_misfit, explain_more, list_parts
+from sac_lightning.model.foreign.names import PARTS
+from sac_lightning.model.foreign.sam import SamFile, read_sam
+from sac_lightning.model.foreign.sizes import count_blocks
 from sac_lightning.model.lora import PARAMETERS
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import WEIGHTS, locate, read_weights, sha256_of
+from sac_lightning.model.weights import WEIGHTS, locate, sha256_of
+
+log = logging.getLogger(__name__)
 
 
 def build_model(settings: Mapping[str, Any]) -> nn.Module:
@@ -54,16 +62,29 @@ def load_base(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, str]:
         ``name`` of the weights and ``sha256`` of their file, which checkpoints and records carry.
 
     Raises:
-        UserError: The file belongs to another backbone, or holds no SAM at all.
+        UserError: The file belongs to another backbone, holds no SAM, or more than the model; see also read_sam.
     """
     assert isinstance(model, SAC), "only settings of SAC and its relatives name a backbone"
     backbone = settings["backbone"]
     path = locate(backbone["weights"])
-    load_official_state(model, read_weights(path), path, backbone["name"])
+    given = read_sam(path)
+    load_official_state(model, given.state, path, backbone["name"])
+    _tell_more(model, given, path)
     registered = WEIGHTS.get(backbone["weights"])
     base = {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}
     model.base = base
     return base
+
+
+def _tell_more(model: SAC, given: SamFile, path: Path) -> None:
+    """Tell what a file held beside SAM, and what became of it."""
+    left_out = dict(given.left_out)
+    if any(_is_adapter(name) for name in model.state_dict()):
+        left_out |= count_volume_adapters(given.state)
+        if adapters := sum(_is_adapter(name) for name in name_adapters(given.state)):
+            log.warning("%s: took over its adapters (%d tensors)", path, adapters)
+    if left_out:
+        log.warning("%s: left out %s: no part of SAM", path, list_parts(left_out))
 
 
 def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, backbone: str) -> None:
@@ -71,45 +92,43 @@ def load_official_state(model: SAC, state: Mapping[str, Tensor], path: Path, bac
 
     Args:
         model: Plain, or with LoRA or adapters, whose wrapped layers are called ``base``.
-        state: The official tensors by their official names.
+        state: The official tensors by their official names; for a model with adapters, with or without MSA's.
         path: The file that they come from, for the error.
         backbone: Name of the model's backbone, for the error.
 
     Raises:
-        UserError: A tensor is missing or of another shape.
+        UserError: A tensor is missing or of another shape, or belongs to a part that the model has not.
     """
-    own = model.state_dict()
-    official = {name: name.replace(".base.", ".") for name in own}
-    for name, tensor in own.items():
-        if _is_added(name):
-            continue
-        given = state.get(official[name])
-        if given is None or given.shape != tensor.shape:
-            raise UserError(_mismatch(state, path, backbone, official[name]))
-    depth = sum(name.endswith("attn.rel_pos_h") for name in state)
-    if depth != len(model.image_encoder.blocks):
-        raise UserError(_mismatch(state, path, backbone, "image_encoder.blocks"))
+    matched, own = match_official(model, state, path, backbone), model.state_dict()
     with torch.no_grad():
-        for name, tensor in own.items():
-            if not _is_added(name):
-                tensor.copy_(state[official[name]])
+        for name, tensor in matched.items():
+            own[name].copy_(tensor)
+
+
+def match_official(model: SAC, state: Mapping[str, Tensor], path: Path, backbone: str) -> dict[str, Tensor]:
+    """Return a file's tensors by the model's own names. See load_official_state."""
+    own = model.state_dict()
+    if any(_is_adapter(name) for name in own):
+        state = name_adapters(state)
+    official = {name.replace(".base.", "."): tensor for name, tensor in own.items()}
+    adapted = any(_is_adapter(name) for name in state)
+    needed = {name for name in official if not _is_added(name) or (adapted and _is_adapter(name))}
+    for name, tensor in official.items():
+        if name in needed and (name not in state or state[name].shape != tensor.shape):
+            raise UserError(explain_misfit(state, official, path, backbone, name))
+    if count_blocks(state) != len(model.image_encoder.blocks):
+        raise UserError(explain_misfit(state, official, path, backbone, "image_encoder.blocks"))
+    more = [name for name in state if name.startswith(PARTS) and name not in needed]
+    if more:
+        raise UserError(explain_more(state, more, path))
+    return {name: state[given] for name, given in zip(own, official, strict=True) if given in needed}
 
 
 def _is_added(name: str) -> bool:
     """Return whether a parameter is no part of SAM but of the generator, LoRA or an adapter."""
     lora = name.rpartition(".")[2] in PARAMETERS
-    return name.startswith("prompt_generator.") or "_adapter." in name or lora
+    return name.startswith("prompt_generator.") or _is_adapter(name) or lora
 
 
-def _mismatch(state: Mapping[str, Tensor], path: Path, backbone: str, misfit: str) -> str:
-    positions = state.get("image_encoder.pos_embed")
-    if positions is None:
-        return f"{path} holds no SAM weights: give a state dict in segment-anything's format"
-    if not misfit.startswith("image_encoder."):
-        return f"{path} holds no {misfit}, or one of another shape: give the weights of a whole SAM"
-    dim, grid = positions.shape[-1], positions.shape[1]
-    depth = sum(name.endswith("attn.rel_pos_h") for name in state)
-    return (
-        f"{path} holds an image encoder of {depth} blocks, {dim} channels and {grid}x{grid} positions, which is "
-        f"not {backbone}: choose the backbone that the weights belong to"
-    )
+def _is_adapter(name: str) -> bool:
+    return "_adapter." in name

@@ -98,7 +98,7 @@ def sac(
         blocks: The blocks that get LoRA: their indices, "global" for those with global attention, or "all" (None).
         projections: What LoRA adapts in them, any of q, k, v and o. Default: q and v (Eq. 1).
         weights: Beside the name of a backbone: the weights to load if they are not its own, by name or by the path
-            of a file in SAM's format; or None for random ones, where the whole encoder trains.
+            of a file, see docs/foreign-weights.md; or None for random ones, where the whole encoder trains.
 
     Raises:
         UserError: There is no such backbone, its weights cannot be had, or the image size is no multiple of its

@@ -1,18 +1,15 @@
 """SAM's published weights and our own: where they are, how they are downloaded, and how they are read.
 
-`locate` turns a registered name or a path into a file. `read_weights` turns a file into tensors and never runs
-code from it. `write_weights` writes the small file that the package ships.
+`locate` turns a registered name or a path into a file. `read_weights` turns a file of our own format into tensors
+(foreign.sam reads those of other projects, too). `write_weights` writes such a file.
 """
 
 import hashlib
 import http.client
 import logging
 import os
-import re
 import urllib.error
 import urllib.request
-import warnings
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,18 +17,17 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
+from sac_lightning.model.tensor_file import REMEDY, read_content
 
 HOST = "https://dl.fbaipublicfiles.com/"
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30
-REMEDY = "save the state dict alone, with torch.save(model.state_dict(), file)."
 
 log = logging.getLogger(__name__)
 
@@ -171,24 +167,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: The file cannot be read, needs to run code, or does not hold a state dict of tensors.
     """
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} cannot be read as safetensors ({error}): get it again.") from error
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch warns about files that it then refuses
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give another file.") from error
-    # torch may raise anything over a damaged file: RuntimeError, KeyError, EOFError, struct.error.
-    except Exception as error:
-        code = re.search(r"GLOBAL (\S+)|module (\S+) is blocked", str(error))
-        if code:
-            fault = f"would run code ({code[1] or code[2]}) and was refused"
-        else:
-            fault = "is damaged, or cannot be read without running code"
-        raise UserError(f"{path} {fault}: get it again, or {REMEDY}") from error
+    state = read_content(path)
     if not isinstance(state, dict) or not state:
         raise UserError(f"{path} holds a {type(state).__name__} instead of named tensors: {REMEDY}")
     for name, value in state.items():
@@ -199,11 +178,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a state dict as safetensors in half precision, whole or not at all."""
-    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
+def write_weights(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> None:
+    """Write a state dict as safetensors, by default in half precision, whole or not at all."""
+    rounded = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
     with whole_file(path) as partial:
-        partial.write_bytes(save(half))  # save_file would make the file readable for its owner only.
+        partial.write_bytes(save(rounded))  # save_file would make the file readable for its owner only.
 
 
 def _download_once(registered: Weights) -> None:

@@ -17,6 +17,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from packaging.requirements import Requirement
 from rich.console import Console
+from torch import nn
 from tqdm import tqdm
 
 from sac_lightning.core.arguments import refuse_arguments
@@ -25,9 +26,12 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part
 from sac_lightning.data.base import PARTS
 from sac_lightning.data.build import make_data
-from sac_lightning.model.build import base_weights, build_model
+from sac_lightning.model.build import base_weights, build_model, match_official
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.model.weights import WEIGHTS, locate, read_weights
+from sac_lightning.model.foreign.misfit import list_parts
+from sac_lightning.model.foreign.sam import read_sam
+from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.weights import WEIGHTS, locate
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_login import refuse_missing_login
@@ -72,17 +76,22 @@ class Training:
         return resolve_config(self.cfg)
 
     @cached_property
-    def parameters(self) -> dict[str, int]:
-        """Numbers of parameters of the model, built on the meta device, where any size takes seconds.
+    def model(self) -> nn.Module:
+        """The model, built on the meta device, where any size takes seconds.
 
         Raises:
             UserError: The model cannot be built.
         """
         try:
             with torch.device("meta"):
-                return parameter_counts(build_model(self.config["model"]))
+                return build_model(self.config["model"])
         except InstantiationException as error:
             raise UserError(str(error.__cause__)) from error
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Numbers of parameters of the model. See model."""
+        return parameter_counts(self.model)
 
 
 def examine(cfg: DictConfig) -> None:
@@ -184,7 +193,7 @@ def check_data(training: Training) -> list[Diagnosis]:
 
 
 def check_weights(training: Training) -> list[Diagnosis]:
-    """Check that SAM's weights are present and intact, or report what will be downloaded."""
+    """Check that SAM's weights are present and fit the model, or report what will be downloaded."""
     model = training.config["model"]
     name = base_weights(model)
     if name is None:
@@ -197,7 +206,25 @@ def check_weights(training: Training) -> list[Diagnosis]:
             raise UserError(f"{what}, where {free / 1e9:.1f} GB are free: make room, or set SAC_WEIGHTS")
         return [Diagnosis("note", f"{what}; without a network, put {registered.url} there")]
     path = locate(name)
-    return [Diagnosis("good", f"{name}: {len(read_weights(path))} tensors in {path.name}")]
+    given = read_sam(path)
+    if (network := _model_of(training)) is not None:
+        match_official(network, given.state, path, model["backbone"]["name"])
+    findings = [Diagnosis("good", f"{name}: {len(given.state)} tensors in {path.name}")]
+    if given.left_out:
+        findings.append(
+            Diagnosis("note", f"{path.name} holds more than SAM: {list_parts(given.left_out)}, left out")
+        )
+    return findings
+
+
+def _model_of(training: Training) -> SAC | None:
+    """Return the model, or None if the configuration is at fault, which has been said."""
+    try:
+        model = training.model
+    except UserError:
+        return None
+    assert isinstance(model, SAC), "only settings of SAC and its relatives name a backbone"
+    return model
 
 
 def check_memory(training: Training) -> list[Diagnosis]:
