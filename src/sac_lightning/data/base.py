@@ -14,6 +14,7 @@ from tqdm import tqdm
 from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.data.examination import Oddity, examine_truths
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.split import split_hash
@@ -78,6 +79,7 @@ class NucleiDataModule(LightningDataModule):
     Attributes:
         name: The name of the file in ``conf/data`` that configures this class; None if there is none.
         first_epoch: The first epoch of this training; more than 0 in one that is resumed.
+        oddities: What is odd in the data set, once its samples have been asked for.
     """
 
     name: str | None = None
@@ -103,6 +105,7 @@ class NucleiDataModule(LightningDataModule):
         self.in_memory = in_memory
         self.augment = augment
         self.first_epoch = 0
+        self.oddities: list[Oddity] = []
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -155,12 +158,17 @@ class NucleiDataModule(LightningDataModule):
 
     @property
     def samples(self) -> Splits:
-        """The splits, looked up once. No image has been read yet."""
+        """The splits, looked up once and their truths examined. No image has been read yet.
+
+        Raises:
+            UserError: See splits and data.examination.
+        """
         if self._found is None:
             splits = self.splits()
             for part in PARTS:
                 if not getattr(splits, part):
                     raise UserError(f"the data set has no image for {part}: change its split so that each has one")
+            self.oddities += examine_truths([sample for part in PARTS for sample in getattr(splits, part)])
             self._found = splits
         return self._found
 

@@ -33,7 +33,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """An image file and the file of its label map (or mask)."""
+    """An image file and the file of its truth, a label map."""
 
     name: str
     image: Path
@@ -43,15 +43,20 @@ class FileSample:
         """Read the image and its label map.
 
         Raises:
-            UserError: One of them cannot be read, or their sizes differ.
+            UserError: One of them cannot be read, their sizes differ, or what the truth means is doubtful.
         """
-        image, instances = read_image(self.image), read_instances(self.instances)
+        image, instances = read_image(self.image), self.read_truth()
         if image.shape[:2] != instances.shape:
+            turned = ", turned by 90 degrees," if image.shape[1::-1] == instances.shape else ""
             raise UserError(
-                f"{self.image} is {image.shape[1]}x{image.shape[0]} pixels but {self.instances} is "
+                f"{self.image} is {image.shape[1]}x{image.shape[0]} pixels but {self.instances} is{turned} "
                 f"{instances.shape[1]}x{instances.shape[0]}: make the two agree"
             )
         return image, instances
+
+    def read_truth(self) -> NDArray[np.int32]:
+        """Read the label map (H, W), 0 = background."""
+        return read_instances(self.instances)
 
 
 @dataclass(frozen=True)

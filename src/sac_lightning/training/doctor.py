@@ -5,12 +5,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, requires, version
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
@@ -18,22 +17,19 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from packaging.requirements import Requirement
 from rich.console import Console
-from tqdm import tqdm
 
 from sac_lightning.core.arguments import refuse_arguments
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part
-from sac_lightning.data.base import PARTS
-from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.weights import WEIGHTS, locate, read_weights
+from sac_lightning.training.diagnosis import Diagnosis, Level
+from sac_lightning.training.doctor_data import examine_data
 from sac_lightning.training.precision import resolve_precision
 
 PACKAGE = "sac-lightning"
-# Of each part of the data, evenly spread: all of them are read when the training starts.
-IMAGES_OF_A_PART = 8
 BYTES = 4  # of a parameter
 # A checkpoint of the best epoch and one to go on from, and Adam's two moments in each.
 COPIES_ON_DISK = 6
@@ -41,21 +37,7 @@ COPIES_ON_DISK = 6
 SMALL_FILES = 2**29
 GIB = 2**30
 
-Level = Literal["good", "note", "fault"]
 COLOURS: Mapping[Level, str] = {"good": "green", "note": "yellow", "fault": "red"}
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The result of a check.
-
-    Attributes:
-        level: ``fault`` will fail; ``note`` may surprise; ``good`` is fine.
-        what: A sentence, with the remedy if there is something to do.
-    """
-
-    level: Level
-    what: str
 
 
 class Training:
@@ -172,17 +154,8 @@ def check_configuration(training: Training) -> list[Diagnosis]:
 
 
 def check_data(training: Training) -> list[Diagnosis]:
-    """Check that the data set exists and that some images of each part can be read."""
-    samples = make_data(training.config).samples
-    looked_at = 0
-    for part in PARTS:
-        of_part = getattr(samples, part)
-        step = max(1, len(of_part) // IMAGES_OF_A_PART)
-        for sample in tqdm(of_part[::step], desc=f"reading {part} images", leave=False, disable=None):
-            sample.load()
-            looked_at += 1
-    counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
-    return [Diagnosis("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
+    """Check that the data set exists and that some images of each part can be read; show what is odd in it."""
+    return examine_data(training.config)
 
 
 def check_weights(training: Training) -> list[Diagnosis]:

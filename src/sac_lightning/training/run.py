@@ -1,7 +1,7 @@
 """A training from end to end: fit, test the best checkpoint, write ``results.json``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.limits import refuse_test_metric
 from sac_lightning.core.processes import is_first_process
+from sac_lightning.data.examination import Oddity
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.summary import training_table
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
@@ -65,6 +66,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
     )
     if trainer.is_global_zero:
         announce(task.model, task.settings)
+        announce_oddities(data.oddities)
     checkpoint = fit(trainer, task, data, cfg)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
     tune_checkpoint(checkpoint, "watershed", trainer, task, data)
@@ -119,6 +121,13 @@ def make_callbacks(cfg: DictConfig) -> list[Callback]:
     for callback in saving:
         callback.save_last = False
     return callbacks + [LastCheckpoint(Path(str(callback.dirpath)) / "last.ckpt") for callback in saving]
+
+
+def announce_oddities(oddities: Sequence[Oddity]) -> None:
+    """Print what is odd in the data set, in one line."""
+    if oddities:
+        found = ", ".join(map(str, oddities))
+        print(f"The data set has {found}: python -m sac_lightning.doctor, with the same arguments, shows them.")
 
 
 def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:
