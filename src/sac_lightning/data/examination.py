@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.mask_file import MOST_REGIONS_PER_LABEL
-from sac_lightning.data.mask_sample import MaskSample
 from sac_lightning.data.sample import FileSample, Sample
 from sac_lightning.data.truth_facts import TruthFacts, measure_truth
 
@@ -55,9 +54,9 @@ def examine_truths(samples: Sequence[Sample]) -> list[Oddity]:
     """
     files = [sample for sample in samples if isinstance(sample, FileSample)]
     progress = tqdm(files, desc="examining truths", leave=False, disable=None)
-    measured = [(sample, measure_truth(sample)) for sample in progress]
-    masks = [(sample, facts) for sample, facts in measured if isinstance(sample, MaskSample)]
-    label_maps = [(sample, facts) for sample, facts in measured if not isinstance(sample, MaskSample)]
+    measured = [(sample, measure_truth(sample.instances, sample.mask)) for sample in progress]
+    masks = [(sample, facts) for sample, facts in measured if sample.mask is not None]
+    label_maps = [(sample, facts) for sample, facts in measured if sample.mask is None]
     if masks:
         _refuse_masks(masks)
     if label_maps:
@@ -83,8 +82,9 @@ def examine_truths(samples: Sequence[Sample]) -> list[Oddity]:
     return [oddity for oddity in found if oddity.samples]
 
 
-def _refuse_masks(measured: Sequence[tuple[MaskSample, TruthFacts]]) -> None:
-    folder, meaning = measured[0][0].instances.parent, measured[0][0].meaning
+def _refuse_masks(measured: Sequence[tuple[FileSample, TruthFacts]]) -> None:
+    folder, meaning = measured[0][0].instances.parent, measured[0][0].mask
+    assert meaning is not None
     facts = [facts for _, facts in measured]
     there = sorted({value for one in facts for value in one.values})
     for value in meaning.values or ():

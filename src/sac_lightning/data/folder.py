@@ -2,10 +2,12 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.masks import read_mask_options
@@ -13,10 +15,26 @@ from sac_lightning.data.array_file import ARRAY_ENDINGS
 from sac_lightning.data.base import PARTS, Loading, NucleiDataModule, Splits
 from sac_lightning.data.examination import Oddity
 from sac_lightning.data.image_names import IMAGE_ENDINGS, refuse_name
-from sac_lightning.data.mask_sample import make_sample, show_alone
 from sac_lightning.data.sample import FileSample, Sample
 
 TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
+
+
+@dataclass(frozen=True)
+class WithoutImage:
+    """A truth that no image belongs to, to be shown on black."""
+
+    truth: FileSample
+
+    @property
+    def name(self) -> str:
+        """The name of the truth's file, without ending."""
+        return self.truth.name
+
+    def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return a black image (H, W, 3) and the label map (H, W)."""
+        instances = self.truth.read_truth()
+        return np.zeros((*instances.shape, 3), np.uint8), instances
 
 
 class Folder(NucleiDataModule):
@@ -115,9 +133,10 @@ class Folder(NucleiDataModule):
                 raise UserError(
                     f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image"
                 )
-        spare = [show_alone(name, path, meaning) for name, path in truths.items() if name not in images]
+        samples = {name: FileSample(name, images.get(name, path), path, meaning) for name, path in truths.items()}
+        spare = [WithoutImage(sample) for name, sample in samples.items() if name not in images]
         self._note("label map" if meaning is None else "mask", "without an image", spare)
-        return {name: make_sample(name, path, truths[name], meaning) for name, path in images.items()}
+        return {name: samples[name] for name in images}
 
     def _note(self, noun: str, what: str, samples: Sequence[Sample]) -> None:
         if samples:

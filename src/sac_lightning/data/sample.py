@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.masks import MaskMeaning
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints, draw_expert_points
 from sac_lightning.data.image_file import read_image, read_instances
+from sac_lightning.data.label_maps import connected_components
+from sac_lightning.data.mask_file import read_mask
 from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
 
@@ -33,11 +36,19 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """An image file and the file of its truth, a label map."""
+    """An image file and the file of its truth.
+
+    Attributes:
+        name: Unique within a data set.
+        image: The image.
+        instances: The label map, or the mask.
+        mask: Which values of the mask are nucleus; each connected region is one. None: a label map.
+    """
 
     name: str
     image: Path
     instances: Path
+    mask: MaskMeaning | None = None
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Read the image and its label map.
@@ -56,7 +67,9 @@ class FileSample:
 
     def read_truth(self) -> NDArray[np.int32]:
         """Read the label map (H, W), 0 = background."""
-        return read_instances(self.instances)
+        if self.mask is None:
+            return read_instances(self.instances)
+        return connected_components(read_mask(self.instances, self.mask)[0])
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from skimage.measure import label
 from sac_lightning.core.masks import MaskMeaning
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.mask_file import MOST_CLASSES, read_mask
-from sac_lightning.data.mask_sample import MaskSample
-from sac_lightning.data.sample import FileSample
 
 # Of files measured by one process: a sweep opens its data sets again for each job.
 REMEMBERED_FILES = 2**17
@@ -40,18 +38,21 @@ class TruthFacts:
     values: tuple[float, ...] = ()
 
 
-def measure_truth(sample: FileSample) -> TruthFacts:
-    """Return what the truth of a sample looks like; a file that has not changed since is not read again.
+def measure_truth(path: Path, meaning: MaskMeaning | None) -> TruthFacts:
+    """Return what a truth looks like; a file that has not changed since is not read again.
+
+    Args:
+        path: Of the file.
+        meaning: Which values of a mask are nucleus; None for a label map.
 
     Raises:
         UserError: The truth cannot be read, or is doubtful.
     """
-    meaning = sample.meaning if isinstance(sample, MaskSample) else None
     try:
-        state = sample.instances.stat()
-        return _measure_file(sample.instances.absolute(), state.st_size, state.st_mtime_ns, meaning)
+        state = path.stat()
     except OSError:
-        return _measure(sample.instances, meaning)  # Reading it says what is wrong.
+        return _measure(path, meaning)  # Reading it says what is wrong.
+    return _measure_file(path.absolute(), state.st_size, state.st_mtime_ns, meaning)
 
 
 @lru_cache(REMEMBERED_FILES)

@@ -60,8 +60,7 @@ def _files_of(samples: Splits) -> dict[str, list[FileSample]]:
 def _find_turned(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
     """Return the images that a camera's note in the file would turn, which no reader here does."""
     turned = [sample for part in PARTS for sample in files[part] if _orientation(sample.image) != 1]
-    what = "with an EXIF orientation, which is not applied: the truth has to lie as the stored pixels do"
-    return [Oddity("image", what, turned)] if turned else []
+    return [Oddity("image", "with an EXIF orientation, which is not applied", turned)] if turned else []
 
 
 def _orientation(path: Path) -> int:
