@@ -2,9 +2,12 @@
 
 import os
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -171,6 +174,42 @@ def test_labels_beyond_16_bits_are_renumbered(dtype: type, tmp_path: Path) -> No
     assert found[3, 4:6].tolist() == [2, 2]
     assert found[5, 1:3].tolist() == [1, 1]
     assert np.count_nonzero(found) == 4
+
+
+DEEP_LABELS = DEEP // 999
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("three channels.png", lambda path: cv2.imwrite(str(path), np.dstack([DEEP_LABELS] * 3))),
+        ("white is 0.tif", lambda path: tifffile.imwrite(path, DEEP_LABELS, photometric="miniswhite")),
+        ("two equal pages.tif", lambda path: tifffile.imwrite(path, np.stack([DEEP_LABELS] * 2))),
+        ("one in front.npy", lambda path: np.save(path, DEEP_LABELS[None].astype(np.float64))),
+        ("archive.npz", lambda path: np.savez(path, labels=DEEP_LABELS.astype(np.int64))),
+        ("compressed.tif", lambda path: tifffile.imwrite(path, DEEP_LABELS, compression="zlib", tile=(16, 16))),
+    ],
+)
+def test_labels_of_every_coding_come_back_exactly(name: str, write: Callable[[Path], Any], tmp_path: Path) -> None:
+    write(tmp_path / name)
+    assert np.array_equal(read_instances(tmp_path / name), DEEP_LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "sentence"),
+    [
+        ("labels.jpg", lambda path: Image.fromarray(GREY).save(path), "compressed with loss"),
+        ("labels.webp", lambda path: Image.fromarray(GREY).save(path), "compressed with loss"),
+        ("pages.tif", lambda path: tifffile.imwrite(path, np.stack([GREY, GREY // 2])), "2 pages that differ"),
+        ("fractions.npy", lambda path: np.save(path, DEEP / 7), "not whole numbers"),
+        ("one plane each.npy", lambda path: np.save(path, np.stack([i == GREY for i in range(9)])), "9 pages"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(
+    name: str, write: Callable[[Path], Any], sentence: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    assert sentence in refusal(tmp_path / name, read_instances)
 
 
 # Files that are none

@@ -71,7 +71,7 @@ def examine_truths(samples: Sequence[Sample]) -> list[Oddity]:
         Oddity(
             "mask",
             "as if inverted",
-            [sample for sample, facts in masks if _is_background(facts) and facts.foreground <= CROWDED],
+            [sample for sample, facts in masks if _is_inverted(sample, facts) and facts.foreground <= CROWDED],
         ),
         Oddity(
             "label map",
@@ -123,6 +123,11 @@ def _refuse_label_maps(measured: Sequence[tuple[FileSample, TruthFacts]]) -> Non
             f"in {suspects} of {len(measured)} label maps in {folder}, one number covers most of the image and of "
             "its border, as a background that is numbered like a nucleus: save it as 0"
         )
+
+
+def _is_inverted(sample: FileSample, facts: TruthFacts) -> bool:
+    """Return whether a mask looks inverted and nobody has said that it is right."""
+    return _is_background(facts) and sample.mask is not None and sample.mask.inverted is not False
 
 
 def _is_background(facts: TruthFacts) -> bool:

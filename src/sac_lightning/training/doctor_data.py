@@ -64,8 +64,11 @@ def _find_turned(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
 
 
 def _orientation(path: Path) -> int:
-    with Image.open(path) as image:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1  # Reading the image says what is wrong.
 
 
 def _find_copies(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
