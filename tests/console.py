@@ -11,6 +11,7 @@ OURS = re.compile(
     | [┏┡├└│┃┗].*                                              # tables
     | epoch\ \d+/\d+\ \ loss\ [\d.]+(\ \ val\ [A-Za-z ]+\ [\d.]+)*\ \ [\d.]+\ s
     | vit_t\ has\ no\ pre-trained\ weights:\ .+
+    | The\ data\ set\ has\ \d+\ .+:\ python\ -m\ sac_lightning\.doctor,\ with\ the\ same\ arguments,\ shows\ them\.
     | instances\ \ .+,\ PQ\ [\d.]+\ on\ \d+\ validation\ images,\ kept\ in\ .+
     | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
@@ -22,7 +23,7 @@ OURS = re.compile(
     """,
     re.X,
 )
-BAR = re.compile(r"(epoch \d+/\d+|validating|testing|tuning \w+|reading \w+ images): .*")
+BAR = re.compile(r"(epoch \d+/\d+|validating|testing|tuning \w+|reading \w+ images|examining truths): .*")
 CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 

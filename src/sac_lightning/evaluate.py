@@ -2,15 +2,17 @@
 
 from omegaconf import DictConfig
 
+from sac_lightning.core.arguments import refuse_mask_options
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.thresholds import refuse_method
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses a checkpoint that is not there, a method that there is not, and the tuning of nothing."""
+    """Raise UserError if an argument cannot be right: the checkpoint, the method, the masks, the tuning."""
     require_paths("checkpoint")(cfg)
     refuse_method(cfg.instances)
+    refuse_mask_options(cfg.get("data"))
     if cfg.tune and cfg.instances == "components":
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
 

@@ -269,6 +269,6 @@ def test_sizes_that_differ_are_named_with_both_files(tmp_path: Path) -> None:
 def test_a_mask_in_colour_is_named(tmp_path: Path) -> None:
     make_folder(tmp_path, TEN)
     name = folder(tmp_path).samples.val[0].name
-    save(tmp_path / "masks" / f"{name}.png", np.zeros((*SIZE, 3), dtype=np.uint8))
-    with pytest.raises(UserError, match=rf"masks.{name}\.png"):
+    save(tmp_path / "masks" / f"{name}.png", np.arange(SIZE[0] * SIZE[1] * 3, dtype=np.uint8).reshape(*SIZE, 3))
+    with pytest.raises(UserError, match=rf"masks.{name}\.png is in colour \(#000102, "):
         folder(tmp_path).read("val")

@@ -2,16 +2,20 @@
 
 import os
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import IMAGE_ENDINGS, read_image, read_instances, write_image
+from sac_lightning.data.image_file import read_image, read_instances, write_image
+from sac_lightning.data.image_names import IMAGE_ENDINGS
 
 HEIGHT, WIDTH = 9, 14
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -147,18 +151,65 @@ def test_a_black_and_white_mask_is_0_and_1(tmp_path: Path) -> None:
     assert np.array_equal(found, GREY > 128)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_label_map_in_colour_is_refused(mode: str, tmp_path: Path) -> None:
     path = save(tmp_path / "colour.png", Image.fromarray(RGB).convert(mode))
     assert "grey" in refusal(path, read_instances)
 
 
-@pytest.mark.parametrize("label", [-1, 65_536])
-def test_a_label_beyond_16_bits_is_refused(label: int, tmp_path: Path) -> None:
+def test_a_negative_label_is_refused(tmp_path: Path) -> None:
     labels = np.zeros((HEIGHT, WIDTH), dtype=np.int32)
-    labels[3, 4] = label
+    labels[3, 4] = -1
     tifffile.imwrite(tmp_path / "labels.tif", labels)
-    assert str(label) in refusal(tmp_path / "labels.tif", read_instances), "it would become another label"
+    assert "from -1 to 0" in refusal(tmp_path / "labels.tif", read_instances)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
+def test_labels_beyond_16_bits_are_renumbered(dtype: type, tmp_path: Path) -> None:
+    labels = np.zeros((HEIGHT, WIDTH), dtype)
+    labels[3, 4:6], labels[5, 1:3] = 4_000_000_000, 7
+    np.save(tmp_path / "labels.npy", labels)
+    found = read_instances(tmp_path / "labels.npy")
+    assert found.dtype == np.int32
+    assert found[3, 4:6].tolist() == [2, 2]
+    assert found[5, 1:3].tolist() == [1, 1]
+    assert np.count_nonzero(found) == 4
+
+
+DEEP_LABELS = DEEP // 999
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("three channels.png", lambda path: cv2.imwrite(str(path), np.dstack([DEEP_LABELS] * 3))),
+        ("white is 0.tif", lambda path: tifffile.imwrite(path, DEEP_LABELS, photometric="miniswhite")),
+        ("two equal pages.tif", lambda path: tifffile.imwrite(path, np.stack([DEEP_LABELS] * 2))),
+        ("one in front.npy", lambda path: np.save(path, DEEP_LABELS[None].astype(np.float64))),
+        ("archive.npz", lambda path: np.savez(path, labels=DEEP_LABELS.astype(np.int64))),
+        ("compressed.tif", lambda path: tifffile.imwrite(path, DEEP_LABELS, compression="zlib", tile=(16, 16))),
+    ],
+)
+def test_labels_of_every_coding_come_back_exactly(name: str, write: Callable[[Path], Any], tmp_path: Path) -> None:
+    write(tmp_path / name)
+    assert np.array_equal(read_instances(tmp_path / name), DEEP_LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "sentence"),
+    [
+        ("labels.jpg", lambda path: Image.fromarray(GREY).save(path), "compressed with loss"),
+        ("labels.webp", lambda path: Image.fromarray(GREY).save(path), "compressed with loss"),
+        ("pages.tif", lambda path: tifffile.imwrite(path, np.stack([GREY, GREY // 2])), "2 pages that differ"),
+        ("fractions.npy", lambda path: np.save(path, DEEP / 7), "not whole numbers"),
+        ("one plane each.npy", lambda path: np.save(path, np.stack([i == GREY for i in range(9)])), "9 pages"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(
+    name: str, write: Callable[[Path], Any], sentence: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    assert sentence in refusal(tmp_path / name, read_instances)
 
 
 # Files that are none

@@ -198,14 +198,14 @@ def test_an_image_of_one_pixel_trains_too(tmp_path: Path) -> None:
         assert batch["masks"].all()
 
 
-@pytest.mark.parametrize("number", [np.nan, np.inf, 0.5, -1, 70_000])
+@pytest.mark.parametrize("number", [np.nan, np.inf, 0.5, -1])
 def test_labels_that_are_none_are_a_sentence(number: float, tmp_path: Path) -> None:
     labels = GAPS.astype(np.float32)
     labels[0, 0] = number
     tifffile.imwrite(tmp_path / "labels.tif", labels)
     with (
         warnings.catch_warnings(action="error"),
-        pytest.raises(UserError, match=r"labels\.tif .*: (save|renumber)"),
+        pytest.raises(UserError, match=r"labels\.tif .*: save"),
     ):
         read_instances(tmp_path / "labels.tif")
 

@@ -5,11 +5,16 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
+from tests.console import foreign_lines
 
 from sac_lightning.core.configuration import compose_config
+from sac_lightning.data.folder import Folder
 from sac_lightning.training import doctor as examination
+from sac_lightning.training.run import announce_oddities
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -56,6 +61,75 @@ def test_a_broken_image_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     status, told = examined(capsys, "data=folder", f"data.root={tmp_path}")
     assert status == 1
     assert "cannot be read as an image" in line(told, "data")
+
+
+@pytest.fixture
+def odd_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of which a bit of everything is odd."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for i in range(10):
+        image = Image.fromarray(random.integers(0, 256, (40, 44, 3), dtype=np.uint8))
+        exif = image.getexif()
+        if i == 2:
+            exif[ExifTags.Base.Orientation] = 6
+        image.save(tmp_path / "images" / f"{i}.png", exif=exif)
+        mask = np.zeros((40, 44), np.uint8)
+        mask[5:15, 5:20] = 255 * (i != 3)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    for name in ("0", "7"):
+        Image.open(tmp_path / "images" / "0.png").resize((88, 80)).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(np.eye(80, 88, dtype=np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    Image.fromarray(mask).save(tmp_path / "masks" / "spare$.png")
+    parts = ["train"] * 6 + ["val", "test"]
+    (tmp_path / "split.csv").write_text("name,split\n" + "".join(f"{i},{p}\n" for i, p in enumerate(parts)))
+    return tmp_path
+
+
+def test_what_is_odd_in_the_data_is_named_and_drawn(odd_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, told = examined(capsys, "data=folder", "data.root=.", "data.split=split.csv")
+    assert status == 0, told
+    notes = [
+        line.split("note", 1)[1].strip()
+        for line in told.splitlines()
+        if line.startswith("data") and " note " in line
+    ]
+    pictures = [Path(note.rsplit(": ", 1)[1]) for note in notes]
+    assert [note.rsplit(": ", 1)[0] for note in notes] == [
+        "1 mask without an image (spare$)",
+        "2 images left out by the split (8, 9)",
+        "1 truth without a nucleus (3)",
+        "1 image with an EXIF orientation, which is not applied (2)",
+        "2 images with a copy in another part (0, 7)",
+    ]
+    for picture in pictures:
+        with Image.open(picture) as drawn:
+            assert drawn.width > drawn.height / 2.5
+    assert sorted(pictures) == sorted(path for path in Path("outputs/doctor").iterdir())
+
+
+def test_a_truth_that_cannot_be_drawn_has_its_reason_in_the_picture(
+    odd_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (odd_folder / "masks" / "spare$.png").write_bytes(b"none")
+    status, told = examined(capsys, "data=folder", "data.root=.")
+    assert status == 0, told
+    assert "1 mask without an image (spare$): outputs/doctor/masks_without_an_image.png" in told
+
+
+def test_a_training_says_in_one_line_what_is_odd(odd_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Folder(odd_folder, odd_folder / "split.csv")
+    _ = data.samples
+    announce_oddities(data.oddities)
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "The data set has 1 mask without an image, 2 images left out by the split, 1 truth without a"
+    )
+    assert foreign_lines(said) == []
+    announce_oddities([])
+    assert not capsys.readouterr().out
 
 
 def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,18 @@ from omegaconf import DictConfig, OmegaConf
 from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.limits import refuse_image_size, refuse_rank, refuse_test_metric
+from sac_lightning.core.masks import read_mask_options
 from sac_lightning.core.prompts import Generator, Prompts
 from sac_lightning.core.view import View
 
 
 def refuse_arguments(cfg: DictConfig) -> None:
-    """Check the view, the prompts, the callbacks and the model of a training.
+    """Check the data, the view, the prompts, the callbacks and the model of a training.
 
     Raises:
         UserError: One of them has a value that no training takes.
     """
+    refuse_mask_options(cfg.data)
     view = View(**_resolve_part(cfg.view))
     _build_prompts(cfg.prompts)
     for name, callback in (cfg.callbacks or {}).items():
@@ -31,6 +33,12 @@ def refuse_arguments(cfg: DictConfig) -> None:
     weights = cfg.model.get("weights")
     if weights is not None and not Path(weights).is_file():
         raise UserError(f"model.weights={weights} does not exist: give a file that does")
+
+
+def refuse_mask_options(data: DictConfig | None) -> None:
+    """Raise UserError if a data set's options for masks have a value that they cannot have."""
+    settings = {} if data is None else _resolve_part(data)
+    read_mask_options(*(settings.get(option) for option in ("mask_values", "threshold", "inverted")))
 
 
 def refuse_overruled(cfg: DictConfig, arguments: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.epoch_sampler import EpochSampler, SameEpochSampler
+from sac_lightning.data.examination import Oddity, examine_truths
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.sample_names import refuse_names
@@ -80,6 +81,7 @@ class NucleiDataModule(LightningDataModule):
         name: The name of the file in ``conf/data`` that configures this class; None if there is none.
         first_epoch: The first epoch of this training; more than 0 in one that is resumed.
         leave_out_single: Whether the last window of an epoch is left out if it is alone in its batch.
+        oddities: What is odd in the data set, once its samples have been asked for.
     """
 
     name: str | None = None
@@ -106,6 +108,7 @@ class NucleiDataModule(LightningDataModule):
         self.augment = augment
         self.first_epoch = 0
         self.leave_out_single = False
+        self.oddities: list[Oddity] = []
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -158,13 +161,18 @@ class NucleiDataModule(LightningDataModule):
 
     @property
     def samples(self) -> Splits:
-        """The splits, looked up once. No image has been read yet."""
+        """The splits, looked up once and their truths examined. No image has been read yet.
+
+        Raises:
+            UserError: See splits and data.examination.
+        """
         if self._found is None:
             splits = self.splits()
             for part in PARTS:
                 if not getattr(splits, part):
                     raise UserError(f"the data set has no image for {part}: change its split so that each has one")
             refuse_names([sample.name for part in PARTS for sample in getattr(splits, part)])
+            self.oddities += examine_truths([sample for part in PARTS for sample in getattr(splits, part)])
             self._found = splits
         return self._found
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.image_names import IMAGE_ENDINGS
 from sac_lightning.data.sample import FileSample
 
 

@@ -1,6 +1,8 @@
 """A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without extension."""
 
 import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -8,19 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.masks import read_mask_options
+from sac_lightning.data.array_file import ARRAY_ENDINGS
 from sac_lightning.data.base import PARTS, Loading, NucleiDataModule, Splits
-from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
-from sac_lightning.data.label_maps import connected_components
+from sac_lightning.data.examination import Oddity
+from sac_lightning.data.image_names import IMAGE_ENDINGS, refuse_name
 from sac_lightning.data.sample import FileSample, Sample
 
+TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 
-class MaskSample(FileSample):
-    """An image whose truth is a mask: each connected region is a nucleus."""
+
+@dataclass(frozen=True)
+class WithoutImage:
+    """A truth that no image belongs to, to be shown on black."""
+
+    truth: FileSample
+
+    @property
+    def name(self) -> str:
+        """The name of the truth's file, without ending."""
+        return self.truth.name
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Read both files and label the connected regions of the mask."""
-        image, mask = super().load()
-        return image, connected_components(mask > 0)
+        """Return a black image (H, W, 3) and the label map (H, W)."""
+        instances = self.truth.read_truth()
+        return np.zeros((*instances.shape, 3), np.uint8), instances
 
 
 class Folder(NucleiDataModule):
@@ -42,6 +56,9 @@ class Folder(NucleiDataModule):
         val_ratio: float = 0.1,
         test_ratio: float = 0.1,
         split_seed: int = 42,
+        mask_values: float | Sequence[float] | None = None,
+        threshold: float | None = None,
+        inverted: bool | None = None,
         **loading: Unpack[Loading],
     ) -> None:
         """Note where the images are and how they are split.
@@ -53,10 +70,13 @@ class Folder(NucleiDataModule):
             val_ratio: Part of the images for validation, at least one image.
             test_ratio: Part of the images for the test, at least one image.
             split_seed: Seed of the split by ratio.
+            mask_values: The values of masks that are nucleus. Default: all but 0, of masks with two values.
+            threshold: The least value of masks that is nucleus, for edges of grey and for probabilities.
+            inverted: True: nuclei are what would be background. False: masks that look inverted are right.
             loading: See Loading.
 
         Raises:
-            UserError: No folder is given.
+            UserError: No folder is given, or the options for masks contradict each other.
         """
         loading.setdefault("in_memory", False)  # One's own images may be many, and large.
         super().__init__(**loading)
@@ -66,11 +86,21 @@ class Folder(NucleiDataModule):
         self.split = None if split is None else str(split)
         self.ratios = {"val": val_ratio, "test": test_ratio}
         self.split_seed = split_seed
+        self.meaning = read_mask_options(mask_values, threshold, inverted)
 
     def source_settings(self) -> dict[str, Any]:
         """Return the part of the settings that tells where the samples come from."""
         ratios = {f"{part}_ratio": ratio for part, ratio in self.ratios.items()}
-        return {"root": str(self.root), "split": self.split, **ratios, "split_seed": self.split_seed}
+        values = self.meaning.values
+        return {
+            "root": str(self.root),
+            "split": self.split,
+            **ratios,
+            "split_seed": self.split_seed,
+            "mask_values": None if values is None else list(values),
+            "threshold": self.meaning.threshold,
+            "inverted": self.meaning.inverted,
+        }
 
     def splits(self) -> Splits:
         """Pair the files and split them.
@@ -83,19 +113,34 @@ class Folder(NucleiDataModule):
         parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
         for name, part in assigned.items():
             parts[part].append(samples[name])
+        left_out = [sample for name, sample in samples.items() if name not in assigned]
+        self._note("image", "left out by the split", left_out)
         return Splits(**parts)
 
     def _pairs(self) -> dict[str, FileSample]:
-        images = _files(self.root / "images")
+        images = _files(self.root / "images", IMAGE_ENDINGS)
         instances = self.root / "instances"
-        kind, truth_folder = (FileSample, instances) if instances.is_dir() else (MaskSample, self.root / "masks")
-        truths = _files(truth_folder)
+        meaning = None if instances.is_dir() else self.meaning
+        if meaning is None and self.meaning.given:
+            raise UserError(
+                f"data.mask_values, data.threshold and data.inverted are for masks/, but {instances} holds label "
+                "maps, which are taken instead: leave the options out, or remove the folder"
+            )
+        truth_folder = instances if meaning is None else self.root / "masks"
+        truths = _files(truth_folder, TRUTH_ENDINGS)
         for name, path in images.items():
             if name not in truths:
                 raise UserError(
                     f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image"
                 )
-        return {name: kind(name, path, truths[name]) for name, path in images.items()}
+        samples = {name: FileSample(name, images.get(name, path), path, meaning) for name, path in truths.items()}
+        spare = [WithoutImage(sample) for name, sample in samples.items() if name not in images]
+        self._note("label map" if meaning is None else "mask", "without an image", spare)
+        return {name: samples[name] for name in images}
+
+    def _note(self, noun: str, what: str, samples: Sequence[Sample]) -> None:
+        if samples:
+            self.oddities.append(Oddity(noun, what, samples))
 
     def _split_by_ratio(self, names: list[str]) -> dict[str, str]:
         counts = {part: max(1, round(ratio * len(names))) for part, ratio in self.ratios.items()}
@@ -135,15 +180,15 @@ class Folder(NucleiDataModule):
         return assigned
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by file name without extension."""
+def _files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a folder with one of these endings by file name without it."""
     if not folder.is_dir():
         raise UserError(
             f"{folder.resolve()} does not exist: data=folder needs images/ and masks/ or instances/ there"
         )
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_ENDINGS:
+        if path.suffix.lower() in endings:
             refuse_name(path)
             if path.stem in files:
                 raise UserError(f"{path} and {files[path.stem].name} have the same name: rename one of them")

@@ -1,16 +1,19 @@
 """Read image files as 8-bit RGB or as label maps, and write PNG files, whole or not at all."""
 
-import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
+from sac_lightning.data.pillow_file import open_with_pillow
+from sac_lightning.data.truth_file import read_truth
 
-IMAGE_ENDINGS = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+# Larger numbers are renumbered, so that arrays of their counts stay small.
+MAX_LABEL = 65_535
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -22,7 +25,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file cannot be read, or holds infinite values or NaN.
     """
-    with _open_image(path) as image:
+    with open_with_pillow(path) as image:
         if image.mode.startswith("I") or image.mode == "F":
             grey = np.asarray(image, dtype=np.float32)
             if not np.isfinite(grey).all():
@@ -35,41 +38,32 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:
-    """Read a label map (H, W) from a grey image of 8 or 16 bits; 0 is background.
+    """Read a label map (H, W): 0 is background; the numbers stay as they are unless one exceeds 65535.
+
+    Of a palette, the index is the label, whatever its colour.
 
     Raises:
-        UserError: The file cannot be read, is in colour, or has labels that are not whole numbers from 0 to 65535.
+        UserError: The file cannot be read, is in colour, is a JPEG, or has labels that are negative or fractions.
     """
-    with _open_image(path) as image:
-        values = np.array(image)
-    if values.ndim != 2:
-        raise UserError(f"{path} is in colour: a label map or mask is a grey image in which 0 is background")
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+    stored = read_truth(path)
+    labels = stored.values
+    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
         raise UserError(f"{path} holds labels that are not whole numbers: save it with 8 or 16 bits")
-    if values.min() < 0 or values.max() > 65_535:
-        raise UserError(f"{path} has labels from {values.min()} to {values.max()}: renumber them from 0 to 65535")
-    return values.astype(np.int32)
+    if labels.min() < 0:
+        raise UserError(f"{path} has labels from {labels.min():g} to {labels.max():g}: save 0 for the background")
+    if stored.lossy and labels.any():
+        raise UserError(
+            f"{path} is compressed with loss, as JPEG is, which changes labels: save it anew as PNG or TIFF"
+        )
+    return _number_labels(labels)
 
 
-def _open_image(path: Path) -> Image.Image:
-    image = None
-    try:
-        image = Image.open(path)
-        image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if image is not None:
-            image.close()
-        raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
-    return image
-
-
-def refuse_name(path: Path) -> None:
-    """Raise UserError if a file name is not valid UTF-8: records, tables and the console could not print it."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        name = os.fsencode(path.name).decode("ascii", "backslashreplace")
-        raise UserError(f"the file name {name} is not in UTF-8: rename the file") from error
+def _number_labels(labels: NDArray[Any]) -> NDArray[np.int32]:
+    if labels.max() <= MAX_LABEL:
+        return labels.astype(np.int32)
+    numbers, inverse = np.unique(labels, return_inverse=True)
+    first = 0 if numbers[0] == 0 else 1
+    return inverse.reshape(labels.shape).astype(np.int32) + np.int32(first)
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

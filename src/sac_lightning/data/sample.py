@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.masks import MaskMeaning
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints, draw_expert_points
 from sac_lightning.data.image_file import read_image, read_instances
+from sac_lightning.data.label_maps import connected_components
+from sac_lightning.data.mask_file import read_mask
 from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
 
@@ -33,25 +36,40 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """An image file and the file of its label map (or mask)."""
+    """An image file and the file of its truth.
+
+    Attributes:
+        name: Unique within a data set.
+        image: The image.
+        instances: The label map, or the mask.
+        mask: Which values of the mask are nucleus; each connected region is one. None: a label map.
+    """
 
     name: str
     image: Path
     instances: Path
+    mask: MaskMeaning | None = None
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Read the image and its label map.
 
         Raises:
-            UserError: One of them cannot be read, or their sizes differ.
+            UserError: One of them cannot be read, their sizes differ, or what the truth means is doubtful.
         """
-        image, instances = read_image(self.image), read_instances(self.instances)
+        image, instances = read_image(self.image), self.read_truth()
         if image.shape[:2] != instances.shape:
+            turned = ", turned by 90 degrees," if image.shape[1::-1] == instances.shape else ""
             raise UserError(
-                f"{self.image} is {image.shape[1]}x{image.shape[0]} pixels but {self.instances} is "
+                f"{self.image} is {image.shape[1]}x{image.shape[0]} pixels but {self.instances} is{turned} "
                 f"{instances.shape[1]}x{instances.shape[0]}: make the two agree"
             )
         return image, instances
+
+    def read_truth(self) -> NDArray[np.int32]:
+        """Read the label map (H, W), 0 = background."""
+        if self.mask is None:
+            return read_instances(self.instances)
+        return connected_components(read_mask(self.instances, self.mask)[0])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import IMAGE_ENDINGS
+from sac_lightning.data.image_names import IMAGE_ENDINGS
 from sac_lightning.data.scene import Stain, render_scene
 from sac_lightning.slides.open_slide import TIFF_SIGNATURES, open_slide
 from sac_lightning.slides.slide import Pixels

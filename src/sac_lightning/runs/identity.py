@@ -30,7 +30,11 @@ class NeutralOption:
     until: str | None = None
 
 
-NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = ()
+NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
+    NeutralOption("data.mask_values", None, since="0.1.0"),
+    NeutralOption("data.threshold", None, since="0.1.0"),
+    NeutralOption("data.inverted", None, since="0.1.0"),
+)
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
 
 # What changes where or how fast a run goes, or what it is called or shows, but not what it computes.

@@ -4,7 +4,7 @@ import glob
 from pathlib import Path
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import IMAGE_ENDINGS, refuse_name
+from sac_lightning.data.image_names import IMAGE_ENDINGS, refuse_name
 
 # What a folder is searched for: image files, and Aperio's slides, which are TIFF files.
 ENDINGS = (*IMAGE_ENDINGS, ".svs")

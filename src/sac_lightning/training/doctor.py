@@ -5,11 +5,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
@@ -18,14 +17,11 @@ from omegaconf import DictConfig
 from packaging.requirements import Requirement
 from rich.console import Console
 from torch import nn
-from tqdm import tqdm
 
 from sac_lightning.core.arguments import refuse_arguments
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part
-from sac_lightning.data.base import PARTS
-from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model, match_official
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.foreign.misfit import list_parts
@@ -33,12 +29,12 @@ from sac_lightning.model.foreign.sam import read_sam
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import WEIGHTS, locate
 from sac_lightning.training.devices import refuse_missing_gpu
+from sac_lightning.training.diagnosis import Diagnosis, Level
+from sac_lightning.training.doctor_data import examine_data
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_login import refuse_missing_login
 
 PACKAGE = "sac-lightning"
-# Of each part of the data, evenly spread: all of them are read when the training starts.
-IMAGES_OF_A_PART = 8
 BYTES = 4  # of a parameter
 # A checkpoint of the best epoch and one to go on from, and Adam's two moments in each.
 COPIES_ON_DISK = 6
@@ -46,21 +42,7 @@ COPIES_ON_DISK = 6
 SMALL_FILES = 2**29
 GIB = 2**30
 
-Level = Literal["good", "note", "fault"]
 COLOURS: Mapping[Level, str] = {"good": "green", "note": "yellow", "fault": "red"}
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The result of a check.
-
-    Attributes:
-        level: ``fault`` will fail; ``note`` may surprise; ``good`` is fine.
-        what: A sentence, with the remedy if there is something to do.
-    """
-
-    level: Level
-    what: str
 
 
 class Training:
@@ -179,17 +161,8 @@ def check_configuration(training: Training) -> list[Diagnosis]:
 
 
 def check_data(training: Training) -> list[Diagnosis]:
-    """Check that the data set exists and that some images of each part can be read."""
-    samples = make_data(training.config).samples
-    looked_at = 0
-    for part in PARTS:
-        of_part = getattr(samples, part)
-        step = max(1, len(of_part) // IMAGES_OF_A_PART)
-        for sample in tqdm(of_part[::step], desc=f"reading {part} images", leave=False, disable=None):
-            sample.load()
-            looked_at += 1
-    counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
-    return [Diagnosis("good", f"{training.cfg.data.name}: {counts}; {looked_at} images read")]
+    """Check that the data set exists and that some images of each part can be read; show what is odd in it."""
+    return examine_data(training.config)
 
 
 def check_weights(training: Training) -> list[Diagnosis]:

@@ -1,7 +1,7 @@
 """A training from end to end: fit, test the best checkpoint, write ``results.json``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
+from sac_lightning.data.examination import Oddity
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.summary import training_table
 from sac_lightning.model.trust import name_foreign_targets
@@ -58,6 +59,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
     leave_out_single_window(trainer, task, data)
     if trainer.is_global_zero:
         announce(task.model, task.settings)
+        announce_oddities(data.oddities)
     checkpoint = fit(trainer, task, data, cfg)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
     tune_checkpoint(checkpoint, "watershed", trainer, task, data)
@@ -97,6 +99,13 @@ def record_counts(config: Mapping[str, Any], output_dir: Path) -> None:
     console = Console()
     console.print(f"{model['name']}: {', '.join(f'{number:,} {name}' for name, number in row.table6.items())}")
     console.print(f"record     {output_dir / RECORD_FILE}", soft_wrap=True)
+
+
+def announce_oddities(oddities: Sequence[Oddity]) -> None:
+    """Print what is odd in the data set, in one line."""
+    if oddities:
+        found = ", ".join(map(str, oddities))
+        print(f"The data set has {found}: python -m sac_lightning.doctor, with the same arguments, shows them.")
 
 
 def announce(model: nn.Module, settings: Mapping[str, Any]) -> None:

@@ -1,0 +1,80 @@
+"""TIFF files through tifffile, which returns the stored numbers; Pillow turns those of a MINISWHITE file round."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.data.pillow_file import unreadable
+from sac_lightning.data.stored_pixels import StoredPixels
+
+# tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
+BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+)
+# Up to this size a header that claims too much takes little memory.
+SMALL_PIXELS = 2**24
+# How many bytes a byte of a file may stand for; an empty image in the best of the codecs stays below.
+MAX_COMPRESSION = 2**14
+LOSSY = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
+LEVELS_OF_GREY_OR_COLOUR = (
+    PHOTOMETRIC.MINISWHITE,
+    PHOTOMETRIC.MINISBLACK,
+    PHOTOMETRIC.RGB,
+    PHOTOMETRIC.YCBCR,
+    PHOTOMETRIC.PALETTE,
+)
+
+
+def is_tiff(first_bytes: bytes) -> bool:
+    """Return whether a file that begins with these bytes (at least four) is a TIFF, of whatever name."""
+    return first_bytes[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_tiff(path: Path) -> StoredPixels:
+    """Read all pages of a TIFF, without smaller copies of the same image.
+
+    Raises:
+        UserError: The file cannot be read, claims more than it can hold, or is neither grey nor RGB.
+    """
+    try:
+        with TiffFile(path) as file:
+            pages = [page for page in file.pages if isinstance(page, TiffPage) and not page.is_reduced]
+            for page in pages:
+                _refuse_page(page, path)
+            planes = [
+                np.moveaxis(page.asarray(), 0, 2) if page.axes == "SYX" else page.asarray() for page in pages
+            ]
+            lossy = any(page.compression in LOSSY for page in pages)
+            return StoredPixels(planes, _read_palette(pages[0]), lossy)
+    except BROKEN as error:
+        raise unreadable(path, error) from error
+
+
+def _refuse_page(page: TiffPage, path: Path) -> None:
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
+    claimed, there = page.nbytes, path.stat().st_size
+    if page.imagewidth * page.imagelength > SMALL_PIXELS and claimed > MAX_COMPRESSION * there:
+        raise UserError(f"{path} claims {claimed:,} bytes of pixels in a file of {there:,}: get it again")
+    if page.photometric not in LEVELS_OF_GREY_OR_COLOUR:
+        raise UserError(f"{path} is in colours that are no RGB ({page.photometric!r}): save it in grey")
+
+
+def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:
+    if page.photometric != PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    colours = page.colormap.T  # 16 bits by the standard; some programs write 8.
+    eight = (colours if colours.max() < 256 else colours >> 8).astype(np.uint8)
+    return np.column_stack([eight, np.full(len(eight), 255, np.uint8)])
