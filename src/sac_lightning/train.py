@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from sac_lightning.core.arguments import refuse_arguments, refuse_overruled
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.configuration import resolve_config
+from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.runs.unfinished import unfinished_run
 
@@ -20,9 +21,21 @@ CHOSEN = ("-", "hydra.", "output_dir=", "resume=", "+experiment=")
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError if an argument cannot be right, as far as this shows without torch."""
-    require_paths("resume")(cfg)
+    require_checkpoints(cfg)
     refuse_arguments(cfg)
     refuse_overruled(cfg, sys.argv[1:])
+
+
+def require_checkpoints(cfg: DictConfig) -> None:
+    """Raise UserError if ``resume`` or ``init`` names no file, or both are given."""
+    require_paths("resume", "init")(cfg)
+    if cfg.resume is not None and cfg.init is not None:
+        raise UserError(
+            "resume= goes on with a training and init= starts a new one from its weights: give one of the two"
+        )
+    for key in ("resume", "init"):
+        if cfg[key] is not None and Path(cfg[key]).is_dir():
+            raise UserError(f"{key}={cfg[key]} is a folder: give the .ckpt in it, such as checkpoints/last.ckpt")
 
 
 def continue_run(cfg: DictConfig, arguments: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 FORMER_NAMES: dict[str, str] = {
+    # Not given up, but ours since version 0.2: Lightning's forgets the epochs after trainer.min_epochs.
+    "lightning.pytorch.callbacks.EarlyStopping": "sac_lightning.training.EarlyStopping",
     "sac_lightning.baselines.diffusion_unet.DiffusionUNet": "sac_lightning.baselines.DiffusionUNet",
     "sac_lightning.baselines.doubleu_net.DoubleUNet": "sac_lightning.baselines.DoubleUNet",
     "sac_lightning.baselines.duat.DuAT": "sac_lightning.baselines.DuAT",
@@ -54,15 +56,25 @@ def translate_names(settings: Any) -> Any:
     Args:
         settings: Dicts, lists and plain values, as a checkpoint or a record holds them. They are left as they are.
     """
+    return replace_targets(settings, FORMER_NAMES)
+
+
+def replace_targets(settings: Any, names: Mapping[str, str]) -> Any:
+    """Return settings in which every ``_target_`` that has a name of the first kind has that of the second.
+
+    Args:
+        settings: See translate_names.
+        names: First to second.
+    """
     if isinstance(settings, Mapping):
         return {
-            key: FORMER_NAMES.get(value, value)
+            key: names.get(value, value)
             if key == "_target_" and isinstance(value, str)
-            else translate_names(value)
+            else replace_targets(value, names)
             for key, value in settings.items()
         }
     if isinstance(settings, list):
-        return [translate_names(item) for item in settings]
+        return [replace_targets(item, names) for item in settings]
     return settings
 
 

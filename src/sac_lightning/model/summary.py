@@ -12,7 +12,7 @@ def training_table(model: nn.Module) -> Table:
     """Return a table with a row per part of the model: its numbers of trained and frozen parameters."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, parameter in model.named_parameters():
-        counts[_part(name)][0 if parameter.requires_grad else 1] += parameter.numel()
+        counts[part_of(name)][0 if parameter.requires_grad else 1] += parameter.numel()
     table = Table(title="What trains")
     table.add_column("part")
     for column in ("trained", "frozen"):
@@ -25,8 +25,8 @@ def training_table(model: nn.Module) -> Table:
     return table
 
 
-def _part(name: str) -> str:
-    """Return the part of the model that a parameter belongs to; the image encoder consists of several parts."""
+def part_of(name: str) -> str:
+    """Return the part of the model that a tensor belongs to; the image encoder consists of several parts."""
     components = name.split(".")
     if components[0] != "image_encoder":
         return components[0].replace("_", " ")

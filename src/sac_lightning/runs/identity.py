@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sac_lightning.core.names import translate_names
+from sac_lightning.core.names import replace_targets, translate_names
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.mask_values", None, since="0.1.0"),
     NeutralOption("data.threshold", None, since="0.1.0"),
     NeutralOption("data.inverted", None, since="0.1.0"),
+    NeutralOption("init", None, since="0.2.0"),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
+
+HASHED_AS = {"sac_lightning.training.EarlyStopping": "lightning.pytorch.callbacks.EarlyStopping"}
+"""Names that took another's place after records were made: they are hashed as what the records have."""
 
 # What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
 NOT_HASHED = (
@@ -59,9 +63,7 @@ NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a resolved configuration, but for what does not change the numbers."""
-    named: Mapping[str, Any] = translate_names(config)
-    for option in NEUTRAL_OPTIONS:
-        named = _drop_neutral(named, option.path.split("."), option.value)
+    named = drop_neutral_options(replace_targets(translate_names(config), HASHED_AS))
     hashed = {key: value for key, value in _drop_idle_generator(named).items() if key not in NOT_HASHED}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
@@ -74,6 +76,13 @@ def config_hash(config: Mapping[str, Any]) -> str:
             for name, callback in hashed["callbacks"].items()
         }
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def drop_neutral_options(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a configuration without the options that have their neutral value."""
+    for option in NEUTRAL_OPTIONS:
+        config = _drop_neutral(config, option.path.split("."), option.value)
+    return config
 
 
 def _drop_neutral(config: Mapping[str, Any], keys: list[str], value: Any) -> Mapping[str, Any]:

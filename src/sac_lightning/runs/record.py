@@ -89,6 +89,9 @@ class RunRecord(Header, Provenance):
         split_hash: Of the data set's split.
         base_weights: ``name`` and ``sha256`` of the weights that the model began with.
         imagenet_weights: Which ImageNet weights a compared network began with.
+        init: What the run took over from the checkpoint that it started from, see model.warm_start.
+        resumed: Of each checkpoint of another run that it went on from: ``from``, its path, ``sha256``, the
+            ``epochs`` that were done, and ``changes``, a pair of values by key of the configuration.
     """
 
     metrics: dict[str, float | None]
@@ -107,6 +110,8 @@ class RunRecord(Header, Provenance):
     split_hash: NotRequired[str]
     base_weights: NotRequired[dict[str, str] | None]
     imagenet_weights: NotRequired[str | None]
+    init: NotRequired[dict[str, Any]]
+    resumed: NotRequired[list[dict[str, Any]]]
     # Of Environment, which a count has none of.
     device: NotRequired[str]
     threads: NotRequired[int]

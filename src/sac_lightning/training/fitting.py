@@ -17,24 +17,30 @@ from torch import nn
 from sac_lightning.baselines.imagenet import start_from_imagenet
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.processes import is_first_process
 from sac_lightning.core.view import View
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model, load_base
-from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state, read_checkpoint
+from sac_lightning.model.checkpoint import PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.model.image_encoder import image_encoder_of
 from sac_lightning.model.trunk_features import keep_features, refuse_features_of_training
 from sac_lightning.model.trust import refuse_untrustable
+from sac_lightning.model.warm_start import plan_warm_start
 from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.resuming import Start
 from sac_lightning.training.task import SegmentationTask
 
 
-def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[SegmentationTask, NucleiDataModule]:
+def prepare_training(
+    cfg: DictConfig, config: Mapping[str, Any], start: Start | None
+) -> tuple[SegmentationTask, NucleiDataModule]:
     """Build what trains and what it trains on, with the random numbers seeded.
 
     Args:
         cfg: The configuration.
         config: The same, resolved.
+        start: What the training goes on from; None if it begins.
 
     Raises:
         UserError: The data, the weights or the checkpoint to go on from do not suit the configuration.
@@ -45,44 +51,44 @@ def prepare_training(cfg: DictConfig, config: Mapping[str, Any]) -> tuple[Segmen
     seed_everything(cfg.seed, workers=True, verbose=False)
     settings = {key: config[key] for key in ("model", "view", "data", "seed")}
     settings["precision"] = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
-    if cfg.resume is not None:
-        refuse_other_settings(Path(cfg.resume), settings)
     data = make_data(settings)
     data.read("train", "val", "test")  # Bad data shows here, before the weights are fetched.
     model = build_model(settings["model"])
     base = load_base(model, settings["model"]) if base_weights(settings["model"]) else None
-    settings["imagenet_weights"] = load_network_weights(cfg, model)
+    settings |= begin_weights(cfg, model, base) if start is None else start.provenance()
     keep_features(model, settings["model"]["name"], cfg.features)
     if cfg.activation_checkpointing:
         checkpoint_activations(model, settings["model"]["name"])
-    return make_task(cfg, model, settings, base), data
+    task = make_task(cfg, model, settings, base)
+    if start is not None:
+        start.refuse_other_model(task)
+    return task, data
 
 
-def refuse_other_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Raise UserError if a checkpoint to go on from is of another model than this run's."""
-    theirs = read_checkpoint(path)[KEY]["settings"]["model"]
-    ours = settings["model"]
-    for key in ("name", "backbone", "prompts"):
-        if theirs.get(key) != ours.get(key):
-            named = [value["name"] if key == "backbone" else value for value in (theirs.get(key), ours.get(key))]
-            raise UserError(
-                f"{path} was trained with the {key} {named[0]}, this run has {named[1]}: make them the same"
-            )
+def begin_weights(cfg: DictConfig, model: nn.Module, base: Mapping[str, str] | None) -> dict[str, Any]:
+    """Load the weights that a training begins with, but for the base weights.
 
-
-def load_network_weights(cfg: DictConfig, model: nn.Module) -> str | None:
-    """Load the pre-trained weights that a compared network begins with, unless it goes on from a checkpoint.
+    Args:
+        cfg: The configuration.
+        model: The model, its base weights loaded.
+        base: Result of load_base.
 
     Returns:
-        Which ImageNet weights the run began with, if any.
+        What the settings say of it: which ImageNet weights, and what was taken over from the checkpoint ``init``.
     """
-    if not isinstance(model, Network):
-        return None
-    if cfg.resume is not None:
-        known: str | None = read_checkpoint(Path(cfg.resume))[KEY]["settings"].get("imagenet_weights")
-        return known
-    model.load_pretrained()
-    return start_from_imagenet(model) if cfg.imagenet else None
+    warm = None if cfg.init is None else plan_warm_start(Path(cfg.init), model, cfg.model.name, base)
+    imagenet = None
+    if warm is not None and warm.is_whole:
+        imagenet = warm.settings.get("imagenet_weights")
+    elif isinstance(model, Network):
+        model.load_pretrained()
+        imagenet = start_from_imagenet(model) if cfg.imagenet else None
+    if warm is None:
+        return {"imagenet_weights": imagenet}
+    warm.apply(model)
+    if is_first_process():
+        print(warm)
+    return {"imagenet_weights": imagenet, "init": warm.provenance()}
 
 
 def checkpoint_activations(model: nn.Module, name: str) -> None:
@@ -109,16 +115,18 @@ def make_task(
     )
 
 
-def fit(trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: DictConfig) -> Path:
+def fit(
+    trainer: Trainer, task: SegmentationTask, data: NucleiDataModule, cfg: DictConfig, start: Start | None
+) -> Path:
     """Train, and leave the best epoch's weights in the task's model, or the last step's if none was chosen.
 
     Returns:
         The checkpoint of these weights; of a method with nothing to train, one is written all the same.
     """
     if any(parameter.requires_grad for parameter in task.model.parameters()):
-        if cfg.resume is not None:
-            data.first_epoch = int(read_checkpoint(Path(cfg.resume))["epoch"]) + 1
-        trainer.fit(task, datamodule=data, ckpt_path=cfg.resume, weights_only=True)
+        if start is not None:
+            data.first_epoch = start.epochs
+        trainer.fit(task, datamodule=data, ckpt_path=start.path if start is not None else None, weights_only=True)
         best = find_best(trainer)
         if best is None:
             if trainer.is_global_zero:

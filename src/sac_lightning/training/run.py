@@ -24,6 +24,8 @@ from sac_lightning.training.fitting import fit, prepare_training
 from sac_lightning.training.history import History
 from sac_lightning.training.last_batch import leave_out_single_window
 from sac_lightning.training.rehearsal import check_monitors, rehearse_optimizer
+from sac_lightning.training.resuming import Resuming
+from sac_lightning.training.start import find_start
 from sac_lightning.training.testing import test_and_record
 from sac_lightning.training.trainer import make_callbacks, make_trainer
 from sac_lightning.training.tuning import tune_checkpoint
@@ -37,30 +39,32 @@ def train(cfg: DictConfig) -> None:
         record_counts(config, Path(cfg.output_dir))
         return
     with claim_run_folder(Path(cfg.output_dir), config) as interrupted:
-        if interrupted is not None and cfg.resume is None:
-            if is_first_process():
-                print(f"Going on with {cfg.output_dir}, which was interrupted. To start anew, remove it.")
-            cfg.resume = str(interrupted)
-        run(cfg, config)
+        if interrupted is not None and is_first_process():
+            print(f"Going on with {cfg.output_dir}, which was interrupted. To start anew, remove it.")
+        run(cfg, config, interrupted)
 
 
-def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
+def run(cfg: DictConfig, config: Mapping[str, Any], interrupted: Path | None) -> None:
     """Train, test and write the record.
 
     Args:
         cfg: The configuration.
         config: The same, resolved, as the record has it.
+        interrupted: The run's own checkpoint, if it was interrupted.
     """
     history = History()
     rehearse_optimizer(cfg)
-    trainer = make_trainer(cfg, cfg.trainer.precision, config, [*make_callbacks(cfg), history])
-    task, data = prepare_training(cfg, config)
+    callbacks = make_callbacks(cfg)
+    start = find_start(None if cfg.resume is None else Path(cfg.resume), interrupted, config, callbacks)
+    callbacks += [history, Resuming(config, start)]
+    trainer = make_trainer(cfg, cfg.trainer.precision, config, callbacks)
+    task, data = prepare_training(cfg, config, start)
     check_monitors(trainer, task)
     leave_out_single_window(trainer, task, data)
     if trainer.is_global_zero:
         announce(task.model, task.settings)
         announce_oddities(data.oddities)
-    checkpoint = fit(trainer, task, data, cfg)
+    checkpoint = fit(trainer, task, data, cfg, start)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
     tune_checkpoint(checkpoint, "watershed", trainer, task, data)
     test_and_record(
@@ -72,8 +76,9 @@ def run(cfg: DictConfig, config: Mapping[str, Any]) -> None:
             "seconds_per_epoch": history.seconds_per_epoch,
             "epochs": len(history.rows),
             "history": history.rows,
-            # Lightning has resolved the links in the checkpoint's folder; a resumed run's may be another folder.
+            # Lightning has resolved the links in the checkpoint's folder.
             "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
+            **{key: task.settings[key] for key in ("init", "resumed") if key in task.settings},
             **record_provenance(config),
         },
     )

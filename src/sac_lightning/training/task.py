@@ -256,7 +256,7 @@ class SegmentationTask(LightningModule):
                 f"{self.settings['model']['name']} has nothing to train: test it by Trainer.test, or give it a "
                 "prompt generator by Prompts(points=1)"
             )
-        optimizer = self.make_optimizer(self._parameter_groups())
+        optimizer = self.make_optimizer(self.parameter_groups())
         factors = [group.get("lr_factor", 1.0) for group in optimizer.param_groups]
         for group, factor in zip(optimizer.param_groups, factors, strict=True):
             group["lr"] *= factor
@@ -268,7 +268,7 @@ class SegmentationTask(LightningModule):
             "lr_scheduler": make_scheduler(self.make_scheduler, optimizer, steps, factors),
         }
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         """Return what trains; the prompt generator by itself, with the factor of its learning rate."""
         if isinstance(self.model, Network):
             return self.model.parameter_groups()

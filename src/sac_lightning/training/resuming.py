@@ -1,0 +1,157 @@
+"""Going on with a training from its checkpoint: exactly where it stopped, or with changes that are stated.
+
+Lightning restores weights, optimiser, schedule, callbacks and counters. Where the configuration is the same, that
+is all, and the run ends as an undisturbed one does. Where it is not (see training.changes), what it says takes
+effect: the optimiser keeps what it knows of each weight, but has the settings of this run, and the schedule is
+made anew for the length that the training has now, and advanced to the epochs that are done. So it stands where it
+would stand, had the training begun with it.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state
+from sac_lightning.training.best_checkpoint import adopt_best
+from sac_lightning.training.task import SegmentationTask
+
+CARRIED = ("init", "resumed", "imagenet_weights")
+"""Settings that say how a training began, and hold for all that go on with it."""
+
+
+@dataclass
+class Start:
+    """A checkpoint that a training goes on from.
+
+    Attributes:
+        path: Its path.
+        content: See checkpoint.read_checkpoint.
+        rate_changes: Whether this run's optimiser or schedule has other settings than the checkpoint's.
+        resumed: What the record says of it; None for a run's own checkpoint after an interruption.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    rate_changes: bool = False
+    resumed: dict[str, Any] | None = None
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that are done."""
+        return int(self.content["epoch"]) + 1
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the settings that say how this training began."""
+        theirs = self.content[KEY]["settings"]
+        carried = {key: theirs[key] for key in CARRIED if key in theirs}
+        if self.resumed is not None:
+            carried["resumed"] = [*theirs.get("resumed", []), self.resumed]
+        return carried
+
+    def refuse_other_model(self, task: SegmentationTask) -> None:
+        """Raise UserError if the checkpoint is not of a task's very model, on its base weights, and optimiser."""
+        theirs, ours = self.content[KEY].get("base"), task.base
+        if (theirs or {}).get("sha256") != (ours or {}).get("sha256"):
+            names = [base["name"] if base else "none" for base in (theirs, ours)]
+            raise UserError(
+                f"{self.path} was trained on the base weights {names[0]}, and this run has {names[1]}, with other "
+                "contents: give the former as backbone.weights"
+            )
+        state = {name.removeprefix(PREFIX): tensor for name, tensor in self.content["state_dict"].items()}
+        load_trained_state(task.model, state, self.path, whole=ours is None)
+        _refuse_other_optimizer(task, self.content["optimizer_states"], self.path)
+
+
+class Resuming(Callback):
+    """Keep a run's configuration in its checkpoints, and carry out what another that goes on from one changes."""
+
+    def __init__(self, config: Mapping[str, Any], start: Start | None) -> None:
+        """Note the run's configuration, resolved, and what it goes on from."""
+        self.config = config
+        self.start = start
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the configuration, for a checkpoint."""
+        return {"config": dict(self.config)}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adapt what Lightning is about to restore."""
+        if self.start is not None:
+            adopt_best(trainer, checkpoint["callbacks"], self.start.path, self.start.epochs - 1)
+            if self.start.rate_changes:
+                checkpoint["lr_schedulers"] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give optimiser and schedule the settings of this run, if they are others."""
+        if self.start is not None and self.start.rate_changes:
+            apply_rates(trainer, pl_module, self.start.epochs)
+
+
+def _refuse_other_optimizer(task: SegmentationTask, states: list[dict[str, Any]], path: Path) -> None:
+    """Raise UserError if the state of a checkpoint's optimiser is not what this run's needs."""
+    ours = task.make_optimizer(task.parameter_groups())
+    sizes = [
+        [len(group["params"]) for group in groups] for groups in (states[0]["param_groups"], ours.param_groups)
+    ]
+    kept = next(iter(states[0]["state"].values()), None)
+    lacking = [] if kept is None else sorted(_state_keys(task) - kept.keys())
+    if sizes[0] != sizes[1] or lacking:
+        what = f"no {lacking[0]}" if lacking else f"groups of {sizes[0]} parameters instead of {sizes[1]}"
+        raise UserError(
+            f"{path} holds the state of another optimiser ({what}): give this run the optimiser that it was "
+            "trained with, or give the file as init= instead of resume="
+        )
+
+
+def _state_keys(task: SegmentationTask) -> set[str]:
+    """Return the names of what a task's optimiser keeps of each parameter."""
+    probe = nn.Parameter(torch.zeros(1, 1))
+    probe.grad = torch.zeros(1, 1)
+    optimizer = task.make_optimizer([probe])
+    optimizer.step()
+    return set(optimizer.state[probe])
+
+
+def apply_rates(trainer: Trainer, task: LightningModule, epochs: int) -> None:
+    """Give a restored optimiser and its schedule the settings of this run.
+
+    Args:
+        trainer: With its optimiser restored.
+        task: What it trains.
+        epochs: The epochs that are done, to which the schedule is advanced.
+    """
+    fresh: Any = task.configure_optimizers()
+    made = fresh["optimizer"] if isinstance(fresh, dict) else fresh
+    for config in trainer.lr_scheduler_configs:
+        scheduler = fresh["lr_scheduler"]["scheduler"]
+        advance(scheduler, epochs * (steps_per_epoch(trainer) if config.interval == "step" else 1))
+        config.scheduler.load_state_dict(scheduler.state_dict())
+    for restored, wanted in zip(trainer.optimizers[0].param_groups, made.param_groups, strict=True):
+        parameters = restored["params"]
+        restored.clear()
+        restored.update({**wanted, "params": parameters})
+
+
+def steps_per_epoch(trainer: Trainer) -> int:
+    """Return how many steps of the optimiser an epoch of this run has."""
+    return -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
+
+
+def advance(scheduler: LRScheduler, steps: int) -> None:
+    """Advance a schedule that begins by some steps; one that waits for a plateau begins to wait anew."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        return
+    with warnings.catch_warnings():
+        # torch wants the optimiser to step first, which it did, in the run that is gone on from.
+        warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
+        for _ in range(min(steps, getattr(scheduler, "total_steps", steps))):
+            scheduler.step()
