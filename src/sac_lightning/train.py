@@ -15,8 +15,8 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.runs.unfinished import unfinished_run
 
-# With these one has chosen a folder or a checkpoint, or starts a sweep, each job of which finds its own run.
-CHOSEN = ("-", "hydra.", "output_dir=", "resume=", "+experiment=")
+# With these one has chosen a folder, or starts a sweep, each job of which finds its own run.
+CHOSEN = ("-", "hydra.", "output_dir=", "+experiment=")
 
 
 def check(cfg: DictConfig) -> None:

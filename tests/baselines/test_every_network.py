@@ -12,7 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 from PIL import Image
-from tests.commands import rerun, run
+from tests.commands import rerun, run, saved, untrained
 from tests.processes import Processes
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from sac_lightning.core.configuration import compose_config, config_dir, resolve
 from sac_lightning.inference.predictor import load
 from sac_lightning.model.build import build_model
 from sac_lightning.model.counting import count_network
+from sac_lightning.model.warm_start import plan_warm_start
 from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.training.fitting import make_task
@@ -132,6 +133,16 @@ def discs(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], N
 def curves(record: dict[str, Any]) -> list[dict[str, float]]:
     """Return the history without its times."""
     return [{k: v for k, v in row.items() if k.startswith(("train/", "val/"))} for row in record["history"]]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_network_starts_from_its_own_checkpoint(name: str, nuclei: Path, tmp_path: Path) -> None:
+    theirs, ours = (untrained(*overrides(name, nuclei), f"seed={seed}") for seed in (0, 1))
+    warm = plan_warm_start(saved(theirs, tmp_path / "theirs.ckpt"), ours.model, name, None)
+    warm.apply(ours.model)
+    wanted = theirs.model.state_dict()
+    assert warm.is_whole
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in ours.model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", TINY)

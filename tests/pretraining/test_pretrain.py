@@ -114,6 +114,27 @@ def test_an_interrupted_one_goes_on_to_the_same_end(
     assert sha256_of(tmp_path / "vit_t.safetensors") == sha256_of(whole / "vit_t.safetensors")
 
 
+def test_more_epochs_end_where_a_pre_training_of_that_length_ends(run: Run, whole: Path, tmp_path: Path) -> None:
+    resume = f"resume={whole / 'last.ckpt'}"
+    record = run(tmp_path / "on", "trainer.max_epochs=4", "optimizer.lr=1e-3", resume)
+    assert record["resumed"][0]["changes"] == {
+        "optimizer.lr": [8e-4, 1e-3],
+        "scheduler.max_lr": [8e-4, 1e-3],
+        "trainer.max_epochs": [3, 4],
+    }
+    run(tmp_path / "whole", "trainer.max_epochs=4", "optimizer.lr=1e-3")
+    groups = [
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
+        for name in ("on", "whole")
+    ]
+    assert groups[0] == groups[1]
+
+
+def test_it_does_not_go_on_as_another(run: Run, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"last.ckpt was trained with backbone.depth 2, not 3: make them the same"):
+        run(tmp_path, "backbone.depth=3", f"resume={whole / 'last.ckpt'}")
+
+
 def test_it_goes_on_from_weights_at_a_finer_size(run: Run, whole: Path, tmp_path: Path) -> None:
     weights = whole / "vit_t.safetensors"
     record = run(tmp_path / "as_is", f"backbone.weights={weights}", "view.image_size=128", "trainer.max_epochs=0")

@@ -223,7 +223,7 @@ def test_another_model_is_told_by_its_name(tmp_path: Path) -> None:
     one, other = (
         resolve_config(compose_config("train", [f"model={name}", "output_dir=x"])) for name in ("sac", "mdm")
     )
-    with pytest.raises(UserError, match="with model.name sac, not mdm, .*and [0-9]+ more differences: make them"):
+    with pytest.raises(UserError, match=r"with model.name sac, not mdm, .*and [0-9]+ more differences: make them"):
         find_changes(one, other, tmp_path)
 
 

@@ -214,7 +214,7 @@ def test_bad_input_is_refused_in_one_sentence_before_training(
 def test_a_run_cannot_go_on_from_a_checkpoint_of_another_backbone(tiny: list[str], tmp_path: Path) -> None:
     run(tiny, tmp_path / "a")
     last = tmp_path / "a" / "checkpoints" / "last.ckpt"
-    with pytest.raises(UserError, match=r"last.ckpt was trained with the backbone vit_t, this run has vit_b"):
+    with pytest.raises(UserError, match=r"last.ckpt was trained with model.backbone.name vit_t, not vit_b"):
         run(tiny, tmp_path / "b", "backbone.name=vit_b", f"resume={last}")
 
 

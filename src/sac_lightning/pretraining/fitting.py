@@ -10,12 +10,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from sac_lightning.model.checkpoint import read_without_running
 from sac_lightning.training.checkpoints import WholeCheckpoints
 from sac_lightning.training.console import progress
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.history import History
 from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.resuming import Resuming
+from sac_lightning.training.start import find_pretraining_start
 from sac_lightning.training.wandb_login import refuse_missing_login
 from sac_lightning.training.wandb_view import make_loggers
 
@@ -26,7 +27,7 @@ def fit(
     task: LightningModule,
     data: LightningDataModule | DataLoader[Any],
     history: History,
-) -> Trainer:
+) -> tuple[Trainer, dict[str, Any]]:
     """Train a task in place, and save ``last.ckpt``, from which a run can resume, after every epoch.
 
     Args:
@@ -37,24 +38,24 @@ def fit(
         history: Receives a row for each epoch.
 
     Returns:
-        The trainer.
+        The trainer, and what the record says of a checkpoint that it went on from.
 
     Raises:
-        UserError: The checkpoint to resume from cannot be read, or would run code.
+        UserError: The checkpoint to resume from cannot be read, would run code, or is of another pre-training.
     """
-    if cfg.resume is not None:
-        read_without_running(Path(cfg.resume))  # Lightning reads it again, but its errors say less.
+    start = None if cfg.resume is None else find_pretraining_start(Path(cfg.resume), config)
+    resuming = Resuming(config, start)
     refuse_missing_gpu(cfg.trainer)
     refuse_missing_login(cfg.logger)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
     trainer = instantiate(
         cfg.trainer,
         precision=resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        callbacks=[last, history, *progress(cfg.trainer)],
+        callbacks=[last, history, resuming, *progress(cfg.trainer)],
         logger=make_loggers(cfg.logger, config),
         plugins=[WholeCheckpoints()],
         enable_progress_bar=False,  # ``progress`` is our own.
     )
     assert isinstance(trainer, Trainer)
     trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)
-    return trainer
+    return trainer, resuming.record()

@@ -42,7 +42,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
     assert isinstance(unet, DiffusionUNet)
     history = History()
     task = MaskedPretraining(unet, instantiate(cfg.optimizer))
-    trainer = fit(cfg, config, task, data.train_dataloader(), history)
+    trainer, resumed = fit(cfg, config, task, data.train_dataloader(), history)
     if not trainer.is_global_zero:
         return
 
@@ -62,6 +62,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
         "epochs": len(history.rows),
         "steps": trainer.global_step,
         "history": history.rows,
+        **resumed,
         **environment(trainer.strategy.root_device),
         **record_provenance(config, __name__),
     }

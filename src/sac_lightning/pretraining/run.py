@@ -63,7 +63,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
     untrained = deepcopy(model).requires_grad_(False)
     base = load_base(model, config) if backbone.weights is not None else None
     history = History()
-    trainer = fit_sam(cfg, config, model, history)
+    trainer, resumed = fit_sam(cfg, config, model, history)
     if not trainer.is_global_zero:
         return
 
@@ -89,6 +89,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
         "parameters": {name: parameter_counts(part)["total"] for name, part in model.named_children()},
         "epochs": len(history.rows),
         "history": history.rows,
+        **resumed,
         **environment(torch.device("cpu")),
         **record_provenance(config, __name__),
     }
@@ -112,7 +113,9 @@ def load_nuclei(config: Mapping[str, Any]) -> NucleiDataModule | None:
     return data
 
 
-def fit_sam(cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History) -> Trainer:
+def fit_sam(
+    cfg: DictConfig, config: Mapping[str, Any], model: SAC, history: History
+) -> tuple[Trainer, dict[str, Any]]:
     """Train the model in place; see fit."""
     task = PretrainingTask(
         model,

@@ -35,6 +35,7 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.threshold", None, since="0.1.0"),
     NeutralOption("data.inverted", None, since="0.1.0"),
     NeutralOption("init", None, since="0.2.0"),
+    NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
 
@@ -50,7 +51,6 @@ NOT_HASHED = (
     "logger",
     "output_dir",
     "recipe",
-    "resume",
     "row",
     "runs",
 )

@@ -132,6 +132,7 @@ class PretrainingRecord(Provenance, Environment):
         base_weights: As of RunRecord.
         dataset: Name of the data set, with its ``split_hash`` and the number of its training ``images``.
         steps: Of the optimiser.
+        resumed: As of RunRecord.
     """
 
     weights: dict[str, Any]
@@ -144,6 +145,7 @@ class PretrainingRecord(Provenance, Environment):
     split_hash: NotRequired[str]
     images: NotRequired[int]
     steps: NotRequired[int]
+    resumed: NotRequired[list[dict[str, Any]]]
 
 
 REQUIRED_KEYS: dict[type, frozenset[str]] = {

@@ -29,6 +29,9 @@ def adopt_best(trainer: Trainer, states: dict[str, Any], path: Path, epoch: int)
         state = states.get(callback.state_key)
         if not isinstance(callback, ModelCheckpoint) or not state or state["dirpath"] == callback.dirpath:
             continue
+        if state["monitor"] is None:
+            del states[callback.state_key]  # It keeps the newest, and has nothing to beat.
+            continue
         found = {old: _find(Path(old), path, epoch) for old in state["best_k_models"]}
         copies = {old: Path(str(callback.dirpath), file.name) for old, file in found.items() if file is not None}
         if copies.keys() != found.keys() or state["best_model_path"] not in copies:

@@ -26,10 +26,10 @@ TAKES_EFFECT = (
     "scheduler",
     "scheduler.*",
     "callbacks.*",
-    "data.batch_size",
-    "model.prompts.generator.lr_factor",
+    "*.batch_size",
+    "*prompts.generator.lr_factor",
 )
-OF_THE_RATE = ("trainer.*", "optimizer.*", "scheduler", "scheduler.*", "data.batch_size", "model.*")
+OF_THE_RATE = ("trainer.*", "optimizer.*", "scheduler", "scheduler.*", "*.batch_size", "*.lr_factor")
 """Those that the optimiser's settings, or the schedule and its length, follow from."""
 FIXED = ("optimizer._target_",)
 """Of those the exception: what an optimiser keeps of each weight is its own."""
@@ -41,14 +41,12 @@ CHANGES_NOTHING = (
     "count_only",
     "*._partial_",
     "callbacks.*.dirpath",
-    "data.workers",
+    "*.workers",
     "data.in_memory",
     # Compared by contents.
     "data.root",
-    "model.backbone.weights",
-    # The choices of a scale, a recipe and the groups; what the run takes from them stands elsewhere.
-    "backbone",
-    "prompts",
+    "*backbone.weights",
+    # The choices of a scale and a recipe; what the run takes from them stands elsewhere.
     "scale",
     "recipe",
 )
@@ -96,7 +94,9 @@ def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path)
         UserError: Something else is changed.
     """
     before, after = (dict(_flatten(drop_neutral_options(translate_names(config)))) for config in (theirs, ours))
-    keys = [*after, *(key for key in before if key not in after)]
+    every = [*after, *(key for key in before if key not in after)]
+    # What the model takes from the groups of the configuration stands there once more.
+    keys = [key for key in every if f"model.{key}" not in before.keys() | after.keys()]
     changes = [Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
     changes = [change for change in changes if not change.concerns(CHANGES_NOTHING)]
     refused = [change for change in changes if change.concerns(FIXED) or not change.concerns(TAKES_EFFECT)]

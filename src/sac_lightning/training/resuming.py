@@ -79,6 +79,11 @@ class Resuming(Callback):
         self.config = config
         self.start = start
 
+    def record(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what a record says of another run's checkpoint that this one goes on from; {} without one."""
+        resumed = None if self.start is None else self.start.resumed
+        return {} if resumed is None else {"resumed": [resumed]}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the configuration, for a checkpoint."""
         return {"config": dict(self.config)}

@@ -8,9 +8,9 @@ from lightning.pytorch.callbacks import Callback
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
-from sac_lightning.model.checkpoint import KEY, read_checkpoint
+from sac_lightning.model.checkpoint import KEY, read_checkpoint, read_without_running
 from sac_lightning.model.weights import sha256_of
-from sac_lightning.training.changes import OF_THE_RATE, find_changes
+from sac_lightning.training.changes import OF_THE_RATE, Change, find_changes
 from sac_lightning.training.early_stopping import EarlyStopping, has_stopped
 from sac_lightning.training.resuming import Resuming, Start
 
@@ -48,46 +48,73 @@ def find_start(
         return None
     content = read_checkpoint(resume)
     refuse_incomplete(content, resume)
-    theirs = _stored_config(content["callbacks"], resume)
-    if theirs is None:
-        settings = content[KEY]["settings"]
-        changes = find_changes(*({key: all_of[key] for key in SETTINGS} for all_of in (settings, config)), resume)
-    else:
-        changes = find_changes(theirs, config, resume)
+    changes = _find_changes(content, config, resume)
     _refuse_finished(content, config["trainer"], callbacks, resume)
+    return start_with(changes, content, resume)
+
+
+def find_pretraining_start(resume: Path, config: Mapping[str, Any]) -> Start:
+    """Return what a pre-training goes on from, and print it; see find_start.
+
+    It may have all of its epochs behind it: what was lost then is the evaluation at the end.
+    """
+    content = read_without_running(resume)
+    refuse_incomplete(content, resume)
+    return start_with(_find_changes(content, config, resume), content, resume)
+
+
+def start_with(changes: list[Change] | None, content: dict[str, Any], path: Path) -> Start:
+    """Return the start with some changes from another run's checkpoint, and print it.
+
+    Args:
+        changes: None: the checkpoint, of a former version, does not say what it was trained with.
+        content: Of the checkpoint.
+        path: Path of the checkpoint.
+    """
+    named = changes or []
     start = Start(
-        path=resume,
+        path=path,
         content=content,
-        # A checkpoint of a former version does not say what it was trained with.
-        rate_changes=theirs is None or any(change.concerns(OF_THE_RATE) for change in changes),
+        rate_changes=changes is None or any(change.concerns(OF_THE_RATE) for change in changes),
         resumed={
-            "from": str(resume),
-            "sha256": sha256_of(resume),
+            "from": str(path),
+            "sha256": sha256_of(path),
             "epochs": int(content["epoch"]) + 1,
-            "changes": {change.key: [change.before, change.after] for change in changes},
+            "changes": {change.key: [change.before, change.after] for change in named},
         },
     )
     if is_first_process():
-        changed = f" with {', '.join(map(str, changes))}" if changes else ""
-        print(f"Goes on from {resume} after epoch {start.epochs}{changed}.")
+        changed = f" with {', '.join(map(str, named))}" if named else ""
+        print(f"Goes on from {path} after epoch {start.epochs}{changed}.")
     return start
 
 
-def refuse_incomplete(content: Mapping[str, Any], path: Path) -> None:
+def _find_changes(content: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> list[Change] | None:
+    """Return what is changed; None where the checkpoint, of a former version, does not hold a configuration."""
+    theirs = _stored_config(content["callbacks"], path)
+    if theirs is not None:
+        return find_changes(theirs, config, path)
+    if KEY in content:
+        settings = content[KEY]["settings"]
+        find_changes({key: settings[key] for key in SETTINGS}, {key: config[key] for key in SETTINGS}, path)
+    return None
+
+
+def refuse_incomplete(content: Any, path: Path) -> None:
     """Raise UserError if a checkpoint is not the state of a whole training after an epoch.
 
     Args:
-        content: See checkpoint.read_checkpoint.
+        content: What the file holds.
         path: Path of the checkpoint.
     """
-    if any(not isinstance(content.get(key), kind) for key, kind in STATE.items()):
+    if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in STATE.items()):
         raise UserError(
             f"{path} holds weights alone, and no state of an optimiser to go on with: give a last.ckpt, or give "
             "this file as init= instead of resume=, to start a new training from its weights"
         )
     callbacks = content["callbacks"]
-    bests = [Path(state["best_model_path"]) for state in callbacks.values() if state.get("best_model_path")]
-    if path.name in [best.name for best in bests]:
+    bests = [Path(state["best_model_path"]).name for state in callbacks.values() if state.get("monitor")]
+    if path.name in bests:
         raise UserError(
             f"{path} is the best epoch of its run, and not where it stopped: give {path.with_name('last.ckpt')}, "
             "or give this file as init= instead of resume=, to start a new training from its weights"
