@@ -9,11 +9,13 @@ import pytest
 import torch
 from lightning import Trainer
 from tests.commands import run
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.checkpoint import KEY
 from sac_lightning.training.changes import find_changes
+from sac_lightning.training.resuming import replay
 
 # A network of a few hundred parameters.
 SMALL = [
@@ -217,6 +219,14 @@ def test_what_cannot_go_on_is_refused_before_the_first_step(
     last = edited(tmp_path / "a", two_epochs, edit)
     with pytest.raises(UserError if sentence else pytest.fail.Exception, match=sentence):
         run(small, tmp_path / "b", "trainer.max_epochs=3", f"resume={last}", *overrides)
+
+
+def test_a_schedule_that_waits_for_a_plateau_is_told_what_was_reached() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = ReduceLROnPlateau(optimizer, mode="max", patience=1, factor=0.5)
+    replay(scheduler, "val/dice", [{"val/dice": value} for value in (0.5, 0.4, 0.4, 0.3)] + [{"train/loss": 1.0}])
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert (scheduler.best, scheduler.num_bad_epochs) == (0.5, 1)
 
 
 def test_another_model_is_told_by_its_name(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ class Start:
         """The epochs that are done."""
         return int(self.content["epoch"]) + 1
 
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of these epochs, see training.history."""
+        rows: list[dict[str, float]] = self.content["callbacks"].get("History", {}).get("rows", [])
+        return rows
+
     def provenance(self) -> dict[str, Any]:
         """Return the settings that say how this training began."""
         theirs = self.content[KEY]["settings"]
@@ -97,8 +103,15 @@ class Resuming(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give optimiser and schedule the settings of this run, if they are others."""
-        if self.start is not None and self.start.rate_changes:
-            apply_rates(trainer, pl_module, self.start.epochs)
+        if self.start is None:
+            return
+        if self.start.rate_changes:
+            apply_rates(trainer, pl_module, self.start)
+            return
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                # Lightning saves a checkpoint before it tells this one of the epoch.
+                replay(config.scheduler, config.monitor, self.start.history[-1:])
 
 
 def _refuse_other_optimizer(task: SegmentationTask, states: list[dict[str, Any]], path: Path) -> None:
@@ -126,19 +139,22 @@ def _state_keys(task: SegmentationTask) -> set[str]:
     return set(optimizer.state[probe])
 
 
-def apply_rates(trainer: Trainer, task: LightningModule, epochs: int) -> None:
+def apply_rates(trainer: Trainer, task: LightningModule, start: Start) -> None:
     """Give a restored optimiser and its schedule the settings of this run.
 
     Args:
         trainer: With its optimiser restored.
         task: What it trains.
-        epochs: The epochs that are done, to which the schedule is advanced.
+        start: With the epochs that are done, to which the schedule is advanced.
     """
     fresh: Any = task.configure_optimizers()
     made = fresh["optimizer"] if isinstance(fresh, dict) else fresh
     for config in trainer.lr_scheduler_configs:
         scheduler = fresh["lr_scheduler"]["scheduler"]
-        advance(scheduler, epochs * (steps_per_epoch(trainer) if config.interval == "step" else 1))
+        if isinstance(scheduler, ReduceLROnPlateau):
+            replay(scheduler, config.monitor, start.history)
+        else:
+            advance(scheduler, start.epochs * (steps_per_epoch(trainer) if config.interval == "step" else 1))
         config.scheduler.load_state_dict(scheduler.state_dict())
     for restored, wanted in zip(trainer.optimizers[0].param_groups, made.param_groups, strict=True):
         parameters = restored["params"]
@@ -152,11 +168,16 @@ def steps_per_epoch(trainer: Trainer) -> int:
 
 
 def advance(scheduler: LRScheduler, steps: int) -> None:
-    """Advance a schedule that begins by some steps; one that waits for a plateau begins to wait anew."""
-    if isinstance(scheduler, ReduceLROnPlateau):
-        return
+    """Advance a schedule that begins by some steps."""
     with warnings.catch_warnings():
         # torch wants the optimiser to step first, which it did, in the run that is gone on from.
         warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`")
         for _ in range(min(steps, getattr(scheduler, "total_steps", steps))):
             scheduler.step()
+
+
+def replay(scheduler: ReduceLROnPlateau, monitor: str | None, history: list[dict[str, float]]) -> None:
+    """Tell a schedule that waits for a plateau of the epochs that are done."""
+    for row in history:
+        if monitor in row:
+            scheduler.step(row[monitor])
