@@ -187,7 +187,7 @@ TO_INIT = "init= instead of resume="
     ("overrides", "edit", "sentence"),
     [
         (["model.init_features=3"], NOTHING, f"with model.init_features 2, not 3: .*{TO_INIT}"),
-        (["optimizer._target_=torch.optim.SGD"], NOTHING, "with optimizer._target_ Adam, not SGD"),
+        (["optimizer._target_=torch.optim.AdamW"], NOTHING, "with optimizer._target_ Adam, not AdamW"),
         (["+optimizer.amsgrad=true"], NOTHING, r"state of another optimiser \(no max_exp_avg_sq\)"),
         (["loss=dice_ce"], NOTHING, "with loss._target_ FocalDice, not DiceCE"),
         (["seed=1"], NOTHING, "with seed 0, not 1"),
