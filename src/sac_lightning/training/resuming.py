@@ -69,8 +69,8 @@ class Start:
         if (theirs or {}).get("sha256") != (ours or {}).get("sha256"):
             names = [base["name"] if base else "none" for base in (theirs, ours)]
             raise UserError(
-                f"{self.path} was trained on the base weights {names[0]}, and this run has {names[1]}, with other "
-                "contents: give the former as backbone.weights"
+                f"{self.path} was trained on the base weights {names[0]}, and this run has {names[1]}: their "
+                "contents differ, so give the former as backbone.weights"
             )
         state = {name.removeprefix(PREFIX): tensor for name, tensor in self.content["state_dict"].items()}
         load_trained_state(task.model, state, self.path, whole=ours is None)
