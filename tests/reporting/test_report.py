@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.experiment import find_experiments, group_by_row
 from sac_lightning.reporting.report import collect_part, read_records, report

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.paper.tables import paper_parameters, paper_rows
 from sac_lightning.reporting.record import Record

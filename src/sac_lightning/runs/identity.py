@@ -42,6 +42,7 @@ NOT_HASHED = (
     "logger",
     "output_dir",
     "recipe",
+    "redo",
     "resume",
     "row",
     "runs",
