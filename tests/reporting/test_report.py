@@ -265,7 +265,7 @@ def test_a_report_without_rows_says_what_there_is_instead(
     run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=8")
     said = capsys.readouterr().out
     assert "mine: 1 run of an experiment of your own: python -m sac_lightning.report table=mine" in said
-    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=5", "overrides=[data.batch_size=7]")
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=5", 'overrides=["data.batch_size=7"]')
     said = capsys.readouterr().out
     command = "python -m sac_lightning.report table=table5_selection"
     for settings in (["scale=smoke"], ["model.rank=4", "data.batch_size=3"], ["data=glas"]):
@@ -291,7 +291,7 @@ def test_an_experiment_of_ones_own_goes_by_its_name_in_the_records(tmp_path: Pat
     assert cells(page, "prompts.points=3")[3] == "80.00"
     assert "python -m sac_lightning.train +experiment=mine scale=cpu\n" in page
     with pytest.raises(UserError, match="needs the file of the experiment mine: add --config-dir=DIR"):
-        run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=mine", "overrides=[data.workers=1]")
+        run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=mine", 'overrides=["data.workers=1"]')
 
 
 def test_an_experiment_of_ones_own_goes_by_its_file_too(tmp_path: Path) -> None:
