@@ -257,7 +257,7 @@ def test_a_report_without_rows_says_what_there_is_instead(
     mine["experiment"]["name"] = "mine"
     mine["row"] = "own row"
     write_run(tmp_path / "runs", record_of(mine, 0.5) | {"experiment": "mine"})
-    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=8")
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=figure1")
     said = capsys.readouterr().out
     assert "mine: 1 run of an experiment of your own: python -m sac_lightning.report table=mine" in said
     run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=5", 'overrides=["data.batch_size=7"]')

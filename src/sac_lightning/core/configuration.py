@@ -39,7 +39,7 @@ class ConfigFolders:
 
     Attributes:
         main: The packaged folder, or the one that takes its place.
-        own: A folder of one's own, whose files come first; None without one.
+        own: A folder of one's own beside it; of files with one name, those of ``main`` count. None without one.
     """
 
     main: Path = field(default_factory=config_dir)

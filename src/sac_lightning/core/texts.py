@@ -52,6 +52,7 @@ TEXTS = frozenset(
         "tags",
         "title",
         "trainer",
+        "trust",
         "weights",
     )
 )

@@ -148,7 +148,7 @@ def find_experiments(
 
 def has_file(name: str, folders: ConfigFolders) -> bool:
     """Return whether there is an experiment's file of this name."""
-    places = [folders.main] if folders.own is None else [folders.own, folders.main]
+    places = [folders.main] if folders.own is None else [folders.main, folders.own]
     return any((place / "experiment" / f"{name}.yaml").is_file() for place in places)
 
 
