@@ -17,7 +17,10 @@ OURS = re.compile(
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
     | (masks|labels|overlays|geojson|measurements)\ +\S+
     | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
-    | \w+\ +scale=\w+:\ \d+\ of\ \d+\ rows
+    | \w+\ +scale=\w+(\ \S+=\S+)*:\ \d+\ of\ \d+\ rows
+    | report\ \ python\ -m\ sac_lightning\.report\ table=.+
+    | wandb\ \ \ \d+\ runs\ are\ offline:\ to\ send\ them,\ type
+    | \ +wandb\ sync\ .+
     | \#\d+\ .+:\ (started,\ its\ output\ is\ in\ .+|done\ in\ [\d.]+\ min)
     | \[[-\d]+\ [\d:,]+\]\[sac_lightning\.[\w.]+\]\[WARNING\]\ -\ .+
     """,

@@ -13,10 +13,12 @@ from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
+from sac_lightning.core.texts import quote
+from sac_lightning.runs.requirements import check_sweep
 from sac_lightning.runs.unfinished import unfinished_run
 
-# With these one has chosen a folder, or starts a sweep, each job of which finds its own run.
-CHOSEN = ("-", "hydra.", "output_dir=", "+experiment=")
+# With these one has chosen a folder.
+CHOSEN = ("hydra.run.dir=", "output_dir=")
 
 
 def check(cfg: DictConfig) -> None:
@@ -43,10 +45,10 @@ def continue_run(cfg: DictConfig, arguments: Sequence[str]) -> list[str]:
     if any(argument.startswith(CHOSEN) for argument in arguments) or not is_first_process():
         return []
     run = unfinished_run(Path(cfg.folder), resolve_config(cfg))
-    return [] if run is None else [f"hydra.run.dir='{run}'"]
+    return [] if run is None else [f"hydra.run.dir={quote(str(run))}"]
 
 
-@command("train", check, complete=continue_run)
+@command("train", check, complete=continue_run, check_sweep=check_sweep)
 def main(cfg: DictConfig) -> None:
     """Train; of a sweep, start each job in a process of its own."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:

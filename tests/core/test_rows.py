@@ -7,7 +7,8 @@ import cloudpickle
 from hydra.core.singleton import Singleton
 from omegaconf import OmegaConf
 
-from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
 from sac_lightning.core.rows import ROWS, row_config
 from sac_lightning.reporting.experiment import EXPERIMENTS
 

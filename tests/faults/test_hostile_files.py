@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.reporting.report import report

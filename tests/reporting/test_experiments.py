@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config
 from sac_lightning.reporting.experiment import EXPERIMENTS
 from sac_lightning.reporting.paper.tables import paper_parameters, paper_rows
 from sac_lightning.runs.identity import config_hash

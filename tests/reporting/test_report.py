@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sac_lightning.core.configuration import compose_config, resolve_config, sweep_jobs
+from sac_lightning.core.command_line import sweep_jobs
+from sac_lightning.core.configuration import ConfigFolders, compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.experiment import find_experiments, group_by_row
 from sac_lightning.reporting.report import collect_part, read_records, report
@@ -202,9 +203,102 @@ def test_a_run_with_other_settings_is_no_row_unless_the_report_is_told(runs: Pat
     run(tmp_path / "out", f"runs={runs}", "table=5")
     assert cells((tmp_path / "out" / "table5_selection" / "README.md").read_text(), "R-3-point")[2] == "not run"
     run(tmp_path / "told", f"runs={runs}", "table=5", "overrides=['trainer.max_epochs=99']")
-    page = (tmp_path / "told" / "table5_selection" / "README.md").read_text()
+    page = (tmp_path / "told" / "table5_selection_trainer.max_epochs-99" / "README.md").read_text()
     assert cells(page, "R-3-point")[6] == "60.00"
     assert cells(page, "O-1-point")[2] == "not run"
+
+
+def test_the_true_scale_and_every_override_stand_wherever_the_figures_do(runs: Path, tmp_path: Path) -> None:
+    (config,) = jobs(
+        "table5_selection", "scale=smoke", "prompts.selection=O", "prompts.points=1", "data.batch_size=3"
+    )
+    write_run(runs, record_of(config, 0.5))
+    given = ["scale=smoke", "data.batch_size=3"]
+    run(tmp_path / "out", f"runs={runs}", "table=5", f"overrides={json.dumps(given)}")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "records",
+        "table5_selection_smoke_data.batch_size-3",
+    }
+    folder = tmp_path / "out" / "table5_selection_smoke_data.batch_size-3"
+    tag = "smoke_data.batch_size-3"
+    named = [f"table_{tag}.csv", f"table_{tag}.tex", f"dice_{tag}.png", f"dice_{tag}.svg"]
+    assert {path.name for path in folder.iterdir()} == {"README.md", *named}
+    page = (folder / "README.md").read_text()
+    assert "\n## scale=smoke data.batch_size=3\n" in page
+    assert "train +experiment=table5_selection scale=smoke data.batch_size=3\n" in page
+    assert "Figures of smoke tests" in page
+    assert cells(page, "O-1-point")[6] == "50.00"
+    assert "cpu" not in page
+    assert "(scale=smoke data.batch_size=3)" in (folder / f"dice_{tag}.svg").read_text()
+    assert "(scale=smoke data.batch\\_size=3)" in (folder / f"table_{tag}.tex").read_text()
+    (first, *_) = csv.DictReader((folder / f"table_{tag}.csv").read_text().splitlines())
+    assert (first["scale"], first["overrides"]) == ("smoke", "scale=smoke data.batch_size=3")
+
+
+def test_pages_of_everything_with_overrides_are_beside_those_without(runs: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", f"runs={runs}", 'overrides=["scale=smoke"]')
+    files = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert files == {"CLAIMS_smoke.md", "README_smoke.md", "index_smoke.html", "plotly.min.js"}
+    claims = (tmp_path / "out" / "CLAIMS_smoke.md").read_text()
+    assert "scale=smoke" in claims
+    assert "scale=cpu" not in claims
+    assert "scale=cpu" not in (tmp_path / "out" / "index_smoke.html").read_text()
+    assert "| smoke | 6 of 6 |" in (tmp_path / "out" / "README_smoke.md").read_text()
+
+
+def test_a_report_without_rows_says_what_there_is_instead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["prompts.selection=O", "prompts.points=1"]
+    for others in (["scale=smoke"], ["model.rank=4", "data.batch_size=3"], ["data=glas"]):
+        (config,) = jobs("table5_selection", *one, *others)
+        write_run(tmp_path / "runs", record_of(config, 0.5))
+    mine = jobs("table5_selection", *one, "seed=5")[0]
+    mine["experiment"]["name"] = "mine"
+    mine["row"] = "own row"
+    write_run(tmp_path / "runs", record_of(mine, 0.5) | {"experiment": "mine"})
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=figure1")
+    said = capsys.readouterr().out
+    assert "mine: 1 run of an experiment of your own: python -m sac_lightning.report table=mine" in said
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=5", 'overrides=["data.batch_size=7"]')
+    said = capsys.readouterr().out
+    command = "python -m sac_lightning.report table=table5_selection"
+    for settings in (["scale=smoke"], ["model.rank=4", "data.batch_size=3"], ["data=glas"]):
+        told = json.dumps(sorted(settings)).replace(" ", "")
+        assert f"1 row has runs with {' '.join(sorted(settings))}: {command} 'overrides={told}'\n" in said
+    run(tmp_path / "out", "runs=nowhere", "table=1")
+    assert "nowhere has no run of it: python -m sac_lightning.train +experiment=table1_monuseg" in (
+        capsys.readouterr().out
+    )
+
+
+def test_an_experiment_of_ones_own_goes_by_its_name_in_the_records(tmp_path: Path) -> None:
+    for seed, points, dice in ((0, 1, 0.6), (1, 1, 0.7), (0, 3, 0.8)):
+        config = jobs("table5_selection", "prompts.selection=O", f"prompts.points={points}", f"seed={seed}")[0]
+        config["experiment"] = {"name": "mine", "columns": ["f1", "iou", "dice"]}
+        config["row"] = None
+        write_run(tmp_path / "runs", record_of(config, dice))
+    with pytest.raises(UserError, match="or of your own: mine"):
+        run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=nonsense")
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=mine")
+    page = (tmp_path / "out" / "mine" / "README.md").read_text()
+    assert cells(page, "prompts.points=1")[3] == "65.00 ± 7.07"
+    assert cells(page, "prompts.points=3")[3] == "80.00"
+    assert "python -m sac_lightning.train +experiment=mine scale=cpu\n" in page
+    with pytest.raises(UserError, match="needs the file of the experiment mine: add --config-dir=DIR"):
+        run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=mine", 'overrides=["data.workers=1"]')
+
+
+def test_an_experiment_of_ones_own_goes_by_its_file_too(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "file.yaml").write_text(
+        "# @package _global_\nexperiment: {name: mine}\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {prompts.points: '1,3'}}}\n"
+    )
+    folders = ConfigFolders(own=tmp_path / "conf")
+    report(compose_config("report", [f"output={tmp_path / 'out'}", "table=file", "runs=none"]), folders)
+    page = (tmp_path / "out" / "file" / "README.md").read_text()
+    assert cells(page, "prompts.points=3")[1] == "not run"
 
 
 def test_smoke_tests_are_listed_and_enter_no_table(runs: Path, tmp_path: Path) -> None:

@@ -4,44 +4,42 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import hydra
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.core.configuration import (
-    MULTIRUN_FLAGS,
-    command_line,
-    compose_config,
-    config_dir,
-    resolve_config,
-    use_public_names,
+from sac_lightning.core.command_line import (
+    EXPERIMENT,
+    CommandLine,
+    Flags,
+    read_command_line,
+    read_flags,
+    split_experiments,
 )
+from sac_lightning.core.configuration import compose_config, config_dir, resolve_config, use_public_names
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.explanations import explain_error
-from sac_lightning.core.files import existing_part, refuse_unwritable
+from sac_lightning.core.files import claim_folder, existing_part, refuse_unwritable
+from sac_lightning.core.hydra_errors import explain_hydra
 from sac_lightning.core.output import end_without_reader
-from sac_lightning.core.processes import let_waiting_threads_sleep
+from sac_lightning.core.processes import is_first_process, let_waiting_threads_sleep
 from sac_lightning.core.rows import store_rows
+from sac_lightning.core.texts import keep_texts, quote
 from sac_lightning.core.typed_settings import check_settings
-
-# Launchers of Hydra that are extras of this package.
-LAUNCHER_EXTRAS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/ray": "ray"}
 
 Work = Callable[[DictConfig], None]
 Check = Callable[[DictConfig], object]
 Complete = Callable[[DictConfig, Sequence[str]], list[str]]
+CheckSweep = Callable[[CommandLine, Sequence[DictConfig]], None]
 
 
 def command(
-    name: str, check: Check | None = None, complete: Complete | None = None
+    name: str,
+    check: Check | None = None,
+    complete: Complete | None = None,
+    check_sweep: CheckSweep | None = None,
 ) -> Callable[[Work], Callable[[], None]]:
     """Return a decorator that makes a function of a configuration a program.
 
@@ -52,8 +50,10 @@ def command(
         name: Of the command's module and of its primary configuration file in ``conf/``, without their endings.
         check: Raises a UserError for a wrong configuration, as far as this shows without the libraries of the
             work. It is called for every job of a sweep.
-        complete: Returns, from the configuration and the arguments of a command line that is no sweep, the
-            arguments to add to it.
+        complete: Returns, from the configuration and the overrides of a command line that is no sweep, the
+            overrides to add to it.
+        check_sweep: Raises a UserError for a sweep whose jobs, each right by itself, should not be begun. It gets
+            their configurations.
     """
 
     def decorate(work: Work) -> Callable[[], None]:
@@ -68,11 +68,12 @@ def command(
             let_waiting_threads_sleep()
             with end_without_reader():
                 with _report_user_errors():
-                    jobs = _check_arguments(name, sys.argv[1:], check)
-                    if complete is not None and len(jobs) == 1:
-                        sys.argv += complete(jobs[0], sys.argv[1:])
+                    typed = keep_texts(sys.argv[1:])
+                    flags = read_flags(typed)
+                    prepare = partial(_prepare, name, check=check, complete=complete, check_sweep=check_sweep)
+                    each = [prepare(one) for one in _split(name, flags)] if flags.runs else [typed]
                 store_rows(config_dir())
-                hydra_program()
+                _run_each(hydra_program, each)
 
         return program
 
@@ -90,26 +91,31 @@ def require_paths(*keys: str) -> Check:
     return check
 
 
-def _check_arguments(name: str, arguments: list[str], check: Check | None) -> list[DictConfig]:
-    """Return the configuration of every job, checked before anything has begun.
+def _split(name: str, flags: Flags) -> list[Flags]:
+    """Return a command line as one for each experiment that it names."""
+    with explain_hydra(name):
+        return split_experiments(flags)
+    return [flags]
 
-    It is empty where the command line is left to Hydra: with flags such as ``--help``, and with errors that are
-    not named below.
+
+def _prepare(
+    name: str, flags: Flags, check: Check | None, complete: Complete | None, check_sweep: CheckSweep | None
+) -> list[str]:
+    """Return the arguments for Hydra, after a check of every job before anything has begun.
+
+    They are what was typed where that is left to Hydra, with errors that are not named below.
 
     Raises:
-        UserError: The configuration does not have a choice or a key, it lacks a value, a value holds ``=`` outside
-            of quotes (as the names of Lightning's checkpoints do), ``check`` refuses it, or the output folder
-            cannot be made. Hydra would say the first and the last of them in a page.
+        UserError: The configuration does not have a choice or a key, it lacks a value, a value cannot be read or
+            is a list outside of a sweep, ``check`` or ``check_sweep`` refuses it, or the output folder cannot be
+            made. Hydra would say most of this in a page.
     """
-    if any(argument.startswith("-") and argument not in MULTIRUN_FLAGS for argument in arguments):
-        return []
-    configs = []
-    _refuse_no_choice(arguments)
-    try:
-        asked = command_line(name, arguments)
-        for job in asked.jobs:
-            cfg = compose_config(name, job)
-            configs.append(cfg)
+    _refuse_no_choice(flags.overrides)
+    with explain_hydra(name):
+        config_name = flags.config_name or name
+        line = read_command_line(config_name, flags)
+        configs = [compose_config(config_name, job, flags.folders) for job in line.jobs]
+        for cfg in configs:
             lacking = [f"{key}=" for key in map(str, cfg) if OmegaConf.is_missing(cfg, key)]
             if lacking:
                 remedy = f"python -m sac_lightning.{name} --help says how"
@@ -117,31 +123,40 @@ def _check_arguments(name: str, arguments: list[str], check: Check | None) -> li
             check_settings(resolve_config(cfg))
             if check is not None:
                 check(cfg)
-        if asked.output_folder is not None:
-            refuse_unwritable(existing_part(asked.output_folder), str(asked.output_folder))
-        return configs
-    except MissingConfigException as error:
-        extra = LAUNCHER_EXTRAS.get(str(error.missing_cfg_file))
-        if extra is not None:
-            raise UserError(f"this launcher is not installed: pip install 'sac-lightning[{extra}]'") from error
-        choices = ", ".join(error.options or ())
-        typed = "=".join(str(error.missing_cfg_file).rsplit("/", 1))  # model/nonsense, typed as model=nonsense
-        raise UserError(f"there is no {typed}: choose among {choices}") from error
-    except ConfigCompositionException as error:
-        first_line = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"{first_line}: python -m sac_lightning.{name} --cfg job shows the keys that there are"
-        ) from error
-    except OverrideParseException as error:
-        key, _, value = error.override.partition("=")
-        if "=" not in value:
-            return []
-        raise UserError(
-            f"{error.override} cannot be read, as the value holds =: put it in quotes of its own, "
-            f"\"{key}='{value}'\""
-        ) from error
-    except (HydraException, OmegaConfBaseException):
-        return []
+        if line.output_folder is not None:
+            refuse_unwritable(existing_part(line.output_folder), str(line.output_folder))
+        if line.is_sweep and check_sweep is not None:
+            check_sweep(line, configs)
+        return flags.arguments(_complete(line, configs, complete))
+    return flags.arguments(flags.overrides)
+
+
+def _complete(line: CommandLine, configs: Sequence[DictConfig], complete: Complete | None) -> list[str]:
+    """Return the overrides with those that ``complete`` adds, or with a folder that no other run has."""
+    if line.is_sweep:
+        return line.overrides
+    added = [] if complete is None else complete(configs[0], line.overrides)
+    if not added and line.is_named_by_time and is_first_process():
+        assert line.output_folder is not None
+        added = [f"hydra.run.dir={quote(str(claim_folder(line.output_folder)))}"]
+    return [*line.overrides, *added]
+
+
+def _run_each(hydra_program: Callable[[], object], each: Sequence[Sequence[str]]) -> None:
+    """Let Hydra run command lines one after the other; of several, none stops the others."""
+    failed = False
+    for arguments in each:
+        sys.argv[1:] = arguments
+        if len(each) == 1:
+            hydra_program()
+            return
+        print(*(argument for argument in arguments if EXPERIMENT in argument.partition("=")[0]), flush=True)
+        try:
+            hydra_program()
+        except SystemExit as end:
+            failed = failed or bool(end.code)
+    if failed:
+        sys.exit(1)
 
 
 def _refuse_no_choice(arguments: Sequence[str]) -> None:

@@ -1,24 +1,24 @@
-"""Where the packaged Hydra configuration is, a whole one composed from it, and the jobs of a sweep."""
+"""Where the Hydra configuration is, and a whole one composed from it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra import compose
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
 from sac_lightning.core.rows import store_rows
-
-MULTIRUN_FLAGS = ("-m", "--multirun")
+from sac_lightning.core.texts import keep_texts
 
 
 def config_dir() -> Path:
@@ -31,6 +31,19 @@ def config_dir() -> Path:
     if packaged is not None and packaged.submodule_search_locations:
         return Path(next(iter(packaged.submodule_search_locations)))
     return Path(__file__).resolve().parents[3] / "conf"
+
+
+@dataclass(frozen=True)
+class ConfigFolders:
+    """Where configuration files are.
+
+    Attributes:
+        main: The packaged folder, or the one that takes its place.
+        own: A folder of one's own beside it; of files with one name, those of ``main`` count. None without one.
+    """
+
+    main: Path = field(default_factory=config_dir)
+    own: Path | None = None
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:
@@ -51,15 +64,18 @@ def read_choice(group: str, name: str) -> dict[str, Any]:
     return {str(key): value for key, value in choice.items()}
 
 
-def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose_config(
+    config_name: str, overrides: Sequence[str] = (), folders: ConfigFolders | None = None
+) -> DictConfig:
     """Compose the configuration as a command would get it.
 
     Args:
         config_name: Primary file of ``conf/`` without its ending, such as ``train``.
         overrides: What one would type after the command, such as ``model=sam_ft``.
+        folders: Where configuration files are; by default the package's.
     """
-    with _initialized_hydra():
-        return use_public_names(compose(config_name, overrides=list(overrides)))
+    with initialized_hydra(folders or ConfigFolders()):
+        return use_public_names(compose(config_name, overrides=keep_texts(overrides)))
 
 
 def use_public_names(cfg: DictConfig) -> DictConfig:
@@ -74,65 +90,19 @@ def use_public_names(cfg: DictConfig) -> DictConfig:
 
 
 @contextmanager
-def _initialized_hydra() -> Iterator[None]:
-    """Let Hydra read the packaged configuration, the rows of tables among it."""
+def initialized_hydra(folders: ConfigFolders) -> Iterator[None]:
+    """Let Hydra read the configuration, the rows of tables among it."""
     store_rows(config_dir())
+    setbase("1.3")
+    search_path = create_config_search_path(str(folders.main))
+    if folders.own is not None:
+        search_path.prepend("command-line", f"file://{folders.own}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+    Hydra.create_main_hydra2("app", search_path)
+    try:
         yield
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """What Hydra would make of what one types after a command.
-
-    Attributes:
-        jobs: The overrides of every job: of one, or of those of a sweep.
-        hydra: Hydra's own configuration.
-        is_sweep: Whether it is one.
-    """
-
-    jobs: list[list[str]]
-    hydra: DictConfig
-    is_sweep: bool
-
-    @property
-    def output_folder(self) -> Path | None:
-        """The folder into which Hydra would write, the run's or the sweep's; None: into none."""
-        if self.hydra.output_subdir is None:
-            return None
-        return Path(self.hydra.sweep.dir if self.is_sweep else self.hydra.run.dir).absolute()
-
-
-def command_line(config_name: str, overrides: Sequence[str]) -> CommandLine:
-    """Reads a command line as Hydra would.
-
-    Args:
-        config_name: As for compose_config.
-        overrides: What one would type, an experiment or comma-separated values among it; ``-m`` is understood.
-    """
-    arguments = [override for override in overrides if override not in MULTIRUN_FLAGS]
-    with _initialized_hydra():
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        cfg = hydra.compose_config(
-            config_name,
-            arguments,
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-            validate_sweep_overrides=False,
-        )
-        if cfg.hydra.mode != RunMode.MULTIRUN and len(arguments) == len(overrides):
-            return CommandLine([arguments], cfg.hydra, is_sweep=False)
-        swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
-        parser = OverridesParser.create(hydra.config_loader)
-        jobs = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *arguments]), None)[0]
-        return CommandLine(jobs, cfg.hydra, is_sweep=True)
-
-
-def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that a command line stands for; see command_line."""
-    return command_line(config_name, overrides).jobs
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def resolve_config(cfg: DictConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from sac_lightning.core.errors import UserError
@@ -64,6 +65,22 @@ def refuse_unwritable(folder: Path, named: str) -> None:
             pass
     except OSError as error:
         raise UserError(f"{named} cannot be written ({error.strerror}): name a folder that can be") from error
+
+
+def claim_folder(folder: Path) -> Path:
+    """Make a folder that nobody else has, and return it: with a number behind its name if the name is taken.
+
+    Args:
+        folder: Missing folders above it are made, too.
+    """
+    for number in count(1):
+        claimed = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        try:
+            claimed.mkdir(parents=True)
+            return claimed
+        except FileExistsError:
+            continue
+    raise AssertionError("numbers do not end")
 
 
 def existing_part(folder: Path) -> Path:

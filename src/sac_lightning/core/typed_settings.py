@@ -129,6 +129,7 @@ class _Command(_Settings):
 
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
     count_only: bool = False
+    redo: bool = False
     imagenet: bool = False
     activation_checkpointing: bool = False
     data: _Data | None = None

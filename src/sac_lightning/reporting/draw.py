@@ -24,12 +24,12 @@ def draw_charts(folder: Path, experiment: Experiment, rows: Sequence[MeasuredRow
     if "dice" not in experiment.columns or not any(row.records for row in rows):
         return []
     intervals = [_interval_ends(row) for row in rows]
-    title = f"{experiment.title} (scale={experiment.scale})"
-    drawn = [draw_bars(folder / f"dice_{experiment.scale}", rows, intervals, title=title)]
+    title = f"{experiment.title} ({experiment.settings})"
+    drawn = [draw_bars(folder / f"dice_{experiment.tag}", rows, intervals, title=title)]
     if experiment.name == "figure4_convergence":
-        drawn.append(draw_convergence(folder / f"convergence_{experiment.scale}", rows, title=title))
+        drawn.append(draw_convergence(folder / f"convergence_{experiment.tag}", rows, title=title))
     if experiment.name == "figure5_pairs":
-        path = folder / f"pairs_{experiment.scale}"
+        path = folder / f"pairs_{experiment.tag}"
         drawn.append(draw_dice_against(path, rows, "pairs of points", pairs_of(rows), intervals, title=title))
     return [files[0] for files in drawn if files is not None]
 
@@ -45,14 +45,14 @@ def draw_pictures(
         rows: Rows of its table; the predictions of their runs lie beside the records.
         images: Test images.
     """
-    compare(folder / f"pictures_{experiment.scale}", images[: PICTURED[experiment.name]], rows)
+    compare(folder / f"pictures_{experiment.tag}", images[: PICTURED[experiment.name]], rows)
     for image in images:
         compare(folder / strip_path(experiment, image.name), [image], rows)
 
 
 def strip_path(experiment: Experiment, image: str) -> str:
     """Return the path of an image's strip within the experiment's folder, without extension."""
-    return f"pictures_{experiment.scale}/{image}"
+    return f"pictures_{experiment.tag}/{image}"
 
 
 def pairs_of(rows: Sequence[MeasuredRow]) -> list[float]:

@@ -59,18 +59,19 @@ class Section:
     notes: Sequence[str]
 
 
-def write_html(folder: Path, sections: Sequence[Section]) -> Path:
-    """Write ``index.html`` and, beside it, the library that draws its curves, from the installed package.
+def write_html(folder: Path, sections: Sequence[Section], name: str = "index.html") -> Path:
+    """Write the page and, beside it, the library that draws its curves, from the installed package.
 
     Args:
         folder: Folder of the page; created if needed.
         sections: Sections in the page's order.
+        name: Name of the page.
 
     Returns:
         Path of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "index.html"
+    page = folder / name
     for path, text in ((folder / LIBRARY, get_plotlyjs()), (page, html_page(sections))):
         with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")

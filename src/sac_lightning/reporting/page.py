@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sac_lightning.reporting.experiment import Experiment
+from sac_lightning.reporting.experiment import SCALE, Experiment, tag_overrides
 from sac_lightning.reporting.paper.tables import Contradiction
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
@@ -29,6 +29,10 @@ runs that were made side by side compare.
 SMOKE_LEGEND = """\
 "smoke test": the job ran from end to end on a few small images, with random weights where SAM's could not be had;
 what it measured means nothing and is not shown.
+"""
+SMOKE_FIGURES = """\
+**Figures of smoke tests**: of a few small images, after a step or two. They mean nothing, least of all beside the
+paper's.
 """
 SMOKE = """\
 **A smoke test, not a result**: these runs show that every job of the experiment runs from end to end. Their
@@ -104,10 +108,12 @@ def index(parts: Sequence[Part], reading: str) -> str:
     rows = []
     for part in parts:
         experiment = part.experiment
-        link = f"[{experiment.title}]({experiment.name}/README.md)"
-        rows.append([link, experiment.scale, count_rows_run(part.rows)])
+        link = f"[{experiment.title}]({experiment.folder}/README.md)"
+        rows.append([link, experiment.settings.removeprefix(SCALE), count_rows_run(part.rows)])
     table = markdown_table(["", "scale", "rows run"], rows)
-    return "\n".join([INDEX, table, *([reading] if reading else [])])
+    tag = tag_overrides(parts[0].experiment.overrides)
+    introduction = INDEX.replace("CLAIMS.md", f"CLAIMS{tag}.md").replace("index.html", f"index{tag}.html")
+    return "\n".join([introduction, table, *([reading] if reading else [])])
 
 
 def count_rows_run(rows: Sequence[MeasuredRow]) -> str:
@@ -122,14 +128,15 @@ def smoke_page(part: Part) -> str:
     rows = [[row.row.label, row.row.dataset, "ran" if row.records else NOT_RUN] for row in part.rows]
     header = ["row", "data", "smoke test"]
     table = markdown_table(*text_table(experiment, unmeasured))
-    return "\n".join([f"# {experiment.title}\n", SMOKE, table, markdown_table(header, rows)])
+    command = f"```sh\n{experiment.command}\n```\n"
+    return "\n".join([f"# {experiment.title}\n", command, SMOKE, table, markdown_table(header, rows)])
 
 
 def _part(part: Part, records: Path) -> list[str]:
     experiment = part.experiment
-    text = [f"## scale={experiment.scale}\n"]
-    arguments = f"+experiment={experiment.name} scale={experiment.scale}"
-    text.append(f"```sh\npython -m sac_lightning.train {arguments}\n```\n")
+    text = [f"## {experiment.settings}\n", f"```sh\n{experiment.command}\n```\n"]
+    if experiment.scale == "smoke":
+        text.append(SMOKE_FIGURES)
     if "dice" in experiment.columns:
         text.append(LEGEND)
     if "seconds_per_epoch" in experiment.columns:

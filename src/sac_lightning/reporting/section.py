@@ -24,12 +24,11 @@ def section(part: Part, reading: str, root: Path) -> Section:
     pictures = [(chart.stem.replace("_", " "), chart.relative_to(root).as_posix()) for chart in part.charts]
     if experiment.name in PICTURED:
         names = sorted({name for row in rows for record in row.records for name in record.images("dice")})
-        pictures += [(name, f"{experiment.name}/{strip_path(experiment, name)}.png") for name in names]
-    command = f"python -m sac_lightning.train +experiment={experiment.name} scale={experiment.scale}"
+        pictures += [(name, f"{experiment.folder}/{strip_path(experiment, name)}.png") for name in names]
     return Section(
-        name=f"{experiment.name}-{experiment.scale}",
-        title=f"{experiment.title} (scale={experiment.scale})",
-        introduction=f"{strip_markdown(reading)}\n\n{command}",
+        name=f"{experiment.name}-{experiment.tag}",
+        title=f"{experiment.title} ({experiment.settings})",
+        introduction=f"{strip_markdown(reading)}\n\n{experiment.command}",
         header=header,
         rows=lines,
         curves=[

@@ -41,8 +41,9 @@ def text_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> tuple[lis
     for column in experiment.columns:
         in_paper = any(column in row.row.paper for row in rows)
         if in_paper:
-            columns[f"{NAMES[column]} paper"] = partial(_format_paper, column=column)
-        columns[f"{NAMES[column]} ours" if in_paper else NAMES[column]] = partial(_format_ours, column=column)
+            columns[f"{NAMES.get(column, column)} paper"] = partial(_format_paper, column=column)
+        name = NAMES.get(column, column)
+        columns[f"{name} ours" if in_paper else name] = partial(_format_ours, column=column)
     if "dice" in experiment.columns:
         columns["Dice 95 %"] = _format_interval
         if any("dice" in row.row.paper for row in rows):
@@ -92,10 +93,12 @@ def csv_table(experiment: Experiment, rows: Sequence[MeasuredRow]) -> str:
     compared = ["dice_low", "dice_high", "dice_minus_reference", "low", "high", "p"] if scored else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scale", "dataset", "row", "seeds", "images", *figures, *compared])
+    told = ["scale", "overrides"] if experiment.overrides else ["scale"]
+    writer.writerow([*told, "dataset", "row", "seeds", "images", *figures, *compared])
     for row in rows:
         images = len(row.records[0].content["images"]) if row.records else ""
-        line: list[object] = [experiment.scale, row.row.dataset, row.row.label, len(row.records), images]
+        settings = [experiment.scale, " ".join(experiment.overrides)][: len(told)]
+        line: list[object] = [*settings, row.row.dataset, row.row.label, len(row.records), images]
         for column in experiment.columns:
             paper = row.row.paper.get(column)
             spread = spread_over_seeds(row, column)

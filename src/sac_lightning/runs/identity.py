@@ -31,10 +31,10 @@ class NeutralOption:
 
 
 NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
-    NeutralOption("data.mask_values", None, since="0.1.0"),
-    NeutralOption("data.threshold", None, since="0.1.0"),
-    NeutralOption("data.inverted", None, since="0.1.0"),
-    NeutralOption("init", None, since="0.2.0"),
+    NeutralOption("data.mask_values", None, since="1.0.0"),
+    NeutralOption("data.threshold", None, since="1.0.0"),
+    NeutralOption("data.inverted", None, since="1.0.0"),
+    NeutralOption("init", None, since="1.0.0"),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
@@ -51,6 +51,7 @@ NOT_HASHED = (
     "logger",
     "output_dir",
     "recipe",
+    "redo",
     "row",
     "runs",
 )
