@@ -15,6 +15,7 @@ from tests.processes import Processes, serve
 from torch import nn
 
 os.environ["WANDB_MODE"] = "offline"
+os.environ["SAC_CACHE"] = ""  # Nothing is left in the home of whoever runs the tests.
 torch.set_num_threads(1)  # Tiny tensors: threads cost more than they give, and workers run side by side.
 settings.register_profile("patient", deadline=None)  # A busy machine is no defect.
 settings.load_profile("patient")

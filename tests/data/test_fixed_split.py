@@ -11,7 +11,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
-from sac_lightning.data import fixed_split
+from sac_lightning.data import canonical
 from sac_lightning.data.canonical import data_root as root_of
 from sac_lightning.data.dsb2018 import DSB2018
 from sac_lightning.data.experts import ExpertPoints
@@ -45,7 +45,7 @@ def small_splits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Splits of a few images, but not for the real data."""
     if request.node.get_closest_marker("real_data") is None:
         splits: Mapping[str, dict[str, str]] = {"dsb2018": SPLIT, "glas": GLANDS}
-        monkeypatch.setattr(fixed_split, "load_split", splits.__getitem__)
+        monkeypatch.setattr(canonical, "load_split", splits.__getitem__)
 
 
 def module(kind: type[FixedSplit], root: Path | None, **settings: Any) -> FixedSplit:

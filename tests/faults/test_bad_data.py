@@ -21,6 +21,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.folder import Folder
+from sac_lightning.data.folder_files import find_pairs
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.official import Source
 from sac_lightning.slides.find_images import find_images
@@ -250,7 +251,7 @@ def test_duplicate_stems_are_a_sentence(tmp_path: Path) -> None:
 def test_folders_that_lead_back_to_themselves_end(tmp_path: Path) -> None:
     image_folder(tmp_path, GAPS)
     (tmp_path / "images" / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert len(folder(tmp_path)._pairs()) == 3
+    assert len(find_pairs(tmp_path)) == 3
     assert len(find_images(str(tmp_path / "images"))) == 3
     assert len(Source(tmp_path).files) == 6
     with pytest.raises(UserError, match="would write the same result"):

@@ -17,9 +17,8 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.reporting.report import report
-from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.identity import config_hash, identity_of
 from sac_lightning.runs.record import find_record, record_header
-from sac_lightning.runs.unfinished import identity_of
 from sac_lightning.slides.run import predict
 from sac_lightning.training.evaluation import evaluate
 from sac_lightning.training.run import train

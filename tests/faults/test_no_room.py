@@ -176,7 +176,8 @@ def test_a_command_that_writes_nothing_may_run_where_nothing_can_be_written(
 
 
 def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:
-    from sac_lightning.runs.unfinished import identity_of, is_unfinished
+    from sac_lightning.runs.identity import identity_of
+    from sac_lightning.runs.unfinished import is_unfinished
 
     identity = identity_of({"a": 1})
     (tmp_path / "checkpoints").mkdir()

@@ -99,6 +99,22 @@ def cells(page: str, label: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def test_runs_on_other_images_are_no_seeds_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def contents(digest: str, seed: int) -> dict[str, Any]:
+        return {"contents": {"data": {"test": digest * 64}, "files": {"resume": str(seed) * 64}}}
+
+    read = {0: contents("a", 0), 1: contents("b", 1), 2: contents("b", 2)}
+    for config in jobs("table5_selection", "seed=0,1,2,3"):
+        if config["row"] == "O-1-point":
+            record = record_of(config, 0.70 + 0.02 * config["seed"])
+            del record["contents"]  # As in a record of former times.
+            write_run(tmp_path / "runs", {**record, **read.get(config["seed"], {})})
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=5")
+    page = (tmp_path / "out" / "table5_selection" / "README.md").read_text()
+    assert cells(page, "O-1-point")[2] == "75.00 ± 2.00", "of seeds 1 to 3"
+    assert "1 of the records are left out, as the newest run of their row" in capsys.readouterr().out
+
+
 def test_a_page_shows_the_papers_figures_ours_and_what_is_not_run(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", f"runs={runs}", "table=5")
     page = (tmp_path / "out" / "table5_selection" / "README.md").read_text()

@@ -9,10 +9,9 @@ import pytest
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.source import strip_docstrings
-from sac_lightning.runs import code_version as module
 from sac_lightning.runs import reach
 from sac_lightning.runs.code_version import TRAINING, code_version
-from sac_lightning.runs.reach import imported_modules, modules_of, public_names, reachable_modules, source_file
+from sac_lightning.runs.reach import modules_of, public_names, reachable_modules, source_file
 
 
 @pytest.mark.parametrize(
@@ -39,20 +38,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     copy = tmp_path / "sac_lightning"
     shutil.copytree(reach.SOURCE, copy, ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
     monkeypatch.setattr(reach, "SOURCE", copy)
-    forget()
+    public_names.cache_clear()
     yield copy
-    forget()
-
-
-def forget() -> None:
-    """Forget what was read of the package."""
-    for cached in (imported_modules, public_names, module._code_of):
-        cached.cache_clear()
+    public_names.cache_clear()
 
 
 def edit(file: Path) -> None:
     file.write_text(file.read_text() + "\nEDITED = True\n")
-    forget()
 
 
 NETWORKS = ["u_net", "fanet", "mdm", "medt", "duat", "ssformer_l", "uctransnet", "histoseg", "msrf_net"]
@@ -118,3 +110,77 @@ def test_imports_for_type_checkers_alone_do_not_count(package: Path) -> None:
         "sac_lightning.core.view",
         "sac_lightning.core.errors",
     }
+
+
+# Code of one's own
+
+
+NETWORK = "from torch import nn\nfrom parts.blocks import Block\n\nclass Net(nn.Module):\n    block = Block\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path of modules, with a network that takes a block from a package beside it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    reach._find_spec.cache_clear()
+    (tmp_path / "own_nets.py").write_text(NETWORK)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "blocks.py").write_text("from . import layers\nfrom .deep import inner\nBlock = 1\n")
+    (tmp_path / "parts" / "layers.py").write_text("from sac_lightning.baselines.fanet import FANet\nwidth = 1\n")
+    (tmp_path / "parts" / "deep").mkdir()  # Without __init__.py.
+    (tmp_path / "parts" / "deep" / "inner.py").write_text("from ..tools import *\ndepth = 1\n")
+    (tmp_path / "parts" / "tools.py").write_text("height = 1\n")
+    (tmp_path / "parts" / "unused.py").write_text("")
+    return tmp_path
+
+
+OWN = {"model": {"_target_": "own_nets.Net"}}
+
+
+@pytest.mark.parametrize("file", ["own_nets", "parts/__init__", "parts/layers", "parts/deep/inner"])
+def test_an_edit_of_ones_own_code_is_another_version(file: str, own: Path) -> None:
+    before = code_version(OWN)
+    assert code_version(OWN) == before != code_version({})
+    source = (own / f"{file}.py").read_text()
+    (own / f"{file}.py").write_text(f"{source}# A comment.\n")
+    assert code_version(OWN) == before
+    (own / "parts" / "unused.py").write_text("x = 1\n")
+    assert code_version(OWN) == before
+    (own / f"{file}.py").write_text(f"{source}x = 1\n")
+    assert code_version(OWN) != before
+
+
+def test_what_ones_own_code_takes_of_this_package_counts(own: Path) -> None:
+    assert "sac_lightning.baselines.fanet" in reachable_modules(["own_nets.Net"])
+    assert not any(name.startswith("torch") for name in reachable_modules(["own_nets.Net"]))
+
+
+def test_code_that_is_handed_over_as_text_counts(own: Path) -> None:
+    config = {"model": {"_target_": "hydra.utils.get_class", "path": "own_nets.Net"}}
+    before = code_version(config)
+    edit(own / "parts" / "tools.py")
+    assert code_version(config) != before
+
+
+def test_code_that_is_broken_is_the_runs_to_tell(own: Path) -> None:
+    before = code_version(OWN)
+    (own / "own_nets.py").write_text("class Net(:")
+    assert code_version(OWN) != before
+
+
+def test_an_installed_package_counts_as_it_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a second version, and of the same that was built and installed again."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    about = tmp_path / "installed_nets-1.0.dist-info"
+    about.mkdir()
+    (tmp_path / "installed_nets.py").write_text(NETWORK)
+    versions = set()
+    for version, hashed in (("1.0", "aa"), ("1.0", "bb"), ("2.0", "bb")):
+        reach._find_spec.cache_clear()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: installed-nets\nVersion: {version}\n")
+        (about / "RECORD").write_text(f"installed_nets.py,sha256={hashed},9\n../bin/x,sha256=cc,9\n")
+        versions.add(code_version({"model": {"_target_": "installed_nets.Net"}}))
+    assert len(versions) == 3
+    assert reachable_modules(["installed_nets.Net"]) == set()
+    assert code_version({"a": {"_target_": "torch.optim.Adam"}}) == code_version({})

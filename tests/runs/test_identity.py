@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from sac_lightning.core.configuration import compose_config, resolve_config
+from sac_lightning.data.split import PARTS
 from sac_lightning.runs import identity
 from sac_lightning.runs.code_version import code_version
-from sac_lightning.runs.identity import NeutralOption, config_hash, row_hash
+from sac_lightning.runs.contents import Contents
+from sac_lightning.runs.identity import NeutralOption, config_hash, make_identity, row_hash
 from sac_lightning.runs.record import RECORD_FILE, read_record, write_record
 from sac_lightning.runs.sweep import is_recorded, run_folder
 
@@ -169,10 +171,13 @@ def test_a_new_option_makes_no_job_of_a_finished_sweep_run_again(tmp_path: Path)
         record = read_record(path)
         folder = tmp_path / str(number)
         folder.mkdir()
-        write_record(folder / RECORD_FILE, {**record, "code_version": code_version(record["config"])})
-        grown = with_option(record["config"], 0.0)
-        assert run_folder("runs", grown) == run_folder("runs", record["config"])
-        assert is_recorded(folder, grown)
+        of_record, grown = record["config"], with_option(record["config"], 0.0)
+        contents: Contents = {"data": dict.fromkeys(PARTS, "0" * 64), "files": {}}
+        before, after = (make_identity(config, code_version(config), contents) for config in (of_record, grown))
+        found = {"code_version": before["code_version"], "contents": contents}
+        write_record(folder / RECORD_FILE, {**record, **found})
+        assert run_folder("runs", grown, after) == run_folder("runs", of_record, before)
+        assert is_recorded(folder, after)
 
 
 @pytest.mark.parametrize("value", [1, True, "0", None, 0])

@@ -16,6 +16,7 @@ from tests.commands import rerun
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.runs.code_version import code_version
+from sac_lightning.runs.identity import identity_of
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.sweep import is_recorded, run_folder
 from sac_lightning.runs.unfinished import LAST, try_lock
@@ -226,22 +227,24 @@ def config(tiny: list[str]) -> dict[str, Any]:
     return resolve_config(compose_config("train", [*tiny, "output_dir=x"]))
 
 
-def test_another_configuration_or_code_has_another_folder(
-    config: dict[str, Any], tiny: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = run_folder("runs", config)
+def test_another_run_has_another_folder(config: dict[str, Any], tiny: list[str]) -> None:
+    identity = identity_of(config)
+    folder = run_folder("runs", config, identity)
     assert folder.parts[:3] == ("runs", "synthetic", "sac")
-    assert (
-        run_folder("runs", resolve_config(compose_config("train", [*tiny, "output_dir=y", "logger=tensorboard"])))
-        == folder
-    )
-    assert run_folder("runs", resolve_config(compose_config("train", [*tiny, "output_dir=x", "seed=1"]))) != folder
-    monkeypatch.setattr("sac_lightning.runs.sweep.code_version", lambda config: "f" * 64)
-    assert run_folder("runs", config) != folder
+    same = resolve_config(compose_config("train", [*tiny, "output_dir=y", "logger=tensorboard"]))
+    assert run_folder("runs", same, identity_of(same)) == folder
+    other = resolve_config(compose_config("train", [*tiny, "output_dir=x", "seed=1"]))
+    for another in (
+        identity_of(other),
+        identity | {"code_version": "f" * 64},
+        identity | {"contents": {"data": {"test": "0" * 64}, "files": {}}},
+    ):
+        assert run_folder("runs", config, another) != folder
 
 
 def test_a_record_counts_only_for_its_configuration_and_code(config: dict[str, Any], tmp_path: Path) -> None:
-    assert not is_recorded(tmp_path, config)
+    identity = identity_of(config)
+    assert not is_recorded(tmp_path, identity)
     path = tmp_path / RECORD_FILE
     right = {
         **record_header(config),
@@ -252,10 +255,12 @@ def test_a_record_counts_only_for_its_configuration_and_code(config: dict[str, A
         ({}, True),
         ({"config": config | {"seed": 99}}, False),
         ({"code_version": "other"}, False),
+        ({"contents": {"data": {"test": "0" * 64}, "files": {}}}, False),
+        ({"contents": {"data": {"test": ["no text"]}}}, False),
         ({"config_hash": "of a former way to hash"}, True),
         ({"config": config | {"folder": "elsewhere"}}, True),
     ]:
         write_record(path, right | changes)
-        assert is_recorded(tmp_path, config) == counts, changes
+        assert is_recorded(tmp_path, identity) == counts, changes
     path.write_text(json.dumps(right)[:-5])
-    assert not is_recorded(tmp_path, config), "half a record is none"
+    assert not is_recorded(tmp_path, identity), "half a record is none"

@@ -8,7 +8,7 @@ from tests.commands import run
 
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.core.view import View
-from sac_lightning.data.canonical import canonical_names, canonical_samples
+from sac_lightning.data.canonical import canonical_files, canonical_names
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import WholeImages
 from sac_lightning.inference.windows import segment
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real_data
 
 def dice_of_otsu(folder: Path, names: list[str]) -> float:
     view = View(image_size=None)
-    images = WholeImages(canonical_samples(folder, names), view, ExpertPoints(), seed=0)
+    images = WholeImages(canonical_files(folder, names), view, ExpertPoints(), seed=0)
     scores = Scores(generator=False, instances=False, prompts=False)
     for index in range(len(images)):
         image = images[0, index]

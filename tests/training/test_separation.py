@@ -21,6 +21,7 @@ from sac_lightning.inference.predictor import load
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.segment_any_cell import SAC
+from sac_lightning.model.weights import sha256_of
 from sac_lightning.slides import segmentation
 from sac_lightning.slides.run import predict
 from sac_lightning.training.task import SegmentationTask
@@ -95,6 +96,7 @@ def test_tuning_writes_the_thresholds_that_the_test_goes_by(method: str, checkpo
     again = rerun(tmp_path / "again", checkpoint, f"instances={method}")
     assert again["metrics"] == record["metrics"]
     assert again["config_hash"] == record["config_hash"], "it is the same test"
+    assert again["contents"] == record["contents"] == {"data": {}, "files": {"checkpoint": sha256_of(checkpoint)}}
 
 
 def test_tuning_is_done_before_a_test_image_is_predicted(

@@ -89,6 +89,17 @@ def existing_part(folder: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
+def cache_folder() -> Path | None:
+    """Return the folder for what can be computed again.
+
+    It is ``$SAC_CACHE``, else ``sac_lightning`` in the user's folder of caches. None if SAC_CACHE is empty, or the
+    user has no home: nothing is kept then.
+    """
+    default = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sac_lightning")
+    named = os.path.expanduser(os.environ.get("SAC_CACHE", default))
+    return None if not named or named.startswith("~") else Path(named).absolute()
+
+
 def remove_partial_files(folder: Path) -> None:
     """Remove the files that a process killed within ``whole_file`` left in a folder."""
     for partial in folder.glob(".*.part"):

@@ -3,7 +3,7 @@
 import ast
 
 
-def strip_docstrings(source: str) -> str:
+def strip_docstrings(source: str | bytes) -> str:
     """Return the syntax tree of a module without its docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):

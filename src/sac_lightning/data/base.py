@@ -1,8 +1,9 @@
 """The base of all data modules: three sets of samples and the loaders over them."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
@@ -16,11 +17,10 @@ from sac_lightning.core.view import View
 from sac_lightning.data.epoch_sampler import EpochSampler, SameEpochSampler
 from sac_lightning.data.examination import Oddity, examine_truths
 from sac_lightning.data.experts import ExpertPoints
-from sac_lightning.data.sample import LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
+from sac_lightning.data.sample import FileSample, LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.sample_names import refuse_names
-from sac_lightning.data.split import split_hash
+from sac_lightning.data.split import PARTS, split_hash
 
-PARTS = ("train", "val", "test")
 # Of images that no task sees: a module that is asked for its loaders by itself.
 WHOLE_IMAGE = View(image_size=256)
 
@@ -141,6 +141,23 @@ class NucleiDataModule(LightningDataModule):
                     f"leave {key} out of the data module, which then takes the task's"
                 )
             setattr(self, key, wanted)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """Return the files that the samples of each part are read from, in their order.
+
+        A run is the same only if their bytes are. Of a class that does not say here what it reads, all files below
+        the folders that its settings name count as well, which is safe but may be too many.
+        """
+        splits = self.splits()
+        return {
+            part: [
+                path
+                for sample in getattr(splits, part)
+                if isinstance(sample, FileSample)
+                for path in (sample.image, sample.instances)
+            ]
+            for part in PARTS
+        }
 
     @property
     def settings(self) -> dict[str, Any] | None:

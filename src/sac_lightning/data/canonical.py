@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_names import IMAGE_ENDINGS
-from sac_lightning.data.sample import FileSample
+from sac_lightning.data.sample_files import SampleFiles
+from sac_lightning.data.split import OPTIONAL_PARTS, PARTS, load_split
 
 
 def data_root(root: str | None) -> Path:
@@ -37,13 +38,42 @@ def canonical_names(folder: Path) -> list[str]:
         return [row["name"] for row in reader]
 
 
-def canonical_samples(folder: Path, names: Sequence[str]) -> list[FileSample]:
-    """Return the samples with these names.
+def find_split_files(folder: Path) -> dict[str, list[SampleFiles]]:
+    """Return the files of a data set's samples by part, as the package's split file divides them.
+
+    A part of the test set that the owner publishes separately may be absent as a whole.
+
+    Args:
+        folder: ``<root>/<dataset>``.
+
+    Raises:
+        UserError: An image of the split is not in the manifest, or its file is missing.
+    """
+    there = set(canonical_names(folder))
+    names: dict[str, list[str]] = {part: [] for part in PARTS}
+    parts: dict[str, list[str]] = {}
+    for name, part in load_split(folder.name).items():
+        parts.setdefault(part, []).append(name)
+    for part, members in parts.items():
+        missing = [name for name in members if name not in there]
+        if part in OPTIONAL_PARTS.get(folder.name, ()) and len(missing) == len(members):
+            continue
+        if missing:
+            raise UserError(
+                f"{folder / 'manifest.csv'} lacks {len(missing)} images of the {part} split, such as "
+                f"{missing[0]}: prepare the data set from the complete official archive"
+            )
+        names[part.removesuffix("_a").removesuffix("_b")] += members
+    return {part: canonical_files(folder, members) for part, members in names.items()}
+
+
+def canonical_files(folder: Path, names: Sequence[str]) -> list[SampleFiles]:
+    """Return the files of the samples with these names.
 
     Raises:
         UserError: An image or a label map is missing.
     """
-    return [FileSample(name, _image(folder, name), _instances(folder, name)) for name in names]
+    return [SampleFiles(name, _image(folder, name), _instances(folder, name)) for name in names]
 
 
 def _image(folder: Path, name: str) -> Path:

@@ -1,12 +1,12 @@
 """Data sets in the canonical layout, split by a file of this package."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
-from sac_lightning.core.errors import UserError
 from sac_lightning.data.base import Loading, NucleiDataModule, Splits
-from sac_lightning.data.canonical import canonical_names, canonical_samples, data_root
-from sac_lightning.data.split import load_split
+from sac_lightning.data.canonical import data_root, find_split_files
+from sac_lightning.data.sample import FileSample
+from sac_lightning.data.sample_files import SampleFiles
 
 
 class FixedSplit(NucleiDataModule):
@@ -14,11 +14,9 @@ class FixedSplit(NucleiDataModule):
 
     Attributes:
         name: The name of the data set.
-        optional_parts: Parts of the test set that the owner gives out by themselves, so that they may be absent.
     """
 
     name: str
-    optional_parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, root: str | Path | None = None, **loading: Unpack[Loading]) -> None:
         """Note where the data set is.
@@ -43,19 +41,9 @@ class FixedSplit(NucleiDataModule):
         Raises:
             UserError: An image of the split is not in the manifest, or its file is missing.
         """
-        there = set(canonical_names(self.folder))
-        names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-        parts: dict[str, list[str]] = {}
-        for name, part in load_split(self.name).items():
-            parts.setdefault(part, []).append(name)
-        for part, members in parts.items():
-            missing = [name for name in members if name not in there]
-            if part in self.optional_parts and len(missing) == len(members):
-                continue
-            if missing:
-                raise UserError(
-                    f"{self.folder / 'manifest.csv'} lacks {len(missing)} images of the {part} split, such as "
-                    f"{missing[0]}: prepare the data set from the complete official archive"
-                )
-            names[part.removesuffix("_a").removesuffix("_b")] += members
-        return Splits(**{part: canonical_samples(self.folder, members) for part, members in names.items()})
+        parts = find_split_files(self.folder)
+        return Splits(**{part: [_sample(files) for files in members] for part, members in parts.items()})
+
+
+def _sample(files: SampleFiles) -> FileSample:
+    return FileSample(files.name, files.image, files.truth)

@@ -1,6 +1,5 @@
 """A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without extension."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,16 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.masks import read_mask_options
-from sac_lightning.data.array_file import ARRAY_ENDINGS
-from sac_lightning.data.base import PARTS, Loading, NucleiDataModule, Splits
+from sac_lightning.data.base import Loading, NucleiDataModule, Splits
 from sac_lightning.data.examination import Oddity
-from sac_lightning.data.image_names import IMAGE_ENDINGS, refuse_name
+from sac_lightning.data.folder_files import (
+    TRUTH_ENDINGS,
+    divide_pairs,
+    find_files,
+    find_pairs,
+    find_truth_folder,
+)
 from sac_lightning.data.sample import FileSample, Sample
-
-TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -108,89 +110,28 @@ class Folder(NucleiDataModule):
         Raises:
             UserError: A file is missing or without partner, there are too few images, or the CSV is wrong.
         """
-        samples = self._pairs()
-        assigned = self._split_by_ratio(sorted(samples)) if self.split is None else self._split_by_file(samples)
-        parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-        for name, part in assigned.items():
-            parts[part].append(samples[name])
-        left_out = [sample for name, sample in samples.items() if name not in assigned]
-        self._note("image", "left out by the split", left_out)
-        return Splits(**parts)
-
-    def _pairs(self) -> dict[str, FileSample]:
-        images = _files(self.root / "images", IMAGE_ENDINGS)
-        instances = self.root / "instances"
-        meaning = None if instances.is_dir() else self.meaning
+        truth_folder = find_truth_folder(self.root)
+        meaning = self.meaning if truth_folder.name == "masks" else None
         if meaning is None and self.meaning.given:
             raise UserError(
-                f"data.mask_values, data.threshold and data.inverted are for masks/, but {instances} holds label "
-                "maps, which are taken instead: leave the options out, or remove the folder"
+                f"data.mask_values, data.threshold and data.inverted are for masks/, but {truth_folder} holds "
+                "label maps, which are taken instead: leave the options out, or remove the folder"
             )
-        truth_folder = instances if meaning is None else self.root / "masks"
-        truths = _files(truth_folder, TRUTH_ENDINGS)
-        for name, path in images.items():
-            if name not in truths:
-                raise UserError(
-                    f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image"
-                )
-        samples = {name: FileSample(name, images.get(name, path), path, meaning) for name, path in truths.items()}
-        spare = [WithoutImage(sample) for name, sample in samples.items() if name not in images]
+        pairs = find_pairs(self.root)
+        samples = {name: FileSample(name, pair.image, pair.truth, meaning) for name, pair in pairs.items()}
+        truths = find_files(truth_folder, TRUTH_ENDINGS)
+        spare = [
+            WithoutImage(FileSample(name, path, path, meaning))
+            for name, path in truths.items()
+            if name not in pairs
+        ]
         self._note("label map" if meaning is None else "mask", "without an image", spare)
-        return {name: samples[name] for name in images}
+        divided = divide_pairs(pairs, self.root, self.split, self.ratios, self.split_seed)
+        parts = {part: [samples[pair.name] for pair in members] for part, members in divided.items()}
+        used = {sample.name for members in parts.values() for sample in members}
+        self._note("image", "left out by the split", [samples[name] for name in samples if name not in used])
+        return Splits(**parts)
 
     def _note(self, noun: str, what: str, samples: Sequence[Sample]) -> None:
         if samples:
             self.oddities.append(Oddity(noun, what, samples))
-
-    def _split_by_ratio(self, names: list[str]) -> dict[str, str]:
-        counts = {part: max(1, round(ratio * len(names))) for part, ratio in self.ratios.items()}
-        if len(names) < sum(counts.values()) + 1:
-            raise UserError(
-                f"{self.root / 'images'} holds {len(names)} images, of which data.val_ratio and data.test_ratio "
-                "leave none to train on: add images (at least three) or reduce the ratios"
-            )
-        order = np.random.default_rng(self.split_seed).permutation(names).tolist()
-        parts = ["test"] * counts["test"] + ["val"] * counts["val"]
-        parts += ["train"] * (len(names) - len(parts))
-        return dict(zip(order, parts, strict=True))
-
-    def _split_by_file(self, samples: dict[str, FileSample]) -> dict[str, str]:
-        path = Path(str(self.split))
-        if not path.is_file():
-            raise UserError(
-                f"data.split names {path}, which does not exist: give a CSV with the columns name,split"
-            )
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as lines:
-                reader = csv.DictReader(lines)
-                columns, rows = set(reader.fieldnames or ()), list(reader)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} cannot be read ({error}): save it as a CSV in UTF-8") from error
-        if not {"name", "split"} <= columns:
-            raise UserError(f"{path} lacks the columns name,split: add them as its first line")
-        assigned: dict[str, str] = {}
-        for name, part in ((row["name"], row["split"]) for row in rows):
-            if name in assigned:
-                raise UserError(f"{path} names {name} twice: keep one of the lines")
-            if part not in PARTS:
-                raise UserError(f"{path} gives {name} the split {part}: choose train, val or test")
-            if name not in samples:
-                raise UserError(f"{path} names {name}, which is not in {self.root / 'images'}: correct the name")
-            assigned[name] = part
-        return assigned
-
-
-def _files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a folder with one of these endings by file name without it."""
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder.resolve()} does not exist: data=folder needs images/ and masks/ or instances/ there"
-        )
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings:
-            refuse_name(path)
-            if path.stem in files:
-                raise UserError(f"{path} and {files[path.stem].name} have the same name: rename one of them")
-            files[path.stem] = path
-    return files

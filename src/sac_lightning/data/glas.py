@@ -13,4 +13,3 @@ class GlaS(FixedSplit):
     """
 
     name = "glas"
-    optional_parts = ("test_a", "test_b")

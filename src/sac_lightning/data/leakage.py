@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from sac_lightning.data.canonical import canonical_names, canonical_samples
+from sac_lightning.data.canonical import canonical_files, canonical_names
 from sac_lightning.data.image_file import read_image
 from sac_lightning.data.split import load_split
 
@@ -66,7 +66,7 @@ def list_entries(dataset: str, root: Path) -> list[Entry]:
     folder = root / dataset
     split = load_split(dataset)
     names = [name for name in canonical_names(folder) if name in split]
-    samples = canonical_samples(folder, names)
+    samples = canonical_files(folder, names)
     return [
         # The two test parts of GlaS count as one test set here.
         Entry(dataset, split[sample.name].split("_")[0], sample.name, sample.image)

@@ -17,6 +17,10 @@ from importlib.resources import files
 
 from sac_lightning.core.errors import UserError
 
+PARTS = ("train", "val", "test")
+OPTIONAL_PARTS: Mapping[str, tuple[str, ...]] = {"glas": ("test_a", "test_b")}
+"""Parts of a test set that the owner gives out by themselves, so that they may be absent."""
+
 
 def load_split(dataset: str) -> dict[str, str]:
     """Return the split of each image of a data set, by image name.

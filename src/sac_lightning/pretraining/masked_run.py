@@ -18,6 +18,7 @@ from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked import MaskedPretraining
 from sac_lightning.pretraining.pictures import write_training_curve
 from sac_lightning.runs.environment import environment
+from sac_lightning.runs.identity import identity_of
 from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
 from sac_lightning.training.history import History
 
@@ -31,6 +32,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
         UserError: The windows do not suit the network, or NucleiDataModule cannot read the data.
     """
     config, output_dir = resolve_config(cfg), Path(cfg.output_dir)
+    identity = identity_of(config, __name__)
     side = cfg.view.image_size or cfg.view.crop
     if side is None or side % LOWEST_STRIDE:
         found = "have no fixed size" if side is None else f"are {side} pixels wide"
@@ -64,7 +66,7 @@ def pretrain_masked(cfg: DictConfig) -> None:
         "history": history.rows,
         **resumed,
         **environment(trainer.strategy.root_device),
-        **record_provenance(config, __name__),
+        **record_provenance(config, identity),
     }
     write_record(written["record"], record, PretrainingRecord)
     if history.rows:

@@ -36,6 +36,7 @@ from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.runs.environment import environment
+from sac_lightning.runs.identity import identity_of
 from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
 from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.history import History
@@ -55,6 +56,7 @@ def pretrain(cfg: DictConfig) -> None:
 def pretrain_sam(cfg: DictConfig) -> None:
     """Train a small SAM, write its weights, evaluate the written weights, and write a report."""
     config = resolve_config(cfg)
+    identity = identity_of(config, __name__)
     output_dir = Path(cfg.output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
     nuclei = load_nuclei(config)
@@ -91,7 +93,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
         "history": history.rows,
         **resumed,
         **environment(torch.device("cpu")),
-        **record_provenance(config, __name__),
+        **record_provenance(config, identity),
     }
     written = {"weights": weights} | write_report(output_dir, record, pictures)
     print_summary(metrics, written)

@@ -31,6 +31,7 @@ from sac_lightning.reporting.page import READING, Part, count_rows_run, index, p
 from sac_lightning.reporting.paper.tables import Contradiction, contradictions
 from sac_lightning.reporting.record import Record, read_training
 from sac_lightning.reporting.recorded import find_recorded, read_recorded
+from sac_lightning.reporting.same_contents import keep_same_contents
 from sac_lightning.reporting.section import claims_section, section
 from sac_lightning.reporting.table import csv_table, latex_table
 from sac_lightning.runs.record import RECORD_FILE
@@ -52,7 +53,13 @@ def report(cfg: DictConfig, folders: ConfigFolders | None = None) -> None:
     output, overrides = output_folder(cfg), list(cfg.overrides)
     found = read_records(Path(cfg.runs), RECORD_FILE) + read_records(output / "records", "*.json")
     names = find_experiments(cfg.table, folders, lambda: find_recorded(Path(cfg.runs), output / "records"))
-    records = group_by_row(found)
+    same, others = keep_same_contents(found)
+    if others:
+        print(
+            f"{len(others)} of the records are left out, as the newest run of their row has read other images or "
+            f"weights, the first of them {others[0].path}: run them again, or give runs= a folder of theirs alone"
+        )
+    records = group_by_row(same)
     measured = [
         [
             collect_part(name, scale, overrides, records, folders)

@@ -1,5 +1,6 @@
-"""Which runs are the same: a hash of their configuration, but for what does not change the numbers.
+"""Which runs are the same: those of one configuration, one version of the code, and the same contents of files.
 
+The configuration counts but for what does not change the numbers.
 A configuration of former times has the hash of today's that means the same: names that were given up count as the
 ones that took their place (core.names), and an option at its neutral value counts as absent.
 """
@@ -8,9 +9,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from sac_lightning.core.names import replace_targets, translate_names
+from sac_lightning.runs.code_version import TRAINING, code_version
+from sac_lightning.runs.contents import Contents, are_known, read_contents, replace_paths
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,44 @@ NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
 # Runs of one row of a table: their seeds differ, and maybe the machine.
 NOT_IN_ROW = ("seed",)
 NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
+
+
+class Identity(TypedDict):
+    """What two runs share that give the same numbers.
+
+    Attributes:
+        config_hash: Of the configuration, see below; a file counts by its contents and not by its path.
+        code_version: See runs.code_version.
+        contents: See runs.contents.
+    """
+
+    config_hash: str
+    code_version: str
+    contents: Contents
+
+
+def identity_of(config: Mapping[str, Any], work: str = TRAINING) -> Identity:
+    """Return the identity of a run that begins now.
+
+    Args:
+        config: Of the run, resolved.
+        work: See code_version.
+    """
+    return make_identity(config, code_version(config, work), read_contents(config))
+
+
+def make_identity(config: Mapping[str, Any], code: str, contents: Contents) -> Identity:
+    """Return the identity of a run of this configuration, version of the code and contents."""
+    return {
+        "config_hash": config_hash(replace_paths(config, contents)),
+        "code_version": code,
+        "contents": contents,
+    }
+
+
+def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two identities are of the same run; what could not be read is never the same."""
+    return one == other and are_known(one["contents"])
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
-from sac_lightning.runs.code_version import TRAINING, code_version
-from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.contents import Contents, are_contents
+from sac_lightning.runs.identity import Identity, config_hash, identity_of
 
 RECORD_FILE = "results.json"
 NO_RECORD = "{} is no record of a training run: remove it, or give another folder"
@@ -27,7 +27,8 @@ class Provenance(TypedDict):
         experiment: Name of the experiment that started it, likewise.
         config: The resolved configuration; paths in it are relative to the output folder.
         config_hash: Of ``config``, see runs.identity.
-        code_version: See runs.code_version.
+        code_version: When the run began, see runs.code_version.
+        contents: Digests of what it read, when it began, see runs.contents; records of former times have none.
         date: When the run ended, in UTC.
     """
 
@@ -36,6 +37,7 @@ class Provenance(TypedDict):
     config: dict[str, Any]
     config_hash: str
     code_version: str
+    contents: NotRequired[Contents]
     date: str
 
 
@@ -169,19 +171,21 @@ def record_header(config: Mapping[str, Any]) -> Header:
     }
 
 
-def record_provenance(config: Mapping[str, Any], work: str = TRAINING) -> Provenance:
+def record_provenance(config: Mapping[str, Any], identity: Identity | None = None) -> Provenance:
     """Return what a record says of the run itself, now that it ends.
 
     Args:
         config: Of the run, resolved.
-        work: See code_version.
+        identity: Of the run, from when it began: code and files may have changed since. None: as of now.
     """
+    identity = identity or identity_of(config)
     return {
         "row": config.get("row"),
         "experiment": config.get("experiment", {}).get("name"),
         "config": dict(config),
         "config_hash": config_hash(config),
-        "code_version": code_version(config, work),
+        "code_version": identity["code_version"],
+        "contents": identity["contents"],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -214,6 +218,7 @@ def read_record(path: Path) -> RunRecord:
         not isinstance(content, dict)
         or REQUIRED_KEYS[RunRecord] - content.keys()
         or not isinstance(content["config"], dict)
+        or not are_contents(content.get("contents", {"data": {}, "files": {}}))
     ):
         raise UserError(NO_RECORD.format(path))
     return cast(RunRecord, content)

@@ -1,10 +1,12 @@
 """Sweeps that survive: each job of a multirun in a process of its own, and none done twice.
 
-A job's run lies in ``<runs>/<dataset>/<method>/<configuration>-<code>``, whichever sweep it belongs to. Where the
-record is there already, the job is skipped; where it was interrupted, it goes on. Whoever works on a run holds the
-lock beside its folder, so that a second sweep passes it by. A failed job does not stop the others.
+A job's run lies in ``<runs>/<dataset>/<method>/<configuration>-<code>-<contents>``, whichever sweep it belongs to.
+Where the record is there already, the job is skipped; where it was interrupted, it goes on. Whoever works on a run
+holds the lock beside its folder, so that a second sweep passes it by. A failed job does not stop the others.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,13 +23,13 @@ from omegaconf import DictConfig
 from sac_lightning.core.command_line import folder_flags, folders_of
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.texts import quote
-from sac_lightning.runs.code_version import code_version
-from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.contents import Contents
+from sac_lightning.runs.identity import Identity, identity_of, is_same_run, make_identity
 from sac_lightning.runs.multirun import jobs_at_once
 from sac_lightning.runs.outcomes import BUSY, DONE, FAILED, LOG, RECORDED, Outcome, write_outcome
 from sac_lightning.runs.record import find_record
 from sac_lightning.runs.replacement import REDONE, finish_replacing, replace_run
-from sac_lightning.runs.unfinished import identity_of, is_unfinished, try_lock
+from sac_lightning.runs.unfinished import is_unfinished, try_lock
 
 # Hydra's own overrides that concern the sweep, and not its jobs.
 OF_SWEEPS = ("mode", "run.dir", "sweep", "sweeper", "launcher")
@@ -38,10 +40,11 @@ def run_job(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
     started = time.monotonic()
     config = resolve_config(cfg)
-    folder = Path(hydra.runtime.cwd) / run_folder(cfg.runs, config)
+    identity = identity_of(config)
+    folder = Path(hydra.runtime.cwd) / run_folder(cfg.runs, config, identity)
     number = int(hydra.job.num)
     name = job_name(config, list(hydra.overrides.task))
-    status, place, exit_status = _run_once(folder, config, number, name)
+    status, place, exit_status = _run_once(folder, identity, config["redo"], number, name)
     seconds, dice = time.monotonic() - started, recorded_dice(folder)
     outcome = Outcome(number, name, status, str(place), seconds, dice, exit_status)
     write_outcome(Path(hydra.runtime.cwd) / hydra.sweep.dir, outcome)
@@ -49,15 +52,17 @@ def run_job(cfg: DictConfig) -> None:
     say(f"#{number} {name}: {status}{took}")
 
 
-def run_folder(runs: str, config: Mapping[str, Any]) -> Path:
-    """Where the run of a configuration lies; another configuration or code never has the same folder.
+def run_folder(runs: str, config: Mapping[str, Any], identity: Identity) -> Path:
+    """Where a run lies; another one, by its configuration, code or contents, never has the same folder.
 
     Args:
         runs: Folder of all runs.
         config: Of ``resolve_config``.
+        identity: Of the run.
     """
-    digest = f"{config_hash(config)[:12]}-{code_version(config)[:8]}"
-    return Path(runs, config["data"]["name"], config["model"]["name"], digest)
+    contents = json.dumps(identity["contents"], sort_keys=True).encode()
+    hashes = (identity["config_hash"][:12], identity["code_version"][:8], hashlib.sha256(contents).hexdigest()[:8])
+    return Path(runs, config["data"]["name"], config["model"]["name"], "-".join(hashes))
 
 
 def job_name(config: Mapping[str, Any], overrides: list[str]) -> str:
@@ -67,13 +72,13 @@ def job_name(config: Mapping[str, Any], overrides: list[str]) -> str:
     return f"{config['row']}, {config['data']['name']}, seed {config['seed']}"
 
 
-def is_recorded(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Return whether a run has its record, of this configuration and this version of the code."""
+def is_recorded(folder: Path, identity: Identity) -> bool:
+    """Return whether a run of this identity has its record in a folder."""
     record = find_record(folder)
     if record is None:
         return False
-    same = config_hash(record["config"]) == config_hash(config)
-    return same and record["code_version"] == code_version(config)
+    contents = record.get("contents", Contents(data={}, files={}))
+    return is_same_run(identity, make_identity(record["config"], record["code_version"], contents))
 
 
 def recorded_dice(folder: Path) -> float | None:
@@ -82,7 +87,7 @@ def recorded_dice(folder: Path) -> float | None:
     return None if record is None else record["metrics"].get("dice")
 
 
-def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -> tuple[str, Path, int]:
+def _run_once(folder: Path, identity: Identity, redo: bool, number: int, name: str) -> tuple[str, Path, int]:
     """Run a job unless it is recorded or somebody else is at it.
 
     Returns:
@@ -93,12 +98,12 @@ def _run_once(folder: Path, config: Mapping[str, Any], number: int, name: str) -
         if lock is None:
             return BUSY, folder, 0
         finish_replacing(folder)
-        recorded = is_recorded(folder, config)
-        if recorded and not config["redo"]:
+        recorded = is_recorded(folder, identity)
+        if recorded and not redo:
             return RECORDED, folder, 0
         place = folder.with_name(f"{folder.name}{REDONE}") if recorded else folder
         log = place / LOG
-        if is_unfinished(place, identity_of(config)):
+        if is_unfinished(place, identity):
             say(f"#{number} {name}: goes on where it was interrupted, its output is in {log}")
         else:
             # What a run has left that cannot go on would mix with what comes.

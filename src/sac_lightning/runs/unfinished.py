@@ -1,7 +1,7 @@
 """Runs that were interrupted: the same command, started again, goes on with them.
 
-Every run notes in its folder which configuration and which version of the code it is of, and holds a lock there as
-long as it lives. A run without a record whose lock is free, and that has a checkpoint, was interrupted.
+Every run notes its identity in its folder (see runs.identity), and holds a lock there as long as it lives. A run
+without a record whose lock is free, and that has a checkpoint, was interrupted.
 """
 
 import fcntl
@@ -15,8 +15,7 @@ from typing import Any
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import refuse_unwritable, remove_partial_files, whole_file
 from sac_lightning.core.processes import is_first_process
-from sac_lightning.runs.code_version import code_version
-from sac_lightning.runs.identity import config_hash
+from sac_lightning.runs.identity import Identity, identity_of, is_same_run
 from sac_lightning.runs.record import RECORD_FILE
 
 IDENTITY, LOCK = "run.json", "run.lock"
@@ -27,26 +26,22 @@ FOREIGN = "foreign_checkpoint"
 _held: set[int] = set()
 
 
-def identity_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """What two runs share that give the same numbers: their configuration's hash and the code's."""
-    return {"config_hash": config_hash(config), "code_version": code_version(config)}
-
-
 def unfinished_run(folder: Path, config: Mapping[str, Any]) -> Path | None:
-    """The newest run below a folder that was interrupted and is of this configuration and this code.
+    """The newest run below a folder that was interrupted and is the one that this configuration would begin.
 
     Args:
         folder: Whose folders are runs.
         config: Of ``resolve_config``.
     """
-    notes = sorted(folder.glob(f"*/{IDENTITY}"), key=lambda note: note.stat().st_mtime, reverse=True)
+    notes = [note for note in folder.glob(f"*/{IDENTITY}") if not (note.parent / RECORD_FILE).exists()]
     if not notes:
         return None
     identity = identity_of(config)
-    return next((note.parent for note in notes if is_unfinished(note.parent, identity)), None)
+    newest_first = sorted(notes, key=lambda note: note.stat().st_mtime, reverse=True)
+    return next((note.parent for note in newest_first if is_unfinished(note.parent, identity)), None)
 
 
-def is_unfinished(run: Path, identity: Mapping[str, str]) -> bool:
+def is_unfinished(run: Path, identity: Identity) -> bool:
     """Whether a run of this identity was interrupted after its first epoch, and nobody is at it."""
     if _find_checkpoint(run, identity) is None:
         return False
@@ -58,12 +53,12 @@ def is_unfinished(run: Path, identity: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def claim_run_folder(run: Path, config: Mapping[str, Any]) -> Iterator[Path | None]:
+def claim_run_folder(run: Path, identity: Identity) -> Iterator[Path | None]:
     """Claim a run's folder for as long as it goes on. Of a distributed run, the first process does.
 
     Args:
         run: Its folder; made if it is not there.
-        config: Of ``resolve_config``.
+        identity: Of the run that begins.
 
     Returns:
         The checkpoint to go on from, where this very run was interrupted in this folder.
@@ -71,7 +66,6 @@ def claim_run_folder(run: Path, config: Mapping[str, Any]) -> Iterator[Path | No
     Raises:
         UserError: Another process is at it, or it cannot be written to.
     """
-    identity = identity_of(config)
     if not is_first_process():
         yield _find_checkpoint(run, identity)
         return
@@ -89,12 +83,12 @@ def claim_run_folder(run: Path, config: Mapping[str, Any]) -> Iterator[Path | No
         yield last
 
 
-def _find_checkpoint(run: Path, identity: Mapping[str, str]) -> Path | None:
+def _find_checkpoint(run: Path, identity: Identity) -> Path | None:
     """Find the checkpoint to go on from, of a run of this identity that has no record yet."""
     note, written = _read(run / IDENTITY), _read_mtime(run / LAST)
     if (run / RECORD_FILE).exists() or written is None or not isinstance(note, dict):
         return None
-    if note.pop(FOREIGN, None) == written or note != identity:
+    if note.pop(FOREIGN, None) == written or not is_same_run(identity, note):
         return None
     return run / LAST
 

@@ -9,11 +9,12 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.base import PARTS, Splits
+from sac_lightning.data.base import Splits
 from sac_lightning.data.build import make_data
 from sac_lightning.data.examination import Oddity
 from sac_lightning.data.leakage import Entry, find_shared_images
 from sac_lightning.data.sample import FileSample
+from sac_lightning.data.split import PARTS
 from sac_lightning.training.diagnosis import Diagnosis
 from sac_lightning.training.examples import write_truths
 

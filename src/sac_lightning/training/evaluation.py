@@ -14,6 +14,9 @@ from sac_lightning.inference.thresholds import Components, choose_separation, de
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.trunk_features import keep_features
 from sac_lightning.model.trust import read_trusted, refuse_foreign_targets
+from sac_lightning.runs.code_version import code_version
+from sac_lightning.runs.contents import digest_path, read_contents
+from sac_lightning.runs.identity import make_identity
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.precision import resolve_precision
@@ -30,6 +33,7 @@ def evaluate(cfg: DictConfig) -> None:
     path = Path(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
     trusted = read_trusted(cfg.trust)
+    digest = digest_path(path)
     loaded = load_checkpoint(path, prompts, cfg.weights, trusted)
     settings = loaded.settings
     keep_features(loaded.model, settings["model"]["name"], cfg.features)
@@ -48,7 +52,9 @@ def evaluate(cfg: DictConfig) -> None:
         refuse_model(loaded.model)
         refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
     separation = None if cfg.tune else choose_separation(cfg.instances, loaded.thresholds, path)
-    data.read(*(("val",) if cfg.tune else ()), "test")
+    parts = ("val", "test") if cfg.tune else ("test",)
+    contents = read_contents(settings, parts)
+    data.read(*parts)
     task = SegmentationTask(
         model=loaded.model,
         view=View(**settings["view"]),
@@ -65,9 +71,12 @@ def evaluate(cfg: DictConfig) -> None:
     trainer = make_trainer(cfg, settings["precision"], evaluated)
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
+        digest = digest_path(path)  # It holds the new thresholds.
+    contents["files"]["checkpoint"] = digest
+    identity = make_identity(evaluated, code_version(evaluated), contents)
     about = {
         "checkpoint": str(path.absolute()),
         "instances": describe_separation(separation or Components()),
-        **record_provenance(evaluated),
+        **record_provenance(evaluated, identity),
     }
     test_and_record(trainer, task, data, Path(cfg.output_dir), about)

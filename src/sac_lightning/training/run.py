@@ -17,6 +17,8 @@ from sac_lightning.data.examination import Oddity
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.summary import training_table
 from sac_lightning.model.trust import name_foreign_targets
+from sac_lightning.runs.contents import mark_changed_data
+from sac_lightning.runs.identity import Identity, identity_of
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.unfinished import claim_run_folder
 from sac_lightning.training.console import quiet_lightning
@@ -38,18 +40,20 @@ def train(cfg: DictConfig) -> None:
     if cfg.count_only:
         record_counts(config, Path(cfg.output_dir))
         return
-    with claim_run_folder(Path(cfg.output_dir), config) as interrupted:
+    identity = identity_of(config)
+    with claim_run_folder(Path(cfg.output_dir), identity) as interrupted:
         if interrupted is not None and is_first_process():
             print(f"Going on with {cfg.output_dir}, which was interrupted. To start anew, remove it.")
-        run(cfg, config, interrupted)
+        run(cfg, config, identity, interrupted)
 
 
-def run(cfg: DictConfig, config: Mapping[str, Any], interrupted: Path | None) -> None:
+def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrupted: Path | None) -> None:
     """Train, test and write the record.
 
     Args:
         cfg: The configuration.
         config: The same, resolved, as the record has it.
+        identity: Of the run, when it began.
         interrupted: The run's own checkpoint, if it was interrupted.
     """
     history = History()
@@ -79,7 +83,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any], interrupted: Path | None) ->
             # Lightning has resolved the links in the checkpoint's folder.
             "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
             **{key: task.settings[key] for key in ("init", "resumed") if key in task.settings},
-            **record_provenance(config),
+            **record_provenance(config, {**identity, "contents": mark_changed_data(identity["contents"], config)}),
         },
     )
 
