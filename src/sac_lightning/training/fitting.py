@@ -29,6 +29,7 @@ from sac_lightning.model.trust import refuse_untrustable
 from sac_lightning.model.warm_start import plan_warm_start
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.resuming import Start
+from sac_lightning.training.same_model import refuse_other_model
 from sac_lightning.training.task import SegmentationTask
 
 
@@ -61,7 +62,7 @@ def prepare_training(
         checkpoint_activations(model, settings["model"]["name"])
     task = make_task(cfg, model, settings, base)
     if start is not None:
-        start.refuse_other_model(task)
+        refuse_other_model(start, task)
     return task, data
 
 

@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state
+from sac_lightning.model.checkpoint import KEY
 from sac_lightning.training.best_checkpoint import adopt_best
-from sac_lightning.training.task import SegmentationTask
 
 CARRIED = ("init", "resumed", "imagenet_weights")
 """Settings that say how a training began, and hold for all that go on with it."""
@@ -63,19 +59,6 @@ class Start:
             carried["resumed"] = [*theirs.get("resumed", []), self.resumed]
         return carried
 
-    def refuse_other_model(self, task: SegmentationTask) -> None:
-        """Raise UserError if the checkpoint is not of a task's very model, on its base weights, and optimiser."""
-        theirs, ours = self.content[KEY].get("base"), task.base
-        if (theirs or {}).get("sha256") != (ours or {}).get("sha256"):
-            names = [base["name"] if base else "none" for base in (theirs, ours)]
-            raise UserError(
-                f"{self.path} was trained on the base weights {names[0]}, and this run has {names[1]}: their "
-                "contents differ, so give the former as backbone.weights"
-            )
-        state = {name.removeprefix(PREFIX): tensor for name, tensor in self.content["state_dict"].items()}
-        load_trained_state(task.model, state, self.path, whole=ours is None)
-        _refuse_other_optimizer(task, self.content["optimizer_states"], self.path)
-
 
 class Resuming(Callback):
     """Keep a run's configuration in its checkpoints, and carry out what another that goes on from one changes."""
@@ -112,31 +95,6 @@ class Resuming(Callback):
             if isinstance(config.scheduler, ReduceLROnPlateau):
                 # Lightning saves a checkpoint before it tells this one of the epoch.
                 replay(config.scheduler, config.monitor, self.start.history[-1:])
-
-
-def _refuse_other_optimizer(task: SegmentationTask, states: list[dict[str, Any]], path: Path) -> None:
-    """Raise UserError if the state of a checkpoint's optimiser is not what this run's needs."""
-    ours = task.make_optimizer(task.parameter_groups())
-    sizes = [
-        [len(group["params"]) for group in groups] for groups in (states[0]["param_groups"], ours.param_groups)
-    ]
-    kept = next(iter(states[0]["state"].values()), None)
-    lacking = [] if kept is None else sorted(_state_keys(task) - kept.keys())
-    if sizes[0] != sizes[1] or lacking:
-        what = f"no {lacking[0]}" if lacking else f"groups of {sizes[0]} parameters instead of {sizes[1]}"
-        raise UserError(
-            f"{path} holds the state of another optimiser ({what}): give this run the optimiser that it was "
-            "trained with, or give the file as init= instead of resume="
-        )
-
-
-def _state_keys(task: SegmentationTask) -> set[str]:
-    """Return the names of what a task's optimiser keeps of each parameter."""
-    probe = nn.Parameter(torch.zeros(1, 1))
-    probe.grad = torch.zeros(1, 1)
-    optimizer = task.make_optimizer([probe])
-    optimizer.step()
-    return set(optimizer.state[probe])
 
 
 def apply_rates(trainer: Trainer, task: LightningModule, start: Start) -> None:
