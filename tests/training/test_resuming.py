@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.checkpoint import KEY
-from sac_lightning.training.changes import find_changes
+from sac_lightning.training.changes import find_changes, with_contents
 from sac_lightning.training.resuming import replay
 
 # A network of a few hundred parameters.
@@ -234,6 +234,15 @@ def test_another_model_is_told_by_its_name(tmp_path: Path) -> None:
         resolve_config(compose_config("train", [f"model={name}", "output_dir=x"])) for name in ("sac", "mdm")
     )
     with pytest.raises(UserError, match=r"with model.name sac, not mdm, .*and [0-9]+ more differences: make them"):
+        find_changes(one, other, tmp_path)
+
+
+def test_other_images_under_the_same_name_are_another_training(tmp_path: Path) -> None:
+    config = resolve_config(compose_config("train", ["data=folder", "data.root=x", "output_dir=x"]))
+    one, other = (with_contents(config, {"data": {"train": digest * 64}, "files": {}}) for digest in "ab")
+    elsewhere = {**one, "data": {**config["data"], "root": "y"}}
+    assert find_changes(one, elsewhere, tmp_path) == []
+    with pytest.raises(UserError, match=r"with images.train aaaaaaaaaaaa, not bbbbbbbbbbbb: make them the same"):
         find_changes(one, other, tmp_path)
 
 

@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
+from sac_lightning.runs.contents import read_contents
+from sac_lightning.training.changes import with_contents
 from sac_lightning.training.checkpoints import WholeCheckpoints
 from sac_lightning.training.console import progress
 from sac_lightning.training.devices import refuse_missing_gpu
@@ -43,8 +45,9 @@ def fit(
     Raises:
         UserError: The checkpoint to resume from cannot be read, would run code, or is of another pre-training.
     """
-    start = None if cfg.resume is None else find_pretraining_start(Path(cfg.resume), config)
-    resuming = Resuming(config, start)
+    compared = with_contents(config, read_contents(config))
+    start = None if cfg.resume is None else find_pretraining_start(Path(cfg.resume), compared)
+    resuming = Resuming(compared, start)
     refuse_missing_gpu(cfg.trainer)
     refuse_missing_login(cfg.logger)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
+from sac_lightning.runs.contents import Contents, replace_paths
 from sac_lightning.runs.identity import NOT_HASHED, drop_neutral_options
 
 # As for fnmatch, where * also stands for dots.
@@ -43,11 +44,15 @@ CHANGES_NOTHING = (
     "callbacks.*.dirpath",
     "*.workers",
     "data.in_memory",
-    "*backbone.weights",  # Compared by contents.
+    # Compared by contents.
+    "data.root",
+    "*backbone.weights",
     # The choices of a scale and a recipe; what the run takes from them stands elsewhere.
     "scale",
     "recipe",
 )
+DIGITS = 12
+"""Of a digest: enough to tell images apart, and few enough to be named in a sentence."""
 SHOWN = 3
 """Differences that an error names."""
 
@@ -80,11 +85,17 @@ class Change:
         return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
+def with_contents(config: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
+    """Return a configuration that says what was read, and not where it lay; ``images`` are those of the data."""
+    images = {part: digest[:DIGITS] for part, digest in contents["data"].items()}
+    return {**replace_paths(config, contents), "images": images}
+
+
 def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path) -> list[Change]:
     """Return what a run that goes on changes and what takes effect.
 
     Args:
-        theirs: Configuration of the run that the checkpoint is of, resolved.
+        theirs: Configuration of the run that the checkpoint is of, see with_contents.
         ours: Configuration of the run that goes on, likewise.
         path: Path of the checkpoint, for the error.
 

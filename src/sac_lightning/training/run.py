@@ -21,6 +21,7 @@ from sac_lightning.runs.contents import mark_changed_data
 from sac_lightning.runs.identity import Identity, identity_of
 from sac_lightning.runs.record import RECORD_FILE, record_header, record_provenance, write_record
 from sac_lightning.runs.unfinished import claim_run_folder
+from sac_lightning.training.changes import with_contents
 from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.fitting import fit, prepare_training
 from sac_lightning.training.history import History
@@ -59,8 +60,9 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
     history = History()
     rehearse_optimizer(cfg)
     callbacks = make_callbacks(cfg)
-    start = find_start(None if cfg.resume is None else Path(cfg.resume), interrupted, config, callbacks)
-    callbacks += [history, Resuming(config, start)]
+    compared = with_contents(config, identity["contents"])
+    start = find_start(None if cfg.resume is None else Path(cfg.resume), interrupted, compared, callbacks)
+    callbacks += [history, Resuming(compared, start)]
     trainer = make_trainer(cfg, cfg.trainer.precision, config, callbacks)
     task, data = prepare_training(cfg, config, start)
     check_monitors(trainer, task)

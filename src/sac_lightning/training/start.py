@@ -36,7 +36,7 @@ def find_start(
     Args:
         resume: The checkpoint of another run.
         interrupted: This run's own, after an interruption; it comes first, as it is further on.
-        config: Of this run, resolved.
+        config: Of this run, see changes.with_contents.
         callbacks: Of this run.
 
     Raises:
