@@ -18,6 +18,7 @@ OURS = re.compile(
     | (masks|labels|overlays|geojson|measurements)\ +\S+
     | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
     | \w+\ +scale=\w+(\ \S+=\S+)*:\ \d+\ of\ \d+\ rows
+    | \S+\ has\ no\ run\ of\ it:\ python\ -m\ sac_lightning\.train\ \+experiment=\w+\ .+\ makes\ them
     | report\ \ python\ -m\ sac_lightning\.report\ table=.+
     | wandb\ \ \ \d+\ runs\ are\ offline:\ to\ send\ them,\ type
     | \ +wandb\ sync\ .+
