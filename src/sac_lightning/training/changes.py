@@ -29,6 +29,7 @@ TAKES_EFFECT = (
     "callbacks.*",
     "*.batch_size",
     "*prompts.generator.lr_factor",
+    "seed",  # Of what is drawn from then on.
 )
 OF_THE_RATE = ("trainer.*", "optimizer.*", "scheduler", "scheduler.*", "*.batch_size", "*.lr_factor")
 """Those that the optimiser's settings, or the schedule and its length, follow from."""
