@@ -64,7 +64,10 @@ def test_a_training_leaves_a_checkpoint_and_its_record_whatever_is_switched_off(
         (["+trainer.nonsense=1"], "trainer cannot be made: Trainer.__init__() got an unexpected keyword"),
         (["+optimizer.nonsense=1"], "optimizer cannot be made: "),
         (["optimizer._target_=torch.optim.Nonsense"], "optimizer cannot be made: Error loading"),
-        (["scheduler={_target_:torch.optim.lr_scheduler.StepLR,_partial_:true}"], "scheduler cannot be made: "),
+        (
+            ["~scheduler", "+scheduler={_target_:torch.optim.lr_scheduler.StepLR,_partial_:true}"],
+            "scheduler cannot be made: StepLR.__init__() missing 1 required",
+        ),
         (["logger=wandb"], "logger=wandb has no login: run wandb login, or add logger.wandb.offline=true"),
     ],
 )
