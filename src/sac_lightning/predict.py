@@ -9,10 +9,13 @@ from sac_lightning.slides.find_images import find_images
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses paths that name nothing, a page that is no number, and a method that there is not."""
+    """Refuses paths that name nothing, a page or series that is no number, and a method that there is not."""
     require_paths("checkpoint", "points")(cfg)
-    if not isinstance(cfg.page, int) or cfg.page < 1:
-        raise UserError(f"page is {cfg.page}: choose a number from 1 on")
+    for key in ("series", "page"):
+        if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < 1):
+            raise UserError(f"{key} is {cfg[key]}: choose a number from 1 on")
+    if cfg.channel is not None and not isinstance(cfg.channel, int | str):
+        raise UserError(f"channel is {cfg.channel}: choose a number from 1 on, or a name")
     if cfg.instances is not None:
         refuse_method(cfg.instances)
     find_images(str(cfg.images))

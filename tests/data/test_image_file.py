@@ -15,7 +15,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_image, read_instances, write_image
-from sac_lightning.data.image_names import IMAGE_ENDINGS
+from sac_lightning.images.formats import IMAGE_ENDINGS
 
 HEIGHT, WIDTH = 9, 14
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -25,9 +25,9 @@ from sac_lightning.data.folder_files import find_pairs
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.official import Source
 from sac_lightning.slides.find_images import find_images
-from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.images.open_image import open_image
 from sac_lightning.slides.run import predict
-from sac_lightning.slides.tone import tone_of
+from sac_lightning.images.tone import tone_of
 
 CHANCE = np.random.default_rng(0)
 RGB = CHANCE.integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -111,7 +111,7 @@ GOOD: dict[str, tuple[Write, NDArray[np.uint8]]] = {
 
 
 def predicted_pixels(path: Path) -> NDArray[np.uint8]:
-    with open_slide(path) as slide:
+    with open_image(path) as slide:
         return tone_of(slide, stretch=False).rgb(slide.read(0, slide.height))
 
 

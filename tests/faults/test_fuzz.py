@@ -15,7 +15,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.official import monuseg
-from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.images.open_image import open_image
 from sac_lightning.slides.point_files import read_points
 
 quick = settings(max_examples=150, derandomize=True)
@@ -193,6 +193,6 @@ def test_ome_xml_that_would_grow_or_fetch_does_no_harm(kind: str, tmp_path: Path
     """A TIFF says its pixel size, planes and channels in XML, which tifffile looks into as well."""
     text = HOSTILE[kind].replace("<x>", "<OME>").replace("</x>", "</OME>").replace("<x/>", "<OME/>")
     tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb", description=text, metadata=None)
-    with open_slide(tmp_path / "a.tif") as slide:
+    with open_image(tmp_path / "a.tif") as slide:
         assert slide.micrometres is None
         assert np.array_equal(slide.read(0, 8), RGB)

@@ -14,8 +14,8 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_image
 from sac_lightning.slides import slide as limits
 from sac_lightning.slides import tiff_file
-from sac_lightning.slides.open_slide import open_slide
-from sac_lightning.slides.tone import tone_of
+from sac_lightning.images.open_image import open_image
+from sac_lightning.images.tone import tone_of
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
@@ -26,7 +26,7 @@ DEEP_RGB = RNG.integers(300, 60_000, (150, 210, 3), dtype=np.uint16)
 
 def pixels(path: Path, page: int = 1) -> NDArray[Any]:
     """All rows in the file's own numbers, read in pieces that fit no tile."""
-    with open_slide(path, page) as slide:
+    with open_image(path, page) as slide:
         rows = [slide.read(top, min(top + 37, slide.height)) for top in range(0, slide.height, 37)]
         assert slide.read(0, 0).shape[1:] == rows[0].shape[1:]
     return np.concatenate(rows)
@@ -34,7 +34,7 @@ def pixels(path: Path, page: int = 1) -> NDArray[Any]:
 
 def seen(path: Path) -> NDArray[np.uint8]:
     """As a model sees it without a stretch."""
-    with open_slide(path) as slide:
+    with open_image(path) as slide:
         return tone_of(slide, stretch=False).rgb(slide.read(0, slide.height))
 
 
@@ -167,7 +167,7 @@ def test_the_range_and_the_stretch_are_the_whole_images(
 
     monkeypatch.setattr(limits, "STRIP_PIXELS", 1000)
     tifffile.imwrite(tmp_path / "a.tif", deep, photometric="minisblack" if deep.ndim == 2 else "rgb")
-    with open_slide(tmp_path / "a.tif") as slide:
+    with open_image(tmp_path / "a.tif") as slide:
         assert len(list(slide.strips())) > 10
         tone = tone_of(slide, stretch=True)
         rgb = tone.rgb(slide.read(0, 150))
@@ -182,7 +182,7 @@ def test_the_stretch_is_the_views(image: NDArray[np.uint8], tmp_path: Path) -> N
     from sac_lightning.core.view import stretch_contrast
 
     Image.fromarray(image).save(tmp_path / "a.png")
-    with open_slide(tmp_path / "a.png") as slide:
+    with open_image(tmp_path / "a.png") as slide:
         tone = tone_of(slide, stretch=True)
         rgb = tone.rgb(slide.read(0, slide.height))
     assert np.array_equal(tone.prepare(rgb), stretch_contrast(rgb))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from sac_lightning.slides.open_slide import open_slide
+from sac_lightning.images.open_image import open_image
 
 IMAGE = np.zeros((20, 30), np.uint8)
 APERIO = "Aperio Image Library v12\r\n30x20 [0,0 30x20] (240x240) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2527|Left = 25"
@@ -15,7 +15,7 @@ APERIO = "Aperio Image Library v12\r\n30x20 [0,0 30x20] (240x240) JPEG/RGB Q=70|
 
 def size(path: Path, **options: Any) -> tuple[float, float] | None:
     tifffile.imwrite(path, IMAGE, **options)
-    with open_slide(path) as slide:
+    with open_image(path) as slide:
         return slide.micrometres
 
 

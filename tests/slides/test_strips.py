@@ -16,9 +16,9 @@ from sac_lightning.core.view import View
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
-from sac_lightning.slides.slide import whole_slide
+from sac_lightning.images.slide import whole_slide
 from sac_lightning.slides.strips import Strip, segment_slide
-from sac_lightning.slides.tone import tone_of
+from sac_lightning.images.tone import tone_of
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 

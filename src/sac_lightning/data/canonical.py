@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_names import IMAGE_ENDINGS
 from sac_lightning.data.sample_files import SampleFiles
 from sac_lightning.data.split import OPTIONAL_PARTS, PARTS, load_split
+from sac_lightning.images.formats import IMAGE_ENDINGS
 
 
 def data_root(root: str | None) -> Path:

@@ -8,9 +8,9 @@ import numpy as np
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.array_file import ARRAY_ENDINGS
-from sac_lightning.data.image_names import IMAGE_ENDINGS, refuse_name
 from sac_lightning.data.sample_files import SampleFiles
 from sac_lightning.data.split import PARTS
+from sac_lightning.images.formats import IMAGE_ENDINGS, refuse_name
 
 TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 

@@ -9,32 +9,29 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
-from sac_lightning.data.pillow_file import open_with_pillow
 from sac_lightning.data.truth_file import read_truth
+from sac_lightning.images.open_image import name_file, open_image
+from sac_lightning.images.tone import tone_of
 
 # Larger numbers are renumbered, so that arrays of their counts stay small.
 MAX_LABEL = 65_535
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as 8-bit RGB (H, W, 3).
+    """Read an image as 8-bit RGB (H, W, 3), by the same reader and with the same numbers as predict.
 
-    Grey becomes three equal channels, alpha is dropped, and grey of more than 8 bits is stretched from its own
-    minimum and maximum to 0..255.
+    Grey becomes three equal channels, what is not there becomes background, and more than 8 bits are brought from
+    the image's own minimum and maximum to 0..255.
 
     Raises:
         UserError: The file cannot be read, or holds infinite values or NaN.
     """
-    with open_with_pillow(path) as image:
-        if image.mode.startswith("I") or image.mode == "F":
-            grey = np.asarray(image, dtype=np.float32)
-            if not np.isfinite(grey).all():
-                raise UserError(f"{path} holds values that are infinite or NaN: save it with 8 or 16 bits")
-            span = max(float(grey.max() - grey.min()), 1e-6)
-            grey8 = np.round((grey - grey.min()) / span * 255).astype(np.uint8)
-            return np.repeat(grey8[:, :, None], 3, axis=2)
-        # Pillow warns about a palette with transparency that does not become RGBA first.
-        return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
+    try:
+        with open_image(path) as slide:
+            rgb = tone_of(slide, stretch=False).rgb(slide.read(0, slide.height))
+            return rgb if rgb.flags.writeable else rgb.copy()
+    except UserError as error:
+        raise name_file(path, error) from error
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:

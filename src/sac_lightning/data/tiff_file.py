@@ -1,6 +1,5 @@
 """TIFF files through tifffile, which returns the stored numbers; Pillow turns those of a MINISWHITE file round."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +7,11 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.pillow_file import unreadable
 from sac_lightning.data.stored_pixels import StoredPixels
+from sac_lightning.images.pillow_file import unreadable
+from sac_lightning.images.quiet import silence_libraries
+from sac_lightning.images.tiff_pixels import BROKEN, refuse_claims
 
-# tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
-BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-)
-# Up to this size a header that claims too much takes little memory.
-SMALL_PIXELS = 2**24
-# How many bytes a byte of a file may stand for; an empty image in the best of the codecs stays below.
-MAX_COMPRESSION = 2**14
 LOSSY = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
 LEVELS_OF_GREY_OR_COLOUR = (
     PHOTOMETRIC.MINISWHITE,
@@ -37,11 +22,6 @@ LEVELS_OF_GREY_OR_COLOUR = (
 )
 
 
-def is_tiff(first_bytes: bytes) -> bool:
-    """Return whether a file that begins with these bytes (at least four) is a TIFF, of whatever name."""
-    return first_bytes[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
 def read_tiff(path: Path) -> StoredPixels:
     """Read all pages of a TIFF, without smaller copies of the same image.
 
@@ -49,7 +29,7 @@ def read_tiff(path: Path) -> StoredPixels:
         UserError: The file cannot be read, claims more than it can hold, or is neither grey nor RGB.
     """
     try:
-        with TiffFile(path) as file:
+        with silence_libraries(), TiffFile(path) as file:
             pages = [page for page in file.pages if isinstance(page, TiffPage) and not page.is_reduced]
             for page in pages:
                 _refuse_page(page, path)
@@ -63,11 +43,7 @@ def read_tiff(path: Path) -> StoredPixels:
 
 
 def _refuse_page(page: TiffPage, path: Path) -> None:
-    if page.axes not in ("YX", "YXS", "SYX"):
-        raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
-    claimed, there = page.nbytes, path.stat().st_size
-    if page.imagewidth * page.imagelength > SMALL_PIXELS and claimed > MAX_COMPRESSION * there:
-        raise UserError(f"{path} claims {claimed:,} bytes of pixels in a file of {there:,}: get it again")
+    refuse_claims(page, path)
     if page.photometric not in LEVELS_OF_GREY_OR_COLOUR:
         raise UserError(f"{path} is in colours that are no RGB ({page.photometric!r}): save it in grey")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from sac_lightning.data.image_names import IMAGE_ENDINGS
+from sac_lightning.images.formats import IMAGE_ENDINGS
 from sac_lightning.page import words
 from sac_lightning.page.drawing import MASK, NOTHING, NUCLEI
 from sac_lightning.page.segmenter import Segmenter

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_names import IMAGE_ENDINGS
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.slides.open_slide import TIFF_SIGNATURES, open_slide
-from sac_lightning.slides.slide import Pixels
-from sac_lightning.slides.tone import tone_of
+from sac_lightning.images.formats import IMAGE_ENDINGS
+from sac_lightning.images.open_image import open_image
+from sac_lightning.images.slide import Pixels
+from sac_lightning.images.tiff_file import is_tiff
+from sac_lightning.images.tone import tone_of
 
 MAX_SIDE = 4096
 """Pixels. Larger images are for the predict command, which reads them in parts."""
@@ -94,7 +95,7 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
         )
     try:
         _refuse_size_of_header(path)
-        with open_slide(path) as slide:
+        with open_image(path) as slide:
             _refuse_size(slide.width, slide.height, path.name)
             raw = slide.read(0, slide.height)
             rgb = tone_of(slide, stretch=False).rgb(raw)
@@ -105,9 +106,9 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
 
 
 def _refuse_size_of_header(path: Path) -> None:
-    """Raise UserError over the size in a file's header, if open_slide would decode it at once."""
+    """Raise UserError over the size in a file's header, if open_image would decode it at once."""
     with path.open("rb") as file:
-        if file.read(4) in TIFF_SIGNATURES:
+        if is_tiff(file.read(4)):
             return
     try:
         with warnings.catch_warnings():

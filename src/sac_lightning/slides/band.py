@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.slides.slide import Pixels
+from sac_lightning.images.slide import Pixels
 
 
 @dataclass

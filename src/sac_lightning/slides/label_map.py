@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.images.slide import Slide
+from sac_lightning.images.tone import Tone
 from sac_lightning.inference.every_prompt import refuse_size
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
-from sac_lightning.slides.slide import Slide
 from sac_lightning.slides.strips import Strip, segment_slide
-from sac_lightning.slides.tone import Tone
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
-from sac_lightning.slides.slide import Pixels
+from sac_lightning.images.slide import Pixels
 
 SHAPE = {
     "label": "label",

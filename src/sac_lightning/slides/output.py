@@ -15,13 +15,13 @@ from scipy import ndimage
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
+from sac_lightning.images.slide import Slide
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.measurements import Measurements, columns, measure_nuclei
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.slides.overlay import Overlay
 from sac_lightning.slides.row_store import RowStore
-from sac_lightning.slides.slide import Slide
 
 # From this size on the mask is a tiled TIFF and the overlay a reduced JPEG: few programs open a larger PNG.
 LARGE_PIXELS = 2**26

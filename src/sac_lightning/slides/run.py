@@ -1,5 +1,6 @@
 """The predict command: image files in, for each a mask, a label map, an overlay, outlines and measurements out."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -8,35 +9,54 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.notes import Notes
 from sac_lightning.slides.output import OutputFolder
 from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.segmentation import segment_file
 
+# Of the operating system: no result of any image can be written.
+NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
 def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
-    images = find_images(str(cfg.images))
+    found = find_images(str(cfg.images))
+    images, failed, notes = found.images, list(found.refused), Notes()
     points = read_points(Path(cfg.points), images) if cfg.points else {}
     predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
     output = OutputFolder(Path(cfg.output), probability=cfg.probability)
     output.make()
-    failed, skipped = [], 0
+    selection = Selection(cfg.series, cfg.page, cfg.channel)
+    segmented = skipped = 0
     for path in tqdm(images, desc="segmenting", unit="image", disable=None):
-        if output.is_done(path.stem) and not cfg.overwrite:
+        if output.is_done(path.stem + selection.suffix) and not cfg.overwrite:
             skipped += 1
             continue
         try:
-            segment_file(predictor, path, points.get(path.name, NO_POINTS), output, cfg.page)
+            notes.add(path, segment_file(predictor, path, points.get(path.name, NO_POINTS), output, selection))
+            segmented += 1
         except UserError as error:
             failed.append(str(error))
-    print(f"{len(images) - len(failed) - skipped} segmented, {skipped} already there, {len(failed)} failed")
+        except Exception as error:  # whatever it is, the other images are segmented
+            if isinstance(error, OSError) and error.errno in NOWHERE_TO_WRITE:
+                raise
+            failed.append(_tell(path, error))
+    for line in (*notes.lines(), *found.passed_over):
+        print(line)
+    print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     if failed:
         sys.exit(1)
+
+
+def _tell(path: Path, error: Exception) -> str:
+    """Return the line for an image that could not be segmented for a reason that no sentence of ours foresees."""
+    reason = " ".join(str(error).split())
+    return f"{path} could not be segmented ({type(error).__name__}{': ' if reason else ''}{reason})"

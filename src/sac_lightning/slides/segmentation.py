@@ -8,22 +8,27 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.open_image import name_file, open_image
+from sac_lightning.images.selection import DEFAULT, Selection
+from sac_lightning.images.slide import Slide
+from sac_lightning.images.tone import tone_of
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
 from sac_lightning.slides.label_map import label_slide
-from sac_lightning.slides.open_slide import open_slide
 from sac_lightning.slides.output import OutputFolder, Results
-from sac_lightning.slides.slide import Slide
 from sac_lightning.slides.strips import Strip
-from sac_lightning.slides.tone import tone_of
 
 # From so many windows on they have a progress bar of their own.
 MANY_WINDOWS = 64
 
 
 def segment_file(
-    predictor: Predictor, path: Path, points: NDArray[np.float32], output: OutputFolder, page: int = 1
-) -> None:
+    predictor: Predictor,
+    path: Path,
+    points: NDArray[np.float32],
+    output: OutputFolder,
+    selection: Selection = DEFAULT,
+) -> str:
     """Segment an image file of any size and write its results.
 
     Args:
@@ -31,18 +36,20 @@ def segment_file(
         path: Of the image.
         points: (N, 3) expert points: x, y in pixels and label.
         output: Folder of the results.
-        page: Of a file with several, counted from 1.
+        selection: Which image of the file.
+
+    Returns:
+        What was chosen of the images, channels and planes of the file; empty if it holds one.
 
     Raises:
         UserError: The image cannot be used, or a point lies outside of it.
     """
     try:
-        with open_slide(path, page) as slide:
-            _segment(predictor, slide, points, output, path.stem)
+        with open_image(path, selection) as slide:
+            _segment(predictor, slide, points, output, path.stem + selection.suffix)
+            return slide.note
     except UserError as error:
-        if str(path) in str(error):
-            raise
-        raise UserError(f"{path}: {error}") from error
+        raise name_file(path, error) from error
 
 
 def _segment(

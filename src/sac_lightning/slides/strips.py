@@ -15,10 +15,10 @@ from torch import Tensor
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
 from sac_lightning.data.windows import BATCH_SIZE, batch_windows, place_points, to_image_pixels
+from sac_lightning.images.slide import Pixels, Slide
+from sac_lightning.images.tone import Tone
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import Blend, run_model
-from sac_lightning.slides.slide import Pixels, Slide
-from sac_lightning.slides.tone import Tone
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
 MAX_WINDOW_PIXELS = 2**26

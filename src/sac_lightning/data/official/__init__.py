@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_names import refuse_name
+from sac_lightning.images.formats import refuse_name
 
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 

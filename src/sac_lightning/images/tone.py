@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import stretch_table
-from sac_lightning.slides.slide import Pixels, Slide
+from sac_lightning.images.slide import Pixels, Slide
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,6 @@ def _find_range(slide: Slide) -> Tone:
     for raw in slide.strips():
         ends = [float(end) for end in (raw.min(), raw.max())]
         if not all(map(math.isfinite, ends)):
-            raise UserError("it holds numbers that are infinite or none at all: save it with 8 or 16 bits")
+            raise UserError("it holds values that are infinite or NaN: save it with 8 or 16 bits")
         low, high = min(low, ends[0]), max(high, ends[1])
     return Tone(low, max(high - low, 1e-6))

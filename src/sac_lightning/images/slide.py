@@ -1,4 +1,4 @@
-"""An open image file: its size, its rows on request, and the size of its pixels."""
+"""An open image: its size, its rows on request, its channels, and the size of its pixels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.selection import Candidate, Plane
 
 # Of any number type: (rows, W) grey or (rows, W, 3) RGB.
 Pixels = NDArray[Any]
@@ -20,15 +21,19 @@ STRIP_PIXELS = 2**23
 
 @dataclass(frozen=True)
 class Slide:
-    """An open image file.
+    """An open image, of any size: one plane of one image of a file.
 
     Attributes:
         height: In pixels.
         width: In pixels.
         read: Returns the rows from the first number to before the second, (n, W) grey or (n, W, 3) RGB, in the
-            file's own numbers.
+            file's own numbers. What is not there (tiles that are missing, pixels that are transparent) is
+            background.
         micrometres: Width and height of a pixel, if the file has them.
         piece: How many rows the file's tiles have, which are decoded together.
+        candidates: The images that the file holds; empty: it holds one, of which it says no more.
+        plane: Where a stack has this plane; None: the file has no stack.
+        note: What was chosen of what else is there, such as ``series 2 of 3 (slide)``; empty: there was no choice.
     """
 
     height: int
@@ -36,6 +41,9 @@ class Slide:
     read: Callable[[int, int], Pixels]
     micrometres: tuple[float, float] | None = None
     piece: int = 1
+    candidates: tuple[Candidate, ...] = ()
+    plane: Plane | None = None
+    note: str = ""
 
     def whole_pieces(self, bottom: int) -> int:
         """Return the end of the rows above ``bottom`` and of those decoded with them, unless they are many."""
@@ -50,10 +58,10 @@ class Slide:
             yield self.read(top, min(top + step, self.height))
 
 
-def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None) -> Slide:
+def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None, note: str = "") -> Slide:
     """Make a slide of an image in memory, (H, W) or (H, W, 3)."""
     height, width = pixels.shape[:2]
-    return Slide(height, width, lambda top, bottom: pixels[top:bottom], micrometres)
+    return Slide(height, width, lambda top, bottom: pixels[top:bottom], micrometres, note=note)
 
 
 def refuse_one_piece(pixels: int, path: Path) -> None:
@@ -63,9 +71,3 @@ def refuse_one_piece(pixels: int, path: Path) -> None:
             f"{path} holds {pixels:,} pixels that can only be read in one piece, more than {MAX_WHOLE_PIXELS:,}: "
             "save it as a tiled TIFF, which is read in parts"
         )
-
-
-def refuse_page(page: int, pages: int, path: Path) -> None:
-    """Raise UserError if the file does not have a page."""
-    if not 1 <= page <= pages:
-        raise UserError(f"{path} has {pages} page{'s' * (pages > 1)}, no page {page}: choose one that it has")

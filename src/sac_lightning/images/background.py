@@ -1,0 +1,78 @@
+"""What stands for what is not there: glass in bright field, the ground in the dark, never black nuclei on white."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# From this part of the range on, an image is of bright field: dense tissue has its median at .4 to .8, a field of
+# fluorescence below .2.
+BRIGHT = 0.35
+# The ground of a dark image, past single dead pixels.
+GROUND_PERCENTILE = 1
+
+
+def find_background(visible: NDArray[Any]) -> float:
+    """Return the number of all channels of a pixel where nothing is.
+
+    In bright field this is white, which is 255 of 8 bits and else the highest number that is there: a camera of 12
+    bits does not reach what 16 can hold. In the dark it is the ground.
+
+    Args:
+        visible: (n,) or (n, C) pixels that are there, or a sample of them.
+    """
+    if visible.size == 0:
+        # Nothing is there at all: an empty slide is white, an empty field is dark.
+        return 255.0 if visible.ndim == 2 and visible.dtype == np.uint8 else 0.0
+    brightness = visible if visible.ndim == 1 else visible.mean(axis=1)
+    if is_bright(visible):
+        return 255.0 if visible.dtype == np.uint8 else float(visible.max())
+    ground = float(np.percentile(brightness, GROUND_PERCENTILE))
+    return ground if visible.dtype.kind == "f" else float(round(ground))
+
+
+def is_bright(visible: NDArray[Any]) -> bool:
+    """Return whether pixels (n,) or (n, C) are of bright field: stained on white, and not bright on black."""
+    low, high = 0.0, float(visible.max())
+    if visible.dtype == np.uint8:
+        high = 255.0
+    elif visible.dtype.kind == "u":
+        high = float(2 ** int(visible.max()).bit_length() - 1)  # 12 bits of a camera in 16
+    else:
+        low = min(0.0, float(visible.min()))
+    brightness = visible if visible.ndim == 1 else visible.mean(axis=1)
+    return high > low and float(np.median(brightness)) - low >= BRIGHT * (high - low)
+
+
+def cover(
+    colours: NDArray[Any], alpha: NDArray[Any], background: float, premultiplied: bool = False
+) -> NDArray[Any]:
+    """Return pixels (n, W) or (n, W, 3) with background where alpha (n, W) is 0.
+
+    What is half transparent stays as it is: programs write that at the edges of what is there. Colours that were
+    multiplied by alpha have black mixed in, which becomes background.
+    """
+    if premultiplied:
+        opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
+        rest = (1 - alpha.astype(np.float32) / opaque) * background
+        mixed = colours + (rest if colours.ndim == 2 else rest[:, :, None])
+        if colours.dtype.kind in "iu":
+            mixed = np.minimum(np.round(mixed), np.iinfo(colours.dtype).max)
+        return np.where(alpha[..., None] < opaque if colours.ndim == 3 else alpha < opaque, mixed, colours).astype(
+            colours.dtype
+        )
+    hidden = alpha == 0
+    if not hidden.any():
+        return colours
+    result = colours.copy()
+    result[hidden] = background
+    return result
+
+
+def cover_transparent(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """Return a whole image (H, W) or (H, W, 3) with background where its alpha (H, W) is 0.
+
+    An alpha that is 0 everywhere was never filled in, and hides nothing.
+    """
+    visible = alpha != 0
+    return cover(colours, alpha, find_background(colours[visible])) if visible.any() else colours

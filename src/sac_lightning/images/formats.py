@@ -1,0 +1,77 @@
+"""Which files are images, by their names, and what has to be installed to read them; without those libraries."""
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from sac_lightning.core.errors import UserError
+
+PICTURE_ENDINGS = (".png", ".webp", ".bmp", ".jpg", ".jpeg", ".jp2", ".gif")
+TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff", ".lsm", ".stk", ".zif")
+# Read by a library that is installed with an extra: its module, and the extra's name.
+EXTRA_ENDINGS: Mapping[str, tuple[str, str]] = {
+    ".mrxs": ("openslide", "slides"),
+    ".bif": ("openslide", "slides"),
+    ".vms": ("openslide", "slides"),
+    ".vmu": ("openslide", "slides"),
+    ".svslide": ("openslide", "slides"),
+    ".dcm": ("openslide", "slides"),
+    ".czi": ("openslide", "slides"),
+}
+# A folder that is one image.
+FOLDER_ENDINGS = (".zarr",)
+# What no reader here takes, and what would.
+FOREIGN_ENDINGS: Mapping[str, str] = {
+    ".vsi": "Olympus keeps the slide in the folder beside it: export it as OME-TIFF",
+    ".ets": "it is a part of a .vsi slide: export that as OME-TIFF",
+    ".nd2": "export it as OME-TIFF",
+    ".lif": "export it as OME-TIFF",
+    ".oib": "export it as OME-TIFF",
+    ".oif": "export it as OME-TIFF",
+    ".ims": "export it as OME-TIFF",
+    ".isyntax": "export it as OME-TIFF",
+}
+# What data sets and uploads are searched for.
+IMAGE_ENDINGS = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+
+
+def is_installed(ending: str) -> bool:
+    """Return whether what reads files of this ending is installed; it is for all that need no extra."""
+    return ending not in EXTRA_ENDINGS or find_spec(EXTRA_ENDINGS[ending][0]) is not None
+
+
+def readable_endings() -> tuple[str, ...]:
+    """Return the endings of files and folders that can be read here."""
+    extra = tuple(ending for ending in EXTRA_ENDINGS if is_installed(ending))
+    return (*PICTURE_ENDINGS, *TIFF_ENDINGS, *extra, *FOLDER_ENDINGS)
+
+
+def explain_ending(ending: str) -> str | None:
+    """Return why files of an ending cannot be read, and the remedy; None if nothing is known of it.
+
+    Args:
+        ending: In lower case, with its dot.
+    """
+    if ending in FOREIGN_ENDINGS:
+        return FOREIGN_ENDINGS[ending]
+    if ending in EXTRA_ENDINGS and not is_installed(ending):
+        module, extra = EXTRA_ENDINGS[ending]
+        return f"it is read by {module}: pip install 'sac-lightning[{extra}]'"
+    return None
+
+
+def refuse_ending(path: Path) -> None:
+    """Raise UserError if files of this ending cannot be read here: they may begin with a thumbnail that can."""
+    reason = explain_ending(path.suffix.lower())
+    if reason is not None:
+        raise UserError(f"{path} cannot be read as it is; {reason}")
+
+
+def refuse_name(path: Path) -> None:
+    """Raise UserError if a file name is not valid UTF-8: records, tables and the console could not print it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path.name).decode("ascii", "backslashreplace")
+        raise UserError(f"the file name {name} is not in UTF-8: rename the file") from error

@@ -1,0 +1,68 @@
+"""Open an image file, whatever its format."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.images.formats import EXTRA_ENDINGS, FOLDER_ENDINGS, refuse_ending
+from sac_lightning.images.pillow_file import open_picture, unreadable
+from sac_lightning.images.quiet import silence_libraries
+from sac_lightning.images.selection import DEFAULT, Selection
+from sac_lightning.images.slide import Pixels, Slide
+from sac_lightning.images.tiff_file import is_tiff, open_tiff
+
+
+@contextmanager
+def open_image(path: Path, selection: Selection = DEFAULT) -> Iterator[Slide]:
+    """Open an image file: a TIFF or slide of any kind and size, or what Pillow reads, as far as memory goes.
+
+    Libraries are silent: what they would warn of is either read or one sentence.
+
+    Args:
+        path: Of the file, or of the folder of an OME-Zarr; the format of most follows from their first bytes.
+        selection: Which image of the file. Of a pyramid, the full resolution is opened.
+
+    Raises:
+        UserError: The file cannot be read, is too large to be decoded in one piece, or lacks what is asked for;
+            while rows are read, too.
+    """
+    with ExitStack() as stack:
+        with silence_libraries():
+            slide = _open(stack, path, selection)
+        yield replace(slide, read=_read_silently(slide.read))
+
+
+def _open(stack: ExitStack, path: Path, selection: Selection) -> Slide:
+    refuse_ending(path)
+    ending = path.suffix.lower()
+    if ending in FOLDER_ENDINGS and path.is_dir():
+        from sac_lightning.images.zarr_folder import open_zarr
+
+        return stack.enter_context(open_zarr(path, selection))
+    if ending in EXTRA_ENDINGS:
+        from sac_lightning.images.openslide_file import open_with_openslide
+
+        return stack.enter_context(open_with_openslide(path, selection))
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if is_tiff(head):
+        return stack.enter_context(open_tiff(path, selection))
+    return open_picture(path, selection)
+
+
+def _read_silently(read: Callable[[int, int], Pixels]) -> Callable[[int, int], Pixels]:
+    def read_rows(top: int, bottom: int) -> Pixels:
+        with silence_libraries():
+            return read(top, bottom)
+
+    return read_rows
+
+
+def name_file(path: Path, error: UserError) -> UserError:
+    """Return an error that names the file it is about."""
+    return error if str(path) in str(error) else UserError(f"{path}: {error}")

@@ -1,0 +1,29 @@
+"""Tables of colours: whether they colour a measurement for the eye, or hold the colours of a picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Of a table for the eye, neighbouring numbers differ by less than this in each channel ...
+SMOOTH_STEP = 16
+# ... but for some that mark the ends of the range.
+MOST_JUMPS = 4
+# How near to black and white the ends of a ramp of grey are.
+RAMP_END = 4
+
+
+def is_display_table(colours: NDArray[np.uint8]) -> bool:
+    """Return whether the indices of an image are its measurement, and its table (n, 3) only colours them.
+
+    So ImageJ saves an image of 8 bits with a look-up table: "Blue", "Fire", an inverted ramp. The table then runs
+    smoothly over all 256 numbers. The table of a picture in few colours jumps, or leaves some of them out.
+    """
+    if len(colours) < 256:
+        return False
+    steps = np.abs(np.diff(colours.astype(int), axis=0)).max(axis=1)
+    if (steps >= SMOOTH_STEP).sum() > MOST_JUMPS or len(np.unique(colours, axis=0)) < len(colours) // 2:
+        return False
+    if (colours == colours[:, :1]).all():
+        # Greys that do not run from end to end are those of a picture.
+        ends = sorted((int(colours[0, 0]), int(colours[-1, 0])))
+        return ends[0] <= RAMP_END and ends[1] >= 255 - RAMP_END
+    return True

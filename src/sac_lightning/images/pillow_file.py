@@ -1,0 +1,133 @@
+"""Image files that Pillow reads: always whole, so their headers are looked at first."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.images.background import cover_transparent
+from sac_lightning.images.palette import is_display_table
+from sac_lightning.images.selection import (
+    Candidate,
+    Plane,
+    Selection,
+    choose_channel,
+    choose_page,
+    choose_series,
+    describe_choice,
+)
+from sac_lightning.images.slide import Pixels, Slide, refuse_one_piece
+
+PNG_GREY = 0
+COLOURS = ("red", "green", "blue")
+BROKEN = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def open_with_pillow(path: Path) -> Image.Image:
+    """Return a decoded image, in its own mode.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    image = None
+    try:
+        image = Image.open(path)
+        image.load()
+    except BROKEN as error:
+        if image is not None:
+            image.close()
+        raise unreadable(path, error) from error
+    return image
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Return the error for a file that is no image, or a broken one; a sentence that is one already stays."""
+    if isinstance(error, UserError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")
+
+
+def open_picture(path: Path, selection: Selection) -> Slide:
+    """Read an image as grey (H, W) or RGB (H, W, 3), in the file's own numbers.
+
+    Raises:
+        UserError: The file cannot be read, claims more than MAX_WHOLE_PIXELS, or lacks what is asked for.
+    """
+    try:
+        with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
+            candidates = (Candidate("", ((image.height, image.width),), pages),)
+            choose_series(candidates, selection.series, path)
+            page = choose_page(selection.page, pages, path)
+            if page > 0:
+                image.seek(page)
+            refuse_one_piece(image.width * image.height, path)
+            pixels = _read_pixels(image, path)
+    except BROKEN as error:
+        raise unreadable(path, error) from error
+    if selection.channel is not None:
+        pixels = _take_channel(pixels, selection.channel, path)
+    note = describe_choice(candidates, 0, page, pages, None)
+    height, width = pixels.shape[:2]
+    plane = Plane(t=page) if pages > 1 else None
+    return Slide(
+        height, width, lambda top, bottom: pixels[top:bottom], candidates=candidates, plane=plane, note=note
+    )
+
+
+def _take_channel(pixels: Pixels, channel: int | str, path: Path) -> Pixels:
+    if pixels.ndim == 2:
+        choose_channel(channel, ("grey",), path)
+        return pixels
+    return np.ascontiguousarray(pixels[:, :, choose_channel(channel, COLOURS, path)])
+
+
+def _read_pixels(image: Image.Image, path: Path) -> Pixels:
+    deep = _read_deep_colours(image, path)
+    if deep is not None:
+        return _split_alpha(deep)
+    if image.mode == "P":
+        table = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+        if is_display_table(table) and "transparency" not in image.info:
+            return np.array(image)
+        # Pillow warns about a palette with transparency that does not become RGBA first.
+        return _split_alpha(np.array(image.convert("RGBA")))
+    if image.mode == "1":
+        return np.array(image.convert("L"))
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.array(image)
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.array(image)
+    if image.mode in ("LA", "La", "L"):
+        return _split_alpha(np.array(image.convert("LA")))
+    if image.mode in ("RGBA", "RGBa", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+        return _split_alpha(np.array(image.convert("RGBA")))
+    return np.array(image.convert("RGB"))
+
+
+def _read_deep_colours(image: Image.Image, path: Path) -> NDArray[Any] | None:
+    """Return colours of more than 8 bits, of which Pillow keeps the high byte; None if there are none."""
+    import imagecodecs
+
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            head = file.read(26)
+        if head[24] == 16 and head[25] != PNG_GREY:
+            return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    if image.format == "JPEG2000":
+        decoded = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
+        if decoded.dtype != np.uint8:
+            return decoded
+    return None
+
+
+def _split_alpha(pixels: NDArray[Any]) -> Pixels:
+    """Return grey or RGB of channels (H, W), (H, W, C), the last of 2 or 4 being alpha."""
+    if pixels.ndim == 2 or pixels.shape[2] not in (2, 4):
+        return pixels
+    colours = pixels[:, :, 0] if pixels.shape[2] == 2 else pixels[:, :, :3]
+    return np.ascontiguousarray(cover_transparent(colours, pixels[:, :, -1]))

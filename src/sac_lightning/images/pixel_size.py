@@ -1,0 +1,75 @@
+"""The size of a TIFF file's pixels in micrometres, from its metadata."""
+
+import re
+from math import inf
+
+from tifffile import TiffFile, TiffPage
+
+from sac_lightning.images.lengths import MICROMETRES, Size, plausible
+from sac_lightning.images.ome import OmeImage
+
+INCH, CENTIMETRE = 2, 3
+
+
+def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Size | None:
+    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio's MPP, Philips' spacing, ImageJ, tags.
+
+    Args:
+        file: The file.
+        page: The page of the image.
+        image: What the file's OME-XML says of it.
+    """
+    of_ome = image.micrometres if image is not None else None
+    of_tags = plausible(_size_of_tags(page))
+    for size in (of_ome, _size_of_aperio(page), _size_of_philips(file), _size_of_imagej(file), of_tags):
+        if size is not None and all(0 < length < inf for length in size):
+            return size
+    return None
+
+
+def _size_of_aperio(page: TiffPage) -> Size | None:
+    mpp = re.search(r"\|\s*MPP\s*=\s*(\d*\.?\d+)", page.description)
+    return None if mpp is None else (float(mpp[1]), float(mpp[1]))
+
+
+def _size_of_philips(file: TiffFile) -> Size | None:
+    if not file.is_philips:
+        return None
+    spacing = re.search(
+        r'Name="DICOM_PIXEL_SPACING"[^>]*>"([\d.eE-]+)" "([\d.eE-]+)"', file.pages.first.description
+    )
+    # The largest of the sizes comes first: millimetres, of rows and of columns.
+    return None if spacing is None else (float(spacing[2]) * 1e3, float(spacing[1]) * 1e3)
+
+
+def _size_of_imagej(file: TiffFile) -> Size | None:
+    if not file.is_imagej:
+        return None
+    name = str((file.imagej_metadata or {}).get("unit", "")).lower()
+    unit, per_unit = MICROMETRES.get(name), _resolution(file.pages.first)
+    if unit is None or per_unit is None:
+        return None
+    size = (unit / per_unit[0], unit / per_unit[1])
+    # ImageJ turns the dots per inch that programs fill in into a unit.
+    return plausible(size) if MICROMETRES[name] >= MICROMETRES["cm"] else size
+
+
+def _size_of_tags(page: TiffPage) -> Size | None:
+    tag = page.tags.get("ResolutionUnit")
+    # A file without the unit means inches.
+    unit = {INCH: 25_400.0, CENTIMETRE: 1e4}.get(int(tag.value) if tag is not None else INCH)
+    per_unit = _resolution(page)
+    if unit is None or per_unit is None:
+        return None
+    return unit / per_unit[0], unit / per_unit[1]
+
+
+def _resolution(page: TiffPage) -> Size | None:
+    """Return the pixels per unit, along x and y."""
+    tags = [page.tags.get(f"{axis}Resolution") for axis in "XY"]
+    if any(tag is None for tag in tags):
+        return None
+    pairs = [tag.value for tag in tags if tag is not None]
+    if any(0 in pair for pair in pairs):
+        return None
+    return tuple(above / below for above, below in pairs)

@@ -1,0 +1,160 @@
+"""Which image of a file that holds several: the one that is asked for, else the largest that is no overview."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sac_lightning.core.errors import UserError
+
+# What scanners call the pictures beside a slide.
+OVERVIEW_NAMES = re.compile(r"\b(label|macro|thumbnail|thumb|overview|map|mask)( ?image)?\b", re.IGNORECASE)
+# How many candidates a note names.
+NAMED_CANDIDATES = 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a person asks for.
+
+    Attributes:
+        series: Which image of a file with several, counted from 1. None: the largest that is no overview.
+        page: Which plane of it, counted from 1. None: the first.
+        channel: Which channel, counted from 1, or its name. None: colours as they are, else the first.
+    """
+
+    series: int | None = None
+    page: int | None = None
+    channel: int | str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What follows the name of the results, so that those of two images of one file never meet."""
+        parts = []
+        if self.series is not None:
+            parts.append(f"_series{self.series}")
+        if self.page is not None and self.page > 1:
+            parts.append(f"_page{self.page}")
+        if self.channel is not None:
+            parts.append("_channel" + re.sub(r"[^\w-]+", "-", str(self.channel)))
+        return "".join(parts)
+
+
+# What is read where nobody asks for another.
+DEFAULT = Selection()
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where a stack has a plane, each counted from 0, as QuPath does: depth, channel, time."""
+
+    z: int = 0
+    c: int = 0
+    t: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image of a file.
+
+    Attributes:
+        name: What the file calls it; may be empty.
+        levels: Height and width of its resolutions, the largest first.
+        pages: How many planes it has.
+        channels: The names of its channels; empty: it is in colour, or has one.
+        is_overview: Whether it is a thumbnail, label or macro picture, and no image by itself.
+    """
+
+    name: str
+    levels: tuple[tuple[int, int], ...]
+    pages: int = 1
+    channels: tuple[str, ...] = ()
+    is_overview: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels its largest resolution has."""
+        height, width = self.levels[0]
+        return height * width
+
+
+def is_overview_name(name: str) -> bool:
+    """Return whether a scanner calls a picture beside the slide like that."""
+    return OVERVIEW_NAMES.search(name.replace("_", " ")) is not None
+
+
+def choose_series(candidates: Sequence[Candidate], series: int | None, path: Path) -> int:
+    """Return the index of the image to take.
+
+    Raises:
+        UserError: There is no such series.
+    """
+    if series is not None:
+        if not 1 <= series <= len(candidates):
+            raise UserError(f"{path} holds {name_candidates(candidates)}, no series {series}: choose one of these")
+        return series - 1
+    images = [index for index, one in enumerate(candidates) if not one.is_overview]
+    return max(images or range(len(candidates)), key=lambda index: candidates[index].pixels)
+
+
+def choose_page(page: int | None, pages: int, path: Path) -> int:
+    """Return the index of the plane to take.
+
+    Raises:
+        UserError: There is no such page.
+    """
+    number = 1 if page is None else page
+    if not 1 <= number <= pages:
+        raise UserError(f"{path} has {pages} page{'s' * (pages != 1)}, no page {number}: choose one that it has")
+    return number - 1
+
+
+def choose_channel(channel: int | str, names: Sequence[str], path: Path) -> int:
+    """Return the index of the channel to take, by its number from 1 or its name, in upper or lower case.
+
+    Raises:
+        UserError: There is no such channel.
+    """
+    lower = [name.lower() for name in names]
+    if isinstance(channel, str) and channel.lower() in lower:
+        return lower.index(channel.lower())
+    number = int(channel) if str(channel).isdecimal() else 0
+    if not 1 <= number <= len(names):
+        listed = ", ".join(f"{index} ({name})" if name else f"{index}" for index, name in enumerate(names, 1))
+        raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")
+    return number - 1
+
+
+def name_candidates(candidates: Sequence[Candidate]) -> str:
+    """Return the images of a file as text."""
+    named = [
+        f"series {number} ({one.name + ', ' if one.name else ''}{one.levels[0][1]}x{one.levels[0][0]})"
+        for number, one in enumerate(candidates[:NAMED_CANDIDATES], 1)
+    ]
+    more = len(candidates) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def describe_choice(
+    candidates: Sequence[Candidate], series: int, page: int, pages: int, channel: int | None
+) -> str:
+    """Return what was chosen, empty if there was no choice.
+
+    Args:
+        candidates: The images of the file.
+        series: Index of the one that was taken.
+        page: Index of its plane.
+        pages: How many there are to choose from.
+        channel: Index of its channel; None: it has no channels.
+    """
+    parts = []
+    chosen = candidates[series]
+    if len(candidates) > 1:
+        name = f" ({chosen.name})" if chosen.name else ""
+        parts.append(f"series {series + 1} of {len(candidates)}{name}")
+    if channel is not None and len(chosen.channels) > 1:
+        name = f" ({chosen.channels[channel]})" if chosen.channels[channel] else ""
+        parts.append(f"channel {channel + 1} of {len(chosen.channels)}{name}")
+    if pages > 1:
+        parts.append(f"page {page + 1} of {pages}")
+    return ", ".join(parts)

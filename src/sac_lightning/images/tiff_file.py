@@ -1,0 +1,174 @@
+"""TIFF files of any kind and size, and slides that are TIFF files: tiled, striped, pyramids, stacks, channels."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
+
+from sac_lightning.images.background import cover, find_background, is_bright
+from sac_lightning.images.palette import is_display_table
+from sac_lightning.images.pillow_file import open_picture, unreadable
+from sac_lightning.images.pixel_size import micrometres_of
+from sac_lightning.images.selection import Selection, choose_series, describe_choice
+from sac_lightning.images.slide import Pixels, Slide
+from sac_lightning.images.tiff_image import (
+    TiffImage,
+    TiffPlane,
+    choose_plane,
+    count_alphas,
+    describes_other_files,
+    list_images,
+)
+from sac_lightning.images.tiff_pixels import BROKEN, TiffRows, find_page, open_rows, refuse_claims
+
+GREY_OR_COLOUR = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+# What is decoded to red, green and blue where a page says luminance and chrominance.
+DECODES_YCBCR = (
+    COMPRESSION.JPEG,
+    COMPRESSION.ALT_JPEG,
+    COMPRESSION.OJPEG,
+    COMPRESSION.JPEG_LOSSY,
+    COMPRESSION.APERIO_JP2000_YCBC,
+    COMPRESSION.APERIO_JP2000_RGB,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.JPEGXL,
+    COMPRESSION.WEBP,
+)
+# So many rows tell whether three planes without names are a picture in colour.
+SAMPLED_ROWS = 256
+# So many, if tiles have to be decoded for each, tell the background of transparent pixels.
+SAMPLED_STRIPS = 16
+
+
+@contextmanager
+def open_tiff(path: Path, selection: Selection) -> Iterator[Slide]:
+    """Open an image of the file at its full resolution.
+
+    Args:
+        path: Of the file.
+        selection: Which image; QuPath, too, shows the first plane of a stack or a hyperstack first.
+
+    Raises:
+        UserError: The file cannot be read, claims too much, or lacks what is asked for; while it is read, too.
+    """
+    with ExitStack() as stack:
+        try:
+            slide = _open_image(stack, path, selection)
+        except BROKEN as error:
+            raise unreadable(path, error) from error
+        yield slide
+
+
+def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
+    file = stack.enter_context(TiffFile(path))
+    if describes_other_files(file, path):
+        # Of a set of files, each is read for what is in itself.
+        file = stack.enter_context(TiffFile(path, is_ome=False))
+    images = list_images(file, path)
+    candidates = tuple(image.candidate for image in images)
+    index = choose_series(candidates, selection.series, path)
+    image = images[index]
+
+    def is_picture(numbers: Sequence[int]) -> bool:
+        return _looks_like_picture(file, image, numbers, path)
+
+    plane = choose_plane(image, selection, is_picture, path)
+    page = find_page(image.series, plane.numbers[0], path)
+    refuse_claims(page, path)
+    note = describe_choice(candidates, index, plane.page, plane.pages, plane.channel)
+    micrometres = micrometres_of(file, page, image.ome)
+    rows = _open_plane(file, image, plane, page, path)
+
+    def read_or_tell(top: int, bottom: int) -> Pixels:
+        try:
+            return rows.read(top, bottom)
+        except BROKEN as error:
+            raise unreadable(path, error) from error
+
+    return Slide(rows.height, rows.width, read_or_tell, micrometres, rows.piece, candidates, plane.place, note)
+
+
+def _open_plane(file: TiffFile, image: TiffImage, plane: TiffPlane, page: TiffPage, path: Path) -> TiffRows:
+    if _is_for_pillow(page):
+        # CMYK, black and white, colours by luminance: Pillow knows what they look like.
+        picture = open_picture(path, Selection(page=page.index + 1))
+        return TiffRows(picture.height, picture.width, picture.read, 1)
+    pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
+    first = pages[0]
+    if len(pages) == 3:
+        return replace(first, read=lambda *rows: np.stack([one.read(*rows) for one in pages], axis=2))
+    colours = _read_palette(page)
+    if colours is not None:
+        return replace(first, read=lambda *rows: colours[first.read(*rows)])
+    alphas = count_alphas(page)
+    if alphas and plane.sample is None and page.samplesperpixel == alphas + (3 if plane.in_colour else 1):
+        return _cover_rows(first, plane, premultiplied=EXTRASAMPLE.ASSOCALPHA in page.extrasamples)
+    return replace(first, read=lambda *rows: _take_samples(first.read(*rows), plane))
+
+
+def _cover_rows(rows: TiffRows, plane: TiffPlane, premultiplied: bool) -> TiffRows:
+    """Return rows with background where their last sample, alpha, is 0."""
+
+    @cache
+    def find() -> float | None:
+        """Return the background by some rows; None: alpha is 0 in all of them, and hides nothing."""
+        step = 1 if rows.piece == 1 else max(1, rows.height // SAMPLED_STRIPS)
+        visible = []
+        for top in range(0, rows.height, max(step, rows.height // SAMPLED_ROWS)):
+            strip = rows.read(top, top + 1)
+            visible.append(_take_samples(strip, plane)[strip[:, :, -1] != 0])
+        values = np.concatenate(visible)
+        return find_background(values) if len(values) else None
+
+    def read(top: int, bottom: int) -> Pixels:
+        strip = rows.read(top, bottom)
+        values, alpha = _take_samples(strip, plane), strip[:, :, -1]
+        if strip.size == 0 or ((alpha != 0).all() and not premultiplied):
+            return values
+        background = find()
+        return values if background is None else cover(values, alpha, background, premultiplied)
+
+    return replace(rows, read=read)
+
+
+def _is_for_pillow(page: TiffPage) -> bool:
+    if page.photometric == PHOTOMETRIC.YCBCR:
+        return page.compression not in DECODES_YCBCR
+    return page.photometric not in (*GREY_OR_COLOUR, PHOTOMETRIC.PALETTE) or page.bitspersample == 1
+
+
+def _read_palette(page: TiffPage) -> Pixels | None:
+    """Return the colours (n, 3) of the numbers of a page; None if they are no picture's colours."""
+    if page.photometric != PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    colours = page.colormap.T  # 16 bits by the standard; some programs write 8.
+    eight = (colours if colours.max() < 256 else colours >> 8).astype(np.uint8)
+    return None if is_display_table(eight) else eight
+
+
+def _take_samples(rows: Pixels, plane: TiffPlane) -> Pixels:
+    """Return samples of a page as (n, W) grey or (n, W, 3) RGB, without alpha or further channels."""
+    if rows.ndim == 3:
+        rows = rows[:, :, :3] if plane.in_colour else rows[:, :, plane.sample or 0]
+    return np.ascontiguousarray(rows)
+
+
+def _looks_like_picture(file: TiffFile, image: TiffImage, numbers: Sequence[int], path: Path) -> bool:
+    """Return whether three planes, or samples, of 8 bits without names are red, green and blue: all are bright."""
+    page = image.series.keyframe
+    refuse_claims(page, path)
+    if page.dtype != np.uint8 or len(numbers) not in (1, 3):
+        return False
+    top = max(0, page.imagelength // 2 - SAMPLED_ROWS // 2)
+    rows = [open_rows(file, image.series, number, path).read(top, top + SAMPLED_ROWS) for number in numbers]
+    pixels = np.stack(rows, axis=2) if len(rows) == 3 else rows[0][:, :, :3]
+    return all(is_bright(pixels[:, :, channel].ravel()) for channel in range(3))
+
+
+def is_tiff(first_bytes: bytes) -> bool:
+    """Return whether a file that begins with these bytes (at least four) is a TIFF, of whatever name."""
+    return first_bytes[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
