@@ -21,8 +21,9 @@ from skimage.measure import regionprops_table
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.predictor import Predictor
+from sac_lightning.images import tiff_pixels
 from sac_lightning.slides import output as results
-from sac_lightning.slides import overlay, segmentation, tiff_file
+from sac_lightning.slides import overlay, segmentation
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.bands import join_strips
 from sac_lightning.slides.output import OutputFolder
@@ -50,7 +51,7 @@ def output(tmp_path: Path) -> OutputFolder:
 @pytest.fixture
 def as_if_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of some thousand pixels are read, labelled and written in parts."""
-    monkeypatch.setattr(tiff_file, "SMALL_PIXELS", 0)
+    monkeypatch.setattr(tiff_pixels, "SMALL_PIXELS", 0)
     monkeypatch.setattr(results, "LARGE_PIXELS", 1000)
     monkeypatch.setattr(segmentation, "BAND_PIXELS", 1)
     monkeypatch.setattr(overlay, "REDUCED_PIXELS", 10_000)

@@ -132,12 +132,13 @@ GROWTH = """
 import resource, sys, pathlib
 import numpy as np, tifffile, torch
 from sac_lightning.inference.predictor import Predictor
-from sac_lightning.slides import output as results, overlay, segmentation, slide, tiff_file
+from sac_lightning.slides import output as results, overlay, segmentation
+from sac_lightning.images import slide, tiff_pixels
 from sac_lightning.core.view import View
 
 torch.set_num_threads(1)
 # As if images were large from half a megapixel on.
-tiff_file.SMALL_PIXELS = results.LARGE_PIXELS = segmentation.BAND_PIXELS = 2**19
+tiff_pixels.SMALL_PIXELS = results.LARGE_PIXELS = segmentation.BAND_PIXELS = 2**19
 segmentation.MOST_PIXELS = 2**21
 overlay.REDUCED_PIXELS = slide.STRIP_PIXELS = 2**19
 

@@ -12,9 +12,10 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.image_file import read_image
-from sac_lightning.slides import slide as limits
-from sac_lightning.slides import tiff_file
+from sac_lightning.images import slide as limits
+from sac_lightning.images import tiff_pixels
 from sac_lightning.images.open_image import open_image
+from sac_lightning.images.selection import Selection
 from sac_lightning.images.tone import tone_of
 
 RNG = np.random.default_rng(0)
@@ -24,9 +25,9 @@ DEEP = RNG.integers(300, 4000, (150, 210), dtype=np.uint16)
 DEEP_RGB = RNG.integers(300, 60_000, (150, 210, 3), dtype=np.uint16)
 
 
-def pixels(path: Path, page: int = 1) -> NDArray[Any]:
+def pixels(path: Path, page: int | None = None) -> NDArray[Any]:
     """All rows in the file's own numbers, read in pieces that fit no tile."""
-    with open_image(path, page) as slide:
+    with open_image(path, Selection(page=page)) as slide:
         rows = [slide.read(top, min(top + 37, slide.height)) for top in range(0, slide.height, 37)]
         assert slide.read(0, 0).shape[1:] == rows[0].shape[1:]
     return np.concatenate(rows)
@@ -53,8 +54,8 @@ def of(image: NDArray[Any], **options: Any) -> Callable[[Path], None]:
 KINDS: dict[str, tuple[Callable[[Path], object], NDArray[Any]]] = {
     "plain": (of(RGB, photometric="rgb"), RGB),
     "grey": (of(GREY), GREY),
-    "rgba": (of(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unassalpha"]), RGB),
-    "grey_alpha": (of(RGB[:, :, :2], photometric="minisblack", extrasamples=["unassalpha"]), GREY),
+    "rgba": (of(np.dstack([RGB, GREY | 1]), photometric="rgb", extrasamples=["unassalpha"]), RGB),
+    "grey_alpha": (of(np.dstack([GREY, GREY | 1]), photometric="minisblack", extrasamples=["unassalpha"]), GREY),
     "16_bit": (of(DEEP), DEEP),
     "16_bit_rgb": (of(DEEP_RGB, photometric="rgb"), DEEP_RGB),
     "16_bit_tiled": (of(DEEP, tile=(32, 48), compression="zlib", predictor=True), DEEP),
@@ -86,7 +87,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], NDArray[Any]]] = {
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_tiff_of_any_kind(kind: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not whole:
-        monkeypatch.setattr(tiff_file, "SMALL_PIXELS", 0)
+        monkeypatch.setattr(tiff_pixels, "SMALL_PIXELS", 0)
     write, expected = KINDS[kind]
     path = tmp_path / f"{kind}.tif"
     write(path)
@@ -108,7 +109,7 @@ def test_a_tiff_of_jpeg_has_its_colours(
     write: Callable[[Path, NDArray[Any]], object], whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not whole:
-        monkeypatch.setattr(tiff_file, "SMALL_PIXELS", 0)
+        monkeypatch.setattr(tiff_pixels, "SMALL_PIXELS", 0)
     smooth = np.stack(np.broadcast_arrays(np.arange(210), np.arange(150)[:, None], 90), axis=2).astype(np.uint8)
     write(tmp_path / "jpeg.tif", smooth)
     assert np.abs(pixels(tmp_path / "jpeg.tif").astype(int) - smooth).mean() < 2
@@ -192,7 +193,7 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     image = np.ones((5, 5), np.float32)
     image[2, 2] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", image)
-    with pytest.raises(UserError, match="infinite or none"):
+    with pytest.raises(UserError, match="infinite or NaN"):
         seen(tmp_path / "a.tif")
 
 
