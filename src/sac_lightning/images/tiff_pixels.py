@@ -78,12 +78,12 @@ def open_rows(file: TiffFile, series: TiffPageSeries, number: int, path: Path) -
         path: Of the file.
     """
     page = find_page(series, number, path)
-    missing = _has_missing_pieces(page)
-    if missing:
-        page.nodata = _find_nodata(page)
-    values, piece = _open_values(file, series, page, number, path, missing)
     # ImageJ's tag inverts what is shown, and not the numbers.
     inverted = page.photometric == PHOTOMETRIC.MINISWHITE and not file.is_imagej
+    missing = _has_missing_pieces(page)
+    if missing:
+        page.nodata = _find_nodata(page, inverted)
+    values, piece = _open_values(file, series, page, number, path, missing)
     few_levels = page.bitspersample < 8 and page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 
     def read(top: int, bottom: int) -> Pixels:
@@ -106,13 +106,13 @@ def _open_values(
         if series.dataoffset is None:
             raise UserError(f"{path} has no data for page {number + 1}: choose another page")
         return _map(file, page, path, series.dataoffset + number * page.nbytes), 1
-    if page.imagewidth * page.imagelength <= SMALL_PIXELS:
+    if not missing and page.imagewidth * page.imagelength <= SMALL_PIXELS:
         return page.asarray(), 1
-    if page.is_memmappable and not missing:
+    if not missing and page.is_memmappable:
         return _map(file, page, path, page.dataoffsets[0]), 1
     rows, columns = _piece(page)
     refuse_one_piece(rows * columns, path)
-    if rows >= page.imagelength and columns >= page.imagewidth:
+    if not missing and rows >= page.imagelength and columns >= page.imagewidth:
         return page.asarray(), 1
     return zarr.open_array(page.aszarr(), mode="r"), rows
 
@@ -135,7 +135,7 @@ def _has_missing_pieces(page: TiffPage) -> bool:
     return 0 in page.dataoffsets or 0 in page.databytecounts
 
 
-def _find_nodata(page: TiffPage) -> int | float:
+def _find_nodata(page: TiffPage, inverted: bool) -> int | float:
     """Return the number that stands for what is missing, by some of the pieces that are there."""
     there = [
         index
@@ -150,9 +150,12 @@ def _find_nodata(page: TiffPage) -> int | float:
         if piece is not None:
             sample.append(piece.reshape(-1, piece.shape[-1]))
     values = np.concatenate(sample) if sample else np.zeros((0, page.samplesperpixel), page.dtype)
-    colours = min(3, values.shape[1]) if page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) else 1
-    found = find_background(values[:, :colours] if colours > 1 else values[:, 0])
-    return found if np.dtype(page.dtype).kind == "f" else int(found)
+    if inverted:
+        values = _invert(values)
+    in_colour = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and values.shape[1] >= 3
+    found = find_background(values[:, :3] if in_colour else values[:, 0])
+    number = np.asarray(found).astype(page.dtype)
+    return (_invert(number) if inverted else number).item()  # type: ignore[no-any-return] # of one number
 
 
 def _invert(rows: Pixels) -> Pixels:
