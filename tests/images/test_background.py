@@ -67,9 +67,11 @@ def test_missing_tiles(
     for name in ("whole.tif", "sparse.tif"):
         tifffile.imwrite(tmp_path / name, image, tile=(64, 64), metadata=None, **options)
     pieces = [0, 1, 4, 5]
-    lose_pieces(tmp_path / "sparse.tif", [*pieces, *(16 + p for p in pieces), *(32 + p for p in pieces)][
-        : 12 if kind == "planar" else 4
-    ], tags)
+    lose_pieces(
+        tmp_path / "sparse.tif",
+        [*pieces, *(16 + p for p in pieces), *(32 + p for p in pieces)][: 12 if kind == "planar" else 4],
+        tags,
+    )
     found, there = rows(tmp_path / "sparse.tif", 37), rows(tmp_path / "whole.tif", 37)
     assert np.ptp(found[QUARTER]) == 0
     if expected is None:

@@ -149,8 +149,12 @@ def test_results_of_two_images_of_a_file_never_meet() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.vsi", "a.mrxs", "A.VSI"])
-def test_a_thumbnail_is_never_taken_for_the_slide(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thumbnail_is_never_taken_for_the_slide(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sac_lightning.images.formats.find_spec", lambda name: None)
     Image.fromarray(BIG).save(tmp_path / name, format="JPEG" if "mrxs" in name else "TIFF")
-    with pytest.raises(UserError, match=r"cannot be read as it is; (Olympus .* OME-TIFF|it is read by openslide: pip)"):
+    with pytest.raises(
+        UserError, match=r"cannot be read as it is; (Olympus .* OME-TIFF|it is read by openslide: pip)"
+    ):
         opened(tmp_path / name)

@@ -60,7 +60,10 @@ DYES = {"axes": "CYX", "Channel": {"Name": ["DAPI", "FITC", "TRITC"]}}
 
 FILES: dict[str, tuple[Callable[[Path], object], NDArray[Any]]] = {
     "png16.png": (lambda path: path.write_bytes(imagecodecs.png_encode(CAMERA)), CAMERA),
-    "png16_grey.png": (lambda path: path.write_bytes(imagecodecs.png_encode(CAMERA[:, :, 0].copy())), CAMERA[:, :, 0]),
+    "png16_grey.png": (
+        lambda path: path.write_bytes(imagecodecs.png_encode(CAMERA[:, :, 0].copy())),
+        CAMERA[:, :, 0],
+    ),
     "png16_alpha.png": (
         lambda path: path.write_bytes(
             imagecodecs.png_encode(np.dstack([CAMERA, np.full(GREY.shape, 65535, np.uint16)]))
@@ -71,7 +74,10 @@ FILES: dict[str, tuple[Callable[[Path], object], NDArray[Any]]] = {
     "tiff16.tif": (tiff(CAMERA, photometric="rgb"), CAMERA),
     "planar16.tif": (tiff(np.moveaxis(CAMERA, 2, 0), photometric="rgb", planarconfig="separate"), CAMERA),
     "white_is_zero.tif": (tiff(65535 - CAMERA[:, :, 0], photometric="miniswhite"), CAMERA[:, :, 0]),
-    "imagej_inverts_the_screen.tif": (tiff(CAMERA[:, :, 0], imagej=True, photometric="miniswhite"), CAMERA[:, :, 0]),
+    "imagej_inverts_the_screen.tif": (
+        tiff(CAMERA[:, :, 0], imagej=True, photometric="miniswhite"),
+        CAMERA[:, :, 0],
+    ),
     "blue.tif": (tiff(GREY, photometric="palette", colormap=np.stack([NONE, NONE, RAMP])), GREY),
     "inverting.tif": (tiff(GREY, photometric="palette", colormap=np.stack([RAMP[::-1]] * 3)), GREY),
     "fire.tif": (tiff(GREY, photometric="palette", colormap=FIRE), GREY),

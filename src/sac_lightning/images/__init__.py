@@ -1,1 +1,1 @@
-"""Image files of every kind, read one way for training, predict and the page: which image of a file, its numbers."""
+"""Image files of every kind, read one way for training, predict and the page."""

@@ -1,4 +1,4 @@
-"""What stands for what is not there: glass in bright field, the ground in the dark, never black nuclei on white."""
+"""What stands for what is not there: glass in bright field, the ground in the dark, never a black nucleus."""
 
 from typing import Any
 

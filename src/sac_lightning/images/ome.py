@@ -66,11 +66,11 @@ def spans_files(xml: str | None, file_name: str) -> bool:
 def _find_own_uuid(root: Any, file_name: str) -> str | None:
     """Return which identifier the file's own pages have."""
     uuids = root.findall(".//{*}TiffData/{*}UUID")
-    stated = root.attrib.get("UUID")
+    stated: str | None = root.attrib.get("UUID")
     if stated is not None and any(uuid.text == stated for uuid in uuids):
-        return str(stated)
+        return stated
     named = [uuid.text for uuid in uuids if uuid.attrib.get("FileName", "").lower() == file_name.lower()]
-    return named[0] if named else stated
+    return str(named[0]) if named else stated
 
 
 def _read_image(image: Any, own: str | None) -> OmeImage:

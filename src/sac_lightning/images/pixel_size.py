@@ -12,7 +12,7 @@ INCH, CENTIMETRE = 2, 3
 
 
 def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Size | None:
-    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio's MPP, Philips' spacing, ImageJ, tags.
+    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio, Philips, ImageJ, or the tags.
 
     Args:
         file: The file.

@@ -13,15 +13,15 @@ from sac_lightning.images.background import cover, find_background, is_bright
 from sac_lightning.images.palette import is_display_table
 from sac_lightning.images.pillow_file import open_picture, unreadable
 from sac_lightning.images.pixel_size import micrometres_of
+from sac_lightning.images.planes import Choice, choose_plane
 from sac_lightning.images.selection import Selection, choose_series, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_image import (
     TiffImage,
-    TiffPlane,
-    choose_plane,
     count_alphas,
     describes_other_files,
     list_images,
+    place_of,
 )
 from sac_lightning.images.tiff_pixels import BROKEN, TiffRows, find_page, open_rows, refuse_claims
 
@@ -76,7 +76,7 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
     def is_picture(numbers: Sequence[int]) -> bool:
         return _looks_like_picture(file, image, numbers, path)
 
-    plane = choose_plane(image, selection, is_picture, path)
+    plane = choose_plane(image.stack, selection, is_picture, path)
     page = find_page(image.series, plane.numbers[0], path)
     refuse_claims(page, path)
     note = describe_choice(candidates, index, plane.page, plane.pages, plane.channel)
@@ -89,10 +89,11 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
         except BROKEN as error:
             raise unreadable(path, error) from error
 
-    return Slide(rows.height, rows.width, read_or_tell, micrometres, rows.piece, candidates, plane.place, note)
+    place = place_of(image, plane)
+    return Slide(rows.height, rows.width, read_or_tell, micrometres, rows.piece, candidates, place, note)
 
 
-def _open_plane(file: TiffFile, image: TiffImage, plane: TiffPlane, page: TiffPage, path: Path) -> TiffRows:
+def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage, path: Path) -> TiffRows:
     if _is_for_pillow(page):
         # CMYK, black and white, colours by luminance: Pillow knows what they look like.
         picture = open_picture(path, Selection(page=page.index + 1))
@@ -110,7 +111,7 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: TiffPlane, page: TiffPa
     return replace(first, read=lambda *rows: _take_samples(first.read(*rows), plane))
 
 
-def _cover_rows(rows: TiffRows, plane: TiffPlane, premultiplied: bool) -> TiffRows:
+def _cover_rows(rows: TiffRows, plane: Choice, premultiplied: bool) -> TiffRows:
     """Return rows with background where their last sample, alpha, is 0."""
 
     @cache
@@ -150,7 +151,7 @@ def _read_palette(page: TiffPage) -> Pixels | None:
     return None if is_display_table(eight) else eight
 
 
-def _take_samples(rows: Pixels, plane: TiffPlane) -> Pixels:
+def _take_samples(rows: Pixels, plane: Choice) -> Pixels:
     """Return samples of a page as (n, W) grey or (n, W, 3) RGB, without alpha or further channels."""
     if rows.ndim == 3:
         rows = rows[:, :, :3] if plane.in_colour else rows[:, :, plane.sample or 0]

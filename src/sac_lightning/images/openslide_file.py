@@ -1,0 +1,110 @@
+"""Slides that OpenSlide reads, an extra: MRXS, Ventana, Hamamatsu, Zeiss CZI of bright field, DICOM."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from openslide import OpenSlide, OpenSlideError
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.images.background import cover, find_background
+from sac_lightning.images.lengths import Size
+from sac_lightning.images.pillow_file import unreadable
+from sac_lightning.images.selection import (
+    Candidate,
+    Selection,
+    choose_page,
+    choose_series,
+    describe_choice,
+)
+from sac_lightning.images.slide import Pixels, Slide, whole_slide
+
+BROKEN = (OpenSlideError, OSError, ValueError)
+# What is asked of OpenSlide at a time is so wide.
+COLUMNS = 4096
+# How many pixels of the smallest level tell the background.
+SAMPLED_PIXELS = 2**22
+
+
+@contextmanager
+def open_with_openslide(path: Path, selection: Selection) -> Iterator[Slide]:
+    """Open a slide at its full resolution, within the bounds of what was scanned, as QuPath shows it.
+
+    Args:
+        path: Of the file.
+        selection: The slide is series 1, its label, macro and thumbnail follow.
+
+    Raises:
+        UserError: The file cannot be read, or lacks what is asked for; while it is read, too.
+    """
+    try:
+        slide = OpenSlide(path)
+    except BROKEN as error:
+        raise unreadable(path, error) from error
+    with slide:
+        yield _open_image(slide, path, selection)
+
+
+def _open_image(slide: OpenSlide, path: Path, selection: Selection) -> Slide:
+    left, top, width, height = _bounds(slide)
+    pictures = sorted(slide.associated_images)
+    levels = ((height, width), *((rows, columns) for columns, rows in slide.level_dimensions[1:]))
+    candidates = (
+        Candidate("slide", levels),
+        *(Candidate(name, (slide.associated_images[name].size[::-1],), is_overview=True) for name in pictures),
+    )
+    index = choose_series(candidates, selection.series, path)
+    choose_page(selection.page, 1, path)
+    if selection.channel is not None:
+        raise UserError(f"{path} is read as a picture in colour, without channels: leave out channel=")
+    note = describe_choice(candidates, index, 0, 1, None)
+    if index > 0:
+        return whole_slide(np.array(slide.associated_images[pictures[index - 1]].convert("RGB")), note=note)
+    find = cache(lambda: _find_background(slide))
+
+    def read(first: int, last: int) -> Pixels:
+        rows = max(0, min(last, height) - first)
+        try:
+            parts = [
+                np.array(slide.read_region((left + x, top + first), 0, (min(COLUMNS, width - x), rows)))
+                for x in range(0, width, COLUMNS)
+            ]
+        except BROKEN as error:
+            raise unreadable(path, error) from error
+        pixels = np.concatenate([part.reshape(rows, -1, 4) for part in parts], axis=1)
+        colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
+        if alpha.all():
+            return np.ascontiguousarray(colours)
+        return np.ascontiguousarray(cover(colours, alpha, find()))
+
+    piece = int(slide.properties.get("openslide.level[0].tile-height", 1))
+    return Slide(height, width, read, _size(slide), piece, candidates, note=note)
+
+
+def _bounds(slide: OpenSlide) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of what was scanned."""
+    width, height = slide.dimensions
+    named = [slide.properties.get(f"openslide.bounds-{key}") for key in ("x", "y", "width", "height")]
+    if any(value is None for value in named):
+        return 0, 0, width, height
+    left, top, wide, high = (int(value) for value in named if value is not None)
+    return left, top, min(wide, width - left), min(high, height - top)
+
+
+def _size(slide: OpenSlide) -> Size | None:
+    try:
+        return float(slide.properties["openslide.mpp-x"]), float(slide.properties["openslide.mpp-y"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _find_background(slide: OpenSlide) -> float:
+    """Return what stands for what was not scanned, by the smallest level."""
+    width, height = slide.level_dimensions[-1]
+    rows = max(1, min(height, SAMPLED_PIXELS // width))
+    top = int((height - rows) // 2 * slide.level_downsamples[-1])
+    sample: NDArray[np.uint8] = np.array(slide.read_region((0, top), slide.level_count - 1, (width, rows)))
+    return find_background(sample[:, :, :3][sample[:, :, 3] > 0])
