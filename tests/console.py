@@ -16,6 +16,8 @@ OURS = re.compile(
     | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
     | (masks|labels|overlays|geojson|measurements)\ +\S+
+    | took\ (series|channel|page)\ \d+\ of\ \d+.*\ of\ .+
+    | passed\ over:\ .+
     | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
     | \w+\ +scale=\w+(\ \S+=\S+)*:\ \d+\ of\ \d+\ rows
     | \S+\ has\ no\ run\ of\ it:\ python\ -m\ sac_lightning\.train\ \+experiment=\w+\ .+\ makes\ them

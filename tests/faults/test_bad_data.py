@@ -1,6 +1,7 @@
 """Files that are bad, or only look so: a table of what goes in and what comes out, in training and prediction."""
 
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Callable
@@ -24,10 +25,10 @@ from sac_lightning.data.folder import Folder
 from sac_lightning.data.folder_files import find_pairs
 from sac_lightning.data.image_file import read_image, read_instances
 from sac_lightning.data.official import Source
-from sac_lightning.slides.find_images import find_images
 from sac_lightning.images.open_image import open_image
-from sac_lightning.slides.run import predict
 from sac_lightning.images.tone import tone_of
+from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.run import predict
 
 CHANCE = np.random.default_rng(0)
 RGB = CHANCE.integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -228,34 +229,38 @@ def test_names_that_are_no_text_are_a_sentence(tmp_path: Path) -> None:
     image_folder(tmp_path, GAPS)
     for kind in ("images", "instances"):
         (tmp_path / kind / "0.tif").rename(tmp_path / kind / NO_TEXT)
+    sentence = r"the file name caf\\xe9\.png is not in UTF-8: rename the file"
+    found = find_images(str(tmp_path / "images"))
+    assert (len(found.images), len(found.refused)) == (2, 1)
+    assert re.search(sentence, found.refused[0])
     looks: list[Callable[[], object]] = [
         lambda: folder(tmp_path).samples,
-        lambda: find_images(str(tmp_path / "images")),
         lambda: find_images(str(tmp_path / "images" / NO_TEXT)),
         lambda: Source(tmp_path),
     ]
     for look in looks:
-        with pytest.raises(UserError, match=r"the file name caf\\xe9\.png is not in UTF-8: rename the file"):
+        with pytest.raises(UserError, match=sentence):
             look()
 
 
 def test_duplicate_stems_are_a_sentence(tmp_path: Path) -> None:
     image_folder(tmp_path, GAPS)
     png(tmp_path / "images" / "0.png")
-    looks = [lambda: folder(tmp_path).samples, lambda: find_images(str(tmp_path / "images"))]
-    for look in looks:
-        with pytest.raises(UserError, match=r"0\.(png|tif) and .*0\.(png|tif) .*: rename one of them"):
-            look()
+    sentence = r"0\.(png|tif) and .*0\.(png|tif) .*: rename one of them"
+    with pytest.raises(UserError, match=sentence):
+        folder(tmp_path).samples  # noqa: B018
+    found = find_images(str(tmp_path / "images"))
+    assert [path.name for path in found.images] == ["1.tif", "2.tif"]
+    assert re.search(sentence, found.refused[0])
 
 
 def test_folders_that_lead_back_to_themselves_end(tmp_path: Path) -> None:
     image_folder(tmp_path, GAPS)
     (tmp_path / "images" / "again").symlink_to(tmp_path, target_is_directory=True)
     assert len(find_pairs(tmp_path)) == 3
-    assert len(find_images(str(tmp_path / "images"))) == 3
+    assert len(find_images(str(tmp_path / "images")).images) == 3
     assert len(Source(tmp_path).files) == 6
-    with pytest.raises(UserError, match="would write the same result"):
-        find_images(str(tmp_path / "**" / "*.tif"))
+    assert "would write the same result" in find_images(str(tmp_path / "**" / "*.tif")).refused[0]
 
 
 def test_bad_files_among_good_ones_are_told_and_the_good_ones_are_segmented(

@@ -30,7 +30,7 @@ def scans(tmp_path: Path) -> Path:
     ],
 )
 def test_files_folders_and_patterns(pattern: str, found: list[str], scans: Path) -> None:
-    assert [path.name for path in find_images(str(scans / pattern))] == found
+    assert [path.name for path in find_images(str(scans / pattern)).images] == found
 
 
 @pytest.mark.parametrize("pattern", ["none", "none/*.tif", "y/*.txt", "x/none.png"])
@@ -39,7 +39,38 @@ def test_what_names_no_image_is_told(pattern: str, scans: Path) -> None:
         find_images(str(scans / pattern))
 
 
-def test_images_of_one_name_in_several_folders_are_told(scans: Path) -> None:
+def test_images_of_one_name_are_told_and_the_others_found(scans: Path) -> None:
     (scans / "y" / "a2.png").touch()
-    with pytest.raises(UserError, match="would write the same result"):
-        find_images(str(scans / "*" / "a*"))
+    (scans / "y" / "a3.png").touch()
+    found = find_images(str(scans / "*" / "a*"))
+    assert [path.name for path in found.images] == ["a1.tif", "a3.png"]
+    assert len(found.refused) == 1
+    assert found.refused[0].endswith("a2.png would write the same result: rename one of them")
+
+
+def test_what_is_passed_over_is_told_with_the_reason(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sac_lightning.images.formats.find_spec", lambda name: None)
+    for name in ("s.mrxs", "t.VSI", "notes.txt", "README", "._a1.tif", ".DS_Store", "u.ndpi"):
+        (scans / "x" / name).touch()
+    found = find_images(str(scans / "x"))
+    assert [path.name for path in found.images] == ["a1.tif", "a2.png", "u.ndpi"]
+    assert found.passed_over == [
+        "passed over: 1 .mrxs (it is read by openslide: pip install 'sac-lightning[slides]'), 1 .txt, 1 .vsi (Olympus "
+        "keeps the slide in the folder beside it: export it as OME-TIFF), 1 no ending"
+    ]
+
+
+def test_what_is_read_by_an_extra_is_found_where_that_is_installed(
+    scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sac_lightning.images.formats.find_spec", lambda name: object())
+    (scans / "x" / "s.mrxs").touch()
+    assert [path.name for path in find_images(str(scans / "x")).images] == ["a1.tif", "a2.png", "s.mrxs"]
+
+
+def test_a_folder_that_is_one_image(scans: Path) -> None:
+    (scans / "x" / "c.ome.zarr" / "0").mkdir(parents=True)
+    (scans / "x" / "c.ome.zarr" / "0" / "0.png").touch()
+    for named in ("x", "x/*", "x/**/*"):
+        assert [path.name for path in find_images(str(scans / named)).images] == ["a1.tif", "a2.png", "c.ome.zarr"]
+    assert find_images(str(scans / "x" / "c.ome.zarr")).images == [scans / "x" / "c.ome.zarr"]

@@ -20,8 +20,8 @@ from skimage.measure import label as regions_of
 from skimage.measure import regionprops_table
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.inference.predictor import Predictor
 from sac_lightning.images import tiff_pixels
+from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides import output as results
 from sac_lightning.slides import overlay, segmentation
 from sac_lightning.slides.band import Band

@@ -254,7 +254,7 @@ def test_an_output_that_cannot_be_a_folder_is_told(checkpoint: Path, images: Pat
 def test_images_are_found_in_order_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.Jpeg", "c.TIFF", "d.txt", ".e.png.part"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_images(str(tmp_path))] == ["a.Jpeg", "b.PNG", "c.TIFF"]
+    assert [path.name for path in find_images(str(tmp_path)).images] == ["a.Jpeg", "b.PNG", "c.TIFF"]
 
 
 # Expert points
@@ -298,7 +298,7 @@ def test_points_of_qupath_are_used(checkpoint: Path, images: Path, output: Path,
 def test_points_are_read_by_name_with_or_without_ending(images: Path, tmp_path: Path) -> None:
     # As a spreadsheet writes it: a mark of UTF-8, lines that end in CR LF, columns in another order.
     path = points_file(tmp_path, "\ufefflabel,x,y,image\r\n1,1.5,2,a\r\n0,3,4,a.png\r\n1,-0.5,0,b.jpg\r\n")
-    points = read_points(path, find_images(str(images)))
+    points = read_points(path, find_images(str(images)).images)
     assert points.keys() == {"a.png", "b.jpg"}
     assert points["a.png"].tolist() == [[1.5, 2, 1], [3, 4, 0]]
     assert points["b.jpg"].tolist() == [[-0.5, 0, 1]]

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.images.slide import whole_slide
+from sac_lightning.images.tone import tone_of
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
-from sac_lightning.images.slide import whole_slide
 from sac_lightning.slides.strips import Strip, segment_slide
-from sac_lightning.images.tone import tone_of
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 

@@ -119,9 +119,7 @@ def _join_by_channel(places: Sequence[dict[str, int]]) -> list[tuple[int, ...]]:
     return [tuple(numbers) for numbers in joined.values()]
 
 
-def _are_red_green_blue(
-    stack: Stack, numbers: Sequence[int], is_picture: Callable[[Sequence[int]], bool]
-) -> bool:
+def _are_red_green_blue(stack: Stack, numbers: Sequence[int], is_picture: Callable[[Sequence[int]], bool]) -> bool:
     """Return whether three channels are one picture in colour: by their names, else by what is in them."""
     names = tuple(name.strip().lower() for name in stack.names)
     if any(names):
