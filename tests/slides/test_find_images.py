@@ -55,8 +55,8 @@ def test_what_is_passed_over_is_told_with_the_reason(scans: Path, monkeypatch: p
     found = find_images(str(scans / "x"))
     assert [path.name for path in found.images] == ["a1.tif", "a2.png", "u.ndpi"]
     assert found.passed_over == [
-        "passed over: 1 .mrxs (it is read by openslide: pip install 'sac-lightning[slides]'), 1 .txt, 1 .vsi (Olympus "
-        "keeps the slide in the folder beside it: export it as OME-TIFF), 1 no ending"
+        "passed over: 1 .mrxs (it is read by openslide: pip install 'sac-lightning[slides]'), 1 .txt, 1 .vsi "
+        "(Olympus keeps the slide in the folder beside it: export it as OME-TIFF), 1 no ending"
     ]
 
 

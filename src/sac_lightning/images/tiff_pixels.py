@@ -84,6 +84,8 @@ def open_rows(file: TiffFile, series: TiffPageSeries, number: int, path: Path) -
     if missing:
         page.nodata = _find_nodata(page, inverted)
     values, piece = _open_values(file, series, page, number, path, missing)
+    if values.shape != page.shape or values.size == 0:
+        raise UserError(f"{path} has no data for its pixels: get it again")
     few_levels = page.bitspersample < 8 and page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 
     def read(top: int, bottom: int) -> Pixels:
