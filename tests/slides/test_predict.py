@@ -156,12 +156,56 @@ def test_another_page_on_request(
     first = Image.fromarray(read(images / "b.jpg"))
     second = first.rotate(90)
     first.save(images / "pages.tif", save_all=True, append_images=[second])
-    run(checkpoint, images / "pages.tif", output, page=2)
-    mask = load(checkpoint).segment(np.array(second)).mask
-    assert np.array_equal(read(output / "masks" / "pages.png") > 0, mask)
+    for page in (1, 2):
+        run(checkpoint, images / "pages.tif", output, page=page)
+        assert f"took page {page} of 2 of pages.tif\n1 segmented, 0 already there" in capsys.readouterr().out
+    for name, image in (("pages", first), ("pages_page2", second)):
+        mask = load(checkpoint).segment(np.array(image)).mask
+        assert np.array_equal(read(output / "masks" / f"{name}.png") > 0, mask)
+    features = json.loads((output / "geojson" / "pages_page2.geojson").read_text())["features"]
+    assert all(feature["geometry"]["plane"] == {"c": 0, "z": 0, "t": 1} for feature in features)
     with pytest.raises(SystemExit):
         run(checkpoint, images / "pages.tif", output, page=3, overwrite=True)
     assert "has 2 pages, no page 3" in failures(capsys)[0]
+
+
+def test_whatever_goes_wrong_with_an_image_the_others_are_segmented(
+    checkpoint: Path,
+    images: Path,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sac_lightning.slides import run as module
+
+    def segment(predictor: Any, path: Path, *rest: Any) -> str:
+        if path.name == "b.jpg":
+            raise MemoryError
+        if path.name == "a.png":
+            raise RuntimeError("CUDA error:\nof some kind")
+        return segment_file(predictor, path, *rest)
+
+    segment_file = module.segment_file
+    monkeypatch.setattr(module, "segment_file", segment)
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output)
+    told = failures(capsys)
+    assert told[0].endswith("a.png could not be segmented (RuntimeError: CUDA error: of some kind)")
+    assert told[1].endswith("b.jpg could not be segmented (MemoryError)")
+    assert written(output, "masks") == ["c d.png"]
+
+
+def test_a_full_disk_ends_the_command(
+    checkpoint: Path, images: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sac_lightning.slides import run as module
+
+    def segment(*_: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "segment_file", segment)
+    with pytest.raises(OSError, match="No space left"):
+        run(checkpoint, images, output)
 
 
 # What is there already

@@ -9,6 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 
+from sac_lightning.images.selection import Plane
+
 CLASS_NAME, CLASS_COLOUR = "Nucleus", (255, 210, 0)
 
 
@@ -31,17 +33,20 @@ def outline(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> Polygon | M
     return shape
 
 
-def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float]) -> str:
+def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float], plane: Plane | None = None) -> str:
     """Format a nucleus as a GeoJSON feature, on one line, as QuPath writes and reads its detections.
 
     Args:
         shape: Its outline, with whole numbers as coordinates.
         measurements: By name; QuPath shows them in its tables.
+        plane: Of the stack in which it lies; QuPath shows it there.
     """
     parts = [_rings(part) for part in shapely.get_parts(shape)]
     geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": parts}
     if len(parts) == 1:
         geometry = {"type": "Polygon", "coordinates": parts[0]}
+    if plane is not None:
+        geometry["plane"] = {"c": plane.c, "z": plane.z, "t": plane.t}
     properties = {
         "objectType": "detection",
         "classification": {"name": CLASS_NAME, "color": CLASS_COLOUR},

@@ -153,7 +153,7 @@ class Results:
             vertical, horizontal = boxes[label - 1]
             mask = band.new[vertical, horizontal] == label
             shape = outline(mask, horizontal.start, band.top + vertical.start)
-            self.geojson.write(self.separator + feature(shape, row))
+            self.geojson.write(self.separator + feature(shape, row, self.slide.plane))
             self.separator = ",\n"
 
     def _store(self, stack: ExitStack, dtype: type[np.generic]) -> RowStore:
