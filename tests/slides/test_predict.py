@@ -277,11 +277,17 @@ def test_images_that_are_not_there_are_told(checkpoint: Path, tmp_path: Path, ou
     assert str(tmp_path / "none") in refusal(checkpoint, tmp_path / "none", output)
 
 
-def test_two_images_that_would_write_one_result_are_told(checkpoint: Path, images: Path, output: Path) -> None:
+def test_two_images_that_would_write_one_result_are_told_and_the_others_segmented(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(images / "a.bmp")
-    sentence = refusal(checkpoint, images, output)
-    assert "a.png" in sentence
-    assert "a.bmp" in sentence
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output)
+    told = failures(capsys)
+    assert len(told) == 1
+    assert "a.bmp and" in told[0]
+    assert "a.png would write the same result" in told[0]
+    assert written(output, "masks") == ["b.png", "c d.png"]
 
 
 def test_a_file_that_is_no_checkpoint_is_told(images: Path, output: Path, tmp_path: Path) -> None:
