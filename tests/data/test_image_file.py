@@ -14,8 +14,9 @@ import tifffile
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import read_image, read_instances, write_image
+from sac_lightning.data.image_file import read_instances, write_image
 from sac_lightning.images.formats import IMAGE_ENDINGS
+from sac_lightning.images.open_image import read_image
 
 HEIGHT, WIDTH = 9, 14
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)

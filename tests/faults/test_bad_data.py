@@ -23,9 +23,9 @@ from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.folder import Folder
 from sac_lightning.data.folder_files import find_pairs
-from sac_lightning.data.image_file import read_image, read_instances
+from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.official import Source
-from sac_lightning.images.open_image import open_image
+from sac_lightning.images.open_image import open_image, read_image
 from sac_lightning.images.tone import tone_of
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.run import predict

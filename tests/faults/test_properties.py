@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 
 from sac_lightning.core.view import View
-from sac_lightning.data.image_file import read_image, read_instances, write_image
+from sac_lightning.data.image_file import read_instances, write_image
 from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.data.windows import cut_window
+from sac_lightning.images.open_image import read_image
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.slides.outlines import feature, outline
 from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU

@@ -9,10 +9,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from sac_lightning.data.image_file import read_image
 from sac_lightning.data.scene import render_scene
 from sac_lightning.images import tiff_pixels
-from sac_lightning.images.open_image import open_image
+from sac_lightning.images.open_image import open_image, read_image
 
 HE = render_scene(np.random.default_rng(1), 256, 256, "histology")[0]
 GREY = render_scene(np.random.default_rng(4), 256, 256, "fluorescence")[0][:, :, 0].copy()

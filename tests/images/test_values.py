@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.data.image_file import read_image
 from sac_lightning.data.scene import render_scene
-from sac_lightning.images.open_image import open_image
+from sac_lightning.images.open_image import open_image, read_image
 from sac_lightning.images.selection import Selection
 from sac_lightning.images.tone import tone_of
 

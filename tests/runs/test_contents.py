@@ -18,7 +18,7 @@ OWN_DATA = """
 from pathlib import Path
 import numpy as np
 from sac_lightning.data.base import NucleiDataModule, Splits
-from sac_lightning.data.image_file import read_image
+from sac_lightning.images.open_image import read_image
 
 class Tile:
     def __init__(self, path):

@@ -1,4 +1,4 @@
-"""Read image files as 8-bit RGB or as label maps, and write PNG files, whole or not at all."""
+"""Read label maps, and write PNG files, whole or not at all."""
 
 from pathlib import Path
 from typing import Any
@@ -10,28 +10,9 @@ from PIL import Image
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
 from sac_lightning.data.truth_file import read_truth
-from sac_lightning.images.open_image import name_file, open_image
-from sac_lightning.images.tone import tone_of
 
 # Larger numbers are renumbered, so that arrays of their counts stay small.
 MAX_LABEL = 65_535
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as 8-bit RGB (H, W, 3), by the same reader and with the same numbers as predict.
-
-    Grey becomes three equal channels, what is not there becomes background, and more than 8 bits are brought from
-    the image's own minimum and maximum to 0..255.
-
-    Raises:
-        UserError: The file cannot be read, or holds infinite values or NaN.
-    """
-    try:
-        with open_image(path) as slide:
-            rgb = tone_of(slide, stretch=False).rgb(slide.read(0, slide.height))
-            return rgb if rgb.flags.writeable else rgb.copy()
-    except UserError as error:
-        raise name_file(path, error) from error
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:

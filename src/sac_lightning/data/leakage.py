@@ -12,8 +12,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sac_lightning.data.canonical import canonical_files, canonical_names
-from sac_lightning.data.image_file import read_image
 from sac_lightning.data.split import load_split
+from sac_lightning.images.open_image import read_image
 
 HASH_SIDE = 16
 # Of the hash's 256 bits. Copies of 143 images of the three data sets, at 0.37 to 2 times their size and with JPEG

@@ -16,11 +16,12 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.masks import MaskMeaning
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints, draw_expert_points
-from sac_lightning.data.image_file import read_image, read_instances
+from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.mask_file import read_mask
 from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
+from sac_lightning.images.open_image import read_image
 
 
 class Sample(Protocol):

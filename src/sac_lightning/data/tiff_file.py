@@ -8,9 +8,8 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.stored_pixels import StoredPixels
-from sac_lightning.images.pillow_file import unreadable
 from sac_lightning.images.quiet import silence_libraries
-from sac_lightning.images.tiff_pixels import BROKEN, refuse_claims
+from sac_lightning.images.refusals import BROKEN, refuse_claims, unreadable
 
 LOSSY = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
 LEVELS_OF_GREY_OR_COLOUR = (

@@ -14,8 +14,9 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.array_file import ARRAY_ENDINGS, read_array
 from sac_lightning.data.stored_pixels import StoredPixels
 from sac_lightning.data.tiff_file import read_tiff
-from sac_lightning.images.pillow_file import open_with_pillow, unreadable
-from sac_lightning.images.tiff_file import is_tiff
+from sac_lightning.images.formats import is_tiff
+from sac_lightning.images.pillow_file import open_with_pillow
+from sac_lightning.images.refusals import unreadable
 
 PNG_GREY, PNG_PALETTE = 0, 3
 # How many colours a sentence names.

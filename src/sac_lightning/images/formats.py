@@ -75,3 +75,8 @@ def refuse_name(path: Path) -> None:
     except UnicodeEncodeError as error:
         name = os.fsencode(path.name).decode("ascii", "backslashreplace")
         raise UserError(f"the file name {name} is not in UTF-8: rename the file") from error
+
+
+def is_tiff(first_bytes: bytes) -> bool:
+    """Return whether a file that begins with these bytes (at least four) is a TIFF, of whatever name."""
+    return first_bytes[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

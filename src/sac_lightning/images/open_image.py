@@ -5,13 +5,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sac_lightning.core.errors import UserError
-from sac_lightning.images.formats import EXTRA_ENDINGS, FOLDER_ENDINGS, refuse_ending
-from sac_lightning.images.pillow_file import open_picture, unreadable
+from sac_lightning.images.formats import EXTRA_ENDINGS, FOLDER_ENDINGS, is_tiff, refuse_ending
+from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.quiet import silence_libraries
+from sac_lightning.images.refusals import name_file, unreadable
 from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Pixels, Slide
-from sac_lightning.images.tiff_file import is_tiff, open_tiff
+from sac_lightning.images.tiff_file import open_tiff
+from sac_lightning.images.tone import tone_of
 
 
 @contextmanager
@@ -32,6 +37,23 @@ def open_image(path: Path, selection: Selection = DEFAULT) -> Iterator[Slide]:
         with silence_libraries():
             slide = _open(stack, path, selection)
         yield replace(slide, read=_read_silently(slide.read))
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as 8-bit RGB (H, W, 3), by the same reader and with the same numbers as predict.
+
+    Grey becomes three equal channels, what is not there becomes background, and more than 8 bits are brought from
+    the image's own minimum and maximum to 0..255.
+
+    Raises:
+        UserError: The file cannot be read, or holds infinite values or NaN.
+    """
+    try:
+        with open_image(path) as slide:
+            rgb = tone_of(slide, stretch=False).rgb(slide.read(0, slide.height))
+            return rgb if rgb.flags.writeable else rgb.copy()
+    except UserError as error:
+        raise name_file(path, error) from error
 
 
 def _open(stack: ExitStack, path: Path, selection: Selection) -> Slide:
@@ -61,8 +83,3 @@ def _read_silently(read: Callable[[int, int], Pixels]) -> Callable[[int, int], P
             return read(top, bottom)
 
     return read_rows
-
-
-def name_file(path: Path, error: UserError) -> UserError:
-    """Return an error that names the file it is about."""
-    return error if str(path) in str(error) else UserError(f"{path}: {error}")

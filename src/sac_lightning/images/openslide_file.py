@@ -11,15 +11,10 @@ from openslide import OpenSlide, OpenSlideError
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import cover, find_background
+from sac_lightning.images.choice import choose_page, choose_series
 from sac_lightning.images.lengths import Size
-from sac_lightning.images.pillow_file import unreadable
-from sac_lightning.images.selection import (
-    Candidate,
-    Selection,
-    choose_page,
-    choose_series,
-    describe_choice,
-)
+from sac_lightning.images.refusals import unreadable
+from sac_lightning.images.selection import Candidate, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide, whole_slide
 
 BROKEN = (OpenSlideError, OSError, ValueError)

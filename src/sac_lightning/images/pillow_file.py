@@ -7,19 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import cover_transparent
+from sac_lightning.images.choice import choose_channel, choose_page, choose_series
 from sac_lightning.images.palette import is_display_table
-from sac_lightning.images.selection import (
-    Candidate,
-    Plane,
-    Selection,
-    choose_channel,
-    choose_page,
-    choose_series,
-    describe_choice,
-)
-from sac_lightning.images.slide import Pixels, Slide, refuse_one_piece
+from sac_lightning.images.refusals import refuse_one_piece, unreadable
+from sac_lightning.images.selection import Candidate, Plane, Selection, describe_choice
+from sac_lightning.images.slide import Pixels, Slide
 
 PNG_GREY = 0
 COLOURS = ("red", "green", "blue")
@@ -41,14 +34,6 @@ def open_with_pillow(path: Path) -> Image.Image:
             image.close()
         raise unreadable(path, error) from error
     return image
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    """Return the error for a file that is no image, or a broken one; a sentence that is one already stays."""
-    if isinstance(error, UserError):
-        return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")
 
 
 def open_picture(path: Path, selection: Selection) -> Slide:

@@ -3,9 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from sac_lightning.core.errors import UserError
 
 # What scanners call the pictures beside a slide.
 OVERVIEW_NAMES = re.compile(r"\b(label|macro|thumbnail|thumb|overview|map|mask)( ?image)?\b", re.IGNORECASE)
@@ -81,48 +78,6 @@ class Candidate:
 def is_overview_name(name: str) -> bool:
     """Return whether a scanner calls a picture beside the slide like that."""
     return OVERVIEW_NAMES.search(name.replace("_", " ")) is not None
-
-
-def choose_series(candidates: Sequence[Candidate], series: int | None, path: Path) -> int:
-    """Return the index of the image to take.
-
-    Raises:
-        UserError: There is no such series.
-    """
-    if series is not None:
-        if not 1 <= series <= len(candidates):
-            raise UserError(f"{path} holds {name_candidates(candidates)}, no series {series}: choose one of these")
-        return series - 1
-    images = [index for index, one in enumerate(candidates) if not one.is_overview]
-    return max(images or range(len(candidates)), key=lambda index: candidates[index].pixels)
-
-
-def choose_page(page: int | None, pages: int, path: Path) -> int:
-    """Return the index of the plane to take.
-
-    Raises:
-        UserError: There is no such page.
-    """
-    number = 1 if page is None else page
-    if not 1 <= number <= pages:
-        raise UserError(f"{path} has {pages} page{'s' * (pages != 1)}, no page {number}: choose one that it has")
-    return number - 1
-
-
-def choose_channel(channel: int | str, names: Sequence[str], path: Path) -> int:
-    """Return the index of the channel to take, by its number from 1 or its name, in upper or lower case.
-
-    Raises:
-        UserError: There is no such channel.
-    """
-    lower = [name.lower() for name in names]
-    if isinstance(channel, str) and channel.lower() in lower:
-        return lower.index(channel.lower())
-    number = int(channel) if str(channel).isdecimal() else 0
-    if not 1 <= number <= len(names):
-        listed = ", ".join(f"{index} ({name})" if name else f"{index}" for index, name in enumerate(names, 1))
-        raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")
-    return number - 1
 
 
 def name_candidates(candidates: Sequence[Candidate]) -> str:

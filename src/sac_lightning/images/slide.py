@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from sac_lightning.core.errors import UserError
 from sac_lightning.images.selection import Candidate, Plane
 
 # Of any number type: (rows, W) grey or (rows, W, 3) RGB.
 Pixels = NDArray[Any]
 
-# What is decoded in one piece at most, 800 MB of 16-bit RGB. A header can claim more than any memory holds.
-MAX_WHOLE_PIXELS = 2**27
 # What is read at a time of an image that is only looked through.
 STRIP_PIXELS = 2**23
 
@@ -62,12 +58,3 @@ def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None, 
     """Make a slide of an image in memory, (H, W) or (H, W, 3)."""
     height, width = pixels.shape[:2]
     return Slide(height, width, lambda top, bottom: pixels[top:bottom], micrometres, note=note)
-
-
-def refuse_one_piece(pixels: int, path: Path) -> None:
-    """Raise UserError if a piece to be decoded has more than MAX_WHOLE_PIXELS."""
-    if pixels > MAX_WHOLE_PIXELS:
-        raise UserError(
-            f"{path} holds {pixels:,} pixels that can only be read in one piece, more than {MAX_WHOLE_PIXELS:,}: "
-            "save it as a tiled TIFF, which is read in parts"
-        )

@@ -10,11 +10,12 @@ import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.images.background import cover, find_background, is_bright
+from sac_lightning.images.choice import Choice, choose_plane, choose_series
 from sac_lightning.images.palette import is_display_table
-from sac_lightning.images.pillow_file import open_picture, unreadable
+from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
-from sac_lightning.images.planes import Choice, choose_plane
-from sac_lightning.images.selection import Selection, choose_series, describe_choice
+from sac_lightning.images.refusals import BROKEN, refuse_claims, unreadable
+from sac_lightning.images.selection import Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_image import (
     TiffImage,
@@ -23,7 +24,7 @@ from sac_lightning.images.tiff_image import (
     list_images,
     place_of,
 )
-from sac_lightning.images.tiff_pixels import BROKEN, TiffRows, find_page, open_rows, refuse_claims
+from sac_lightning.images.tiff_pixels import TiffRows, find_page, open_rows
 
 GREY_OR_COLOUR = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
 # What is decoded to red, green and blue where a page says luminance and chrominance.
@@ -168,8 +169,3 @@ def _looks_like_picture(file: TiffFile, image: TiffImage, numbers: Sequence[int]
     rows = [open_rows(file, image.series, number, path).read(top, top + SAMPLED_ROWS) for number in numbers]
     pixels = np.stack(rows, axis=2) if len(rows) == 3 else rows[0][:, :, :3]
     return all(is_bright(pixels[:, :, channel].ravel()) for channel in range(3))
-
-
-def is_tiff(first_bytes: bytes) -> bool:
-    """Return whether a file that begins with these bytes (at least four) is a TIFF, of whatever name."""
-    return first_bytes[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -6,8 +6,8 @@ from pathlib import Path
 from tifffile import EXTRASAMPLE, FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.choice import Choice, Stack
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
-from sac_lightning.images.planes import Choice, Stack
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
 
 

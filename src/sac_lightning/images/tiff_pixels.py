@@ -1,6 +1,5 @@
 """The samples of a page of a TIFF file, of any size: only the asked rows are decoded."""
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +12,13 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import find_background
-from sac_lightning.images.slide import Pixels, refuse_one_piece
+from sac_lightning.images.refusals import refuse_one_piece
+from sac_lightning.images.slide import Pixels
 
 # Up to this size an image is decoded at once: cheaper than its parts, some of them twice.
 SMALL_PIXELS = 2**24
-# The largest slides that are scanned, and then some.
-MAX_PIXELS, MAX_WIDTH = 2**35, 2**18
-# How many bytes a byte of a file may stand for; an empty slide in the best of the codecs stays below.
-MAX_COMPRESSION = 2**14
 # How many tiles or strips that are there tell what stands for those that are missing.
 SAMPLED_PIECES = 16
-# tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
-BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -166,21 +150,3 @@ def _invert(rows: Pixels) -> Pixels:
         return np.negative(rows)
     inverted: NDArray[Any] = np.invert(rows)
     return inverted
-
-
-def refuse_claims(page: TiffPage, path: Path) -> None:
-    """Raise UserError, before anything is decoded, if a header claims what its file cannot hold."""
-    if page.axes not in ("YX", "YXS", "SYX"):
-        raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
-    if np.dtype(page.dtype).kind not in "buif":
-        raise UserError(f"{path} holds numbers of the type {page.dtype}: save it with 8 or 16 bits")
-    pixels = page.imagewidth * page.imagelength
-    if pixels > MAX_PIXELS or page.imagewidth > MAX_WIDTH:
-        raise UserError(
-            f"{path} claims {page.imagewidth:,}x{page.imagelength:,} pixels, more than a slide has: "
-            "cut it into regions"
-        )
-    if pixels > SMALL_PIXELS and page.nbytes > MAX_COMPRESSION * path.stat().st_size:
-        raise UserError(
-            f"{path} claims {page.nbytes:,} bytes of pixels in a file of {path.stat().st_size:,}: get it again"
-        )

@@ -12,10 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.images.formats import IMAGE_ENDINGS
+from sac_lightning.images.formats import IMAGE_ENDINGS, is_tiff
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.slide import Pixels
-from sac_lightning.images.tiff_file import is_tiff
 from sac_lightning.images.tone import tone_of
 
 MAX_SIDE = 4096

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.images.open_image import name_file, open_image
+from sac_lightning.images.open_image import open_image
+from sac_lightning.images.refusals import name_file
 from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Slide
 from sac_lightning.images.tone import tone_of

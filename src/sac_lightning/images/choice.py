@@ -1,4 +1,4 @@
-"""Which plane of a stack with channels is read, and whether three channels are one picture in colour."""
+"""Which image, plane and channel of a file is read, and whether three channels are one picture in colour."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_lightning.images.selection import Plane, Selection, choose_channel, choose_page
+from sac_lightning.core.errors import UserError
+from sac_lightning.images.selection import Candidate, Plane, Selection, name_candidates
 
 # The names of three planes that are one picture in colour, and the colours in which a viewer shows them.
 RED_GREEN_BLUE = (("red", "green", "blue"), ("r", "g", "b"))
@@ -136,3 +137,45 @@ def _place(at: dict[str, int]) -> Plane | None:
     # Pages of which a file says no more are points in time, as Bio-Formats has it.
     unknown = [value for axis, value in at.items() if axis not in "ZCT"]
     return Plane(at.get("Z", 0), at.get("C", 0), at.get("T", unknown[0] if unknown else 0))
+
+
+def choose_series(candidates: Sequence[Candidate], series: int | None, path: Path) -> int:
+    """Return the index of the image to take.
+
+    Raises:
+        UserError: There is no such series.
+    """
+    if series is not None:
+        if not 1 <= series <= len(candidates):
+            raise UserError(f"{path} holds {name_candidates(candidates)}, no series {series}: choose one of these")
+        return series - 1
+    images = [index for index, one in enumerate(candidates) if not one.is_overview]
+    return max(images or range(len(candidates)), key=lambda index: candidates[index].pixels)
+
+
+def choose_page(page: int | None, pages: int, path: Path) -> int:
+    """Return the index of the plane to take.
+
+    Raises:
+        UserError: There is no such page.
+    """
+    number = 1 if page is None else page
+    if not 1 <= number <= pages:
+        raise UserError(f"{path} has {pages} page{'s' * (pages != 1)}, no page {number}: choose one that it has")
+    return number - 1
+
+
+def choose_channel(channel: int | str, names: Sequence[str], path: Path) -> int:
+    """Return the index of the channel to take, by its number from 1 or its name, in upper or lower case.
+
+    Raises:
+        UserError: There is no such channel.
+    """
+    lower = [name.lower() for name in names]
+    if isinstance(channel, str) and channel.lower() in lower:
+        return lower.index(channel.lower())
+    number = int(channel) if str(channel).isdecimal() else 0
+    if not 1 <= number <= len(names):
+        listed = ", ".join(f"{index} ({name})" if name else f"{index}" for index, name in enumerate(names, 1))
+        raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")
+    return number - 1
