@@ -10,7 +10,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.array_file import ARRAY_ENDINGS
 from sac_lightning.data.sample_files import SampleFiles
 from sac_lightning.data.split import PARTS
-from sac_lightning.images.formats import IMAGE_ENDINGS, refuse_name
+from sac_lightning.images.formats import IMAGE_ENDINGS, readable_endings, refuse_name
 
 TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 
@@ -27,7 +27,7 @@ def find_pairs(root: Path) -> dict[str, SampleFiles]:
     Raises:
         UserError: A folder is missing, an image has no partner, or two files have the same name.
     """
-    images = find_files(root / "images", IMAGE_ENDINGS)
+    images = find_files(root / "images", readable_endings())
     truth_folder = find_truth_folder(root)
     truths = find_files(truth_folder, TRUTH_ENDINGS)
     for name, path in images.items():
