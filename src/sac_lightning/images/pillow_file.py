@@ -16,7 +16,8 @@ from sac_lightning.images.slide import Pixels, Slide
 
 PNG_GREY = 0
 COLOURS = ("red", "green", "blue")
-BROKEN = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+# imagecodecs raises RuntimeError.
+BROKEN = (OSError, UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 
 
 def open_with_pillow(path: Path) -> Image.Image:
@@ -96,15 +97,17 @@ def _read_pixels(image: Image.Image, path: Path) -> Pixels:
 
 def _read_deep_colours(image: Image.Image, path: Path) -> NDArray[Any] | None:
     """Return colours of more than 8 bits, of which Pillow keeps the high byte; None if there are none."""
-    import imagecodecs
-
     if image.format == "PNG":
         with path.open("rb") as file:
             head = file.read(26)
         if head[24] == 16 and head[25] != PNG_GREY:
-            return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+            from imagecodecs import png_decode
+
+            return np.asarray(png_decode(path.read_bytes()))
     if image.format == "JPEG2000":
-        decoded = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
+        from imagecodecs import jpeg2k_decode
+
+        decoded = np.asarray(jpeg2k_decode(path.read_bytes()))
         if decoded.dtype != np.uint8:
             return decoded
     return None

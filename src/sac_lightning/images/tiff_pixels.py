@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
@@ -100,6 +99,8 @@ def _open_values(
     refuse_one_piece(rows * columns, path)
     if not missing and rows >= page.imagelength and columns >= page.imagewidth:
         return page.asarray(), 1
+    import zarr  # takes half a second, which no small image should cost
+
     return zarr.open_array(page.aszarr(), mode="r"), rows
 
 
