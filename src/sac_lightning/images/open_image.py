@@ -1,6 +1,6 @@
 """Open an image file, whatever its format."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def open_image(path: Path, selection: Selection = DEFAULT) -> Iterator[Slide]:
     with ExitStack() as stack:
         with silence_libraries():
             slide = _open(stack, path, selection)
-        yield replace(slide, read=_read_silently(slide.read))
+        yield _silenced(slide)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -77,9 +77,16 @@ def _open(stack: ExitStack, path: Path, selection: Selection) -> Slide:
     return open_picture(path, selection)
 
 
-def _read_silently(read: Callable[[int, int], Pixels]) -> Callable[[int, int], Pixels]:
-    def read_rows(top: int, bottom: int) -> Pixels:
-        with silence_libraries():
-            return read(top, bottom)
+def _silenced(slide: Slide) -> Slide:
+    """Return a slide whose rows and levels are read without a word of the libraries."""
 
-    return read_rows
+    def read(top: int, bottom: int) -> Pixels:
+        with silence_libraries():
+            return slide.read(top, bottom)
+
+    def open_level(level: int) -> Slide:
+        assert slide.open_level is not None
+        with silence_libraries():
+            return _silenced(slide.open_level(level))
+
+    return replace(slide, read=read, open_level=None if slide.open_level is None else open_level)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def open_with_openslide(path: Path, selection: Selection) -> Iterator[Slide]:
 def _open_image(slide: OpenSlide, path: Path, selection: Selection) -> Slide:
     left, top, width, height = _bounds(slide)
     pictures = sorted(slide.associated_images)
-    levels = ((height, width), *((rows, columns) for columns, rows in slide.level_dimensions[1:]))
+    levels = tuple((round(height / factor), round(width / factor)) for factor in slide.level_downsamples)
     candidates = (
         Candidate("slide", levels),
         *(Candidate(name, (slide.associated_images[name].size[::-1],), is_overview=True) for name in pictures),
@@ -60,23 +61,43 @@ def _open_image(slide: OpenSlide, path: Path, selection: Selection) -> Slide:
         return whole_slide(np.array(slide.associated_images[pictures[index - 1]].convert("RGB")), note=note)
     find = cache(lambda: _find_background(slide))
 
-    def read(first: int, last: int) -> Pixels:
-        rows = max(0, min(last, height) - first)
-        try:
-            parts = [
-                np.array(slide.read_region((left + x, top + first), 0, (min(COLUMNS, width - x), rows)))
-                for x in range(0, width, COLUMNS)
-            ]
-        except BROKEN as error:
-            raise unreadable(path, error) from error
-        pixels = np.concatenate([part.reshape(rows, -1, 4) for part in parts], axis=1)
-        colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
-        if alpha.all():
-            return np.ascontiguousarray(colours)
-        return np.ascontiguousarray(cover(colours, alpha, find()))
+    def open_level(level: int) -> Slide:
+        high, wide = levels[level]
+        size, factor = _size(slide), slide.level_downsamples[level]
 
-    piece = int(slide.properties.get("openslide.level[0].tile-height", 1))
-    return Slide(height, width, read, _size(slide), piece, candidates, note=note)
+        def read(first: int, last: int) -> Pixels:
+            rows = range(first, max(first, min(last, high)))
+            colours, alpha = _read_region(slide, level, (left, top), rows, wide, path)
+            return np.ascontiguousarray(colours if alpha.all() else cover(colours, alpha, find()))
+
+        scaled = None if size is None else (size[0] * factor, size[1] * factor)
+        piece = int(slide.properties.get(f"openslide.level[{level}].tile-height", 1))
+        return Slide(high, wide, read, scaled, piece)
+
+    return replace(
+        open_level(0),
+        candidates=candidates,
+        note=note,
+        levels=levels,
+        open_level=open_level if len(levels) > 1 else None,
+    )
+
+
+def _read_region(
+    slide: OpenSlide, level: int, corner: tuple[int, int], rows: range, width: int, path: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return colours (n, W, 3) and alpha (n, W) of rows of a level; the corner is in pixels of the largest."""
+    factor = slide.level_downsamples[level]
+    left, top = corner[0], corner[1] + round(rows.start * factor)
+    parts = []
+    try:
+        for x in range(0, width, COLUMNS):
+            size = (min(COLUMNS, width - x), len(rows))
+            parts.append(np.array(slide.read_region((left + round(x * factor), top), level, size)))
+    except BROKEN as error:
+        raise unreadable(path, error) from error
+    pixels = np.concatenate([part.reshape(len(rows), -1, 4) for part in parts], axis=1)
+    return pixels[:, :, :3], pixels[:, :, 3]
 
 
 def _bounds(slide: OpenSlide) -> tuple[int, int, int, int]:

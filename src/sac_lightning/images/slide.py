@@ -30,6 +30,8 @@ class Slide:
         candidates: The images that the file holds; empty: it holds one, of which it says no more.
         plane: Where a stack has this plane; None: the file has no stack.
         note: What was chosen of what else is there, such as ``series 2 of 3 (slide)``; empty: there was no choice.
+        levels: Height and width of the resolutions that can be opened, this one first; may be empty.
+        open_level: Returns the resolution of an index of ``levels``; None: there is only this one.
     """
 
     height: int
@@ -40,6 +42,8 @@ class Slide:
     candidates: tuple[Candidate, ...] = ()
     plane: Plane | None = None
     note: str = ""
+    levels: tuple[tuple[int, int], ...] = ()
+    open_level: "Callable[[int], Slide] | None" = None
 
     def whole_pieces(self, bottom: int) -> int:
         """Return the end of the rows above ``bottom`` and of those decoded with them, unless they are many."""

@@ -78,11 +78,35 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
         return _looks_like_picture(file, image, numbers, path)
 
     plane = choose_plane(image.stack, selection, is_picture, path)
-    page = find_page(image.series, plane.numbers[0], path)
-    refuse_claims(page, path)
     note = describe_choice(candidates, index, plane.page, plane.pages, plane.channel)
-    micrometres = micrometres_of(file, page, image.ome)
-    rows = _open_plane(file, image, plane, page, path)
+    whole = _open_level(file, image, plane, path, 0)
+
+    def open_level(level: int) -> Slide:
+        try:
+            return _open_level(file, image, plane, path, level)
+        except BROKEN as error:
+            raise unreadable(path, error) from error
+
+    levels = image.candidate.levels
+    return replace(
+        whole,
+        candidates=candidates,
+        plane=place_of(image, plane),
+        note=note,
+        levels=levels,
+        open_level=open_level if len(levels) > 1 else None,
+    )
+
+
+def _open_level(file: TiffFile, image: TiffImage, plane: Choice, path: Path, level: int) -> Slide:
+    """Open a resolution of an image, 0 the full one."""
+    resolution = replace(image, series=image.series.levels[level])
+    page = find_page(resolution.series, plane.numbers[0], path)
+    refuse_claims(page, path)
+    rows = _open_plane(file, resolution, plane, page, path)
+    size = micrometres_of(file, find_page(image.series, plane.numbers[0], path), image.ome)
+    height, width = image.candidate.levels[0]
+    scaled = None if size is None else (size[0] * width / rows.width, size[1] * height / rows.height)
 
     def read_or_tell(top: int, bottom: int) -> Pixels:
         try:
@@ -90,8 +114,7 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
         except BROKEN as error:
             raise unreadable(path, error) from error
 
-    place = place_of(image, plane)
-    return Slide(rows.height, rows.width, read_or_tell, micrometres, rows.piece, candidates, place, note)
+    return Slide(rows.height, rows.width, read_or_tell, scaled if level else size, rows.piece)
 
 
 def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage, path: Path) -> TiffRows:
