@@ -150,3 +150,18 @@ def test_a_colour_that_is_transparent(tmp_path: Path) -> None:
     found = rows(tmp_path / "a.png")
     assert (found[QUARTER] == 255).all()
     assert np.array_equal(found[128:], image[128:])
+
+
+@pytest.mark.parametrize(("image", "expected"), [(HE, 255), (DEEP, None)], ids=["he", "grey"])
+@pytest.mark.parametrize("step", [256, 37])
+def test_the_number_that_stands_for_nothing_in_a_mosaic(
+    image: NDArray[Any], expected: float | None, step: int, tmp_path: Path
+) -> None:
+    empty = np.maximum(image, 1)
+    empty[QUARTER] = 0
+    photometric = "rgb" if image.ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", empty, photometric=photometric, extratags=[(42113, 2, 2, "0", True)])
+    found = rows(tmp_path / "a.tif", step)
+    assert np.ptp(found[QUARTER]) == 0
+    assert found[0, 0].min() == 255 if expected else DEEP.min() <= found[0, 0] <= darkest(DEEP)
+    assert np.array_equal(found[128:], empty[128:])

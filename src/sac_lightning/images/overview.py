@@ -39,4 +39,5 @@ def _average(rows: Pixels, step: int) -> Pixels:
     columns = used.shape[1] // width
     blocks = used.reshape(height, step, width, columns, *used.shape[2:])
     means = blocks.mean(axis=(1, 3), dtype=np.float32)
-    return (np.round(means) if rows.dtype.kind in "iu" else means).astype(rows.dtype)
+    result: Pixels = (np.round(means) if rows.dtype.kind in "iu" else means).astype(rows.dtype)
+    return result

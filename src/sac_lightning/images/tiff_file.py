@@ -1,6 +1,6 @@
 """TIFF files of any kind and size, and slides that are TIFF files: tiled, striped, pyramids, stacks, channels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -39,6 +39,8 @@ DECODES_YCBCR = (
     COMPRESSION.JPEGXL,
     COMPRESSION.WEBP,
 )
+# The tag in which maps and mosaics say which number is nothing.
+GDAL_NODATA = 42113
 # So many rows tell whether three planes without names are a picture in colour.
 SAMPLED_ROWS = 256
 # So many, if tiles have to be decoded for each, tell the background of transparent pixels.
@@ -131,27 +133,54 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage,
         return replace(first, read=lambda *rows: colours[first.read(*rows)])
     alphas = count_alphas(page)
     if alphas and plane.sample is None and page.samplesperpixel == alphas + (3 if plane.in_colour else 1):
-        return _cover_rows(first, plane, premultiplied=EXTRASAMPLE.ASSOCALPHA in page.extrasamples)
+        premultiplied = EXTRASAMPLE.ASSOCALPHA in page.extrasamples
+        return _cover_rows(first, plane, lambda strip: strip[:, :, -1], premultiplied)
+    nodata = _read_nodata(page)
+    if nodata is not None:
+        return _cover_rows(first, plane, lambda strip: _differs(_take_samples(strip, plane), nodata))
     return replace(first, read=lambda *rows: _take_samples(first.read(*rows), plane))
 
 
-def _cover_rows(rows: TiffRows, plane: Choice, premultiplied: bool) -> TiffRows:
-    """Return rows with background where their last sample, alpha, is 0."""
+def _read_nodata(page: TiffPage) -> float | None:
+    """Return the number that stands for nothing, as mosaics may have one; None: there is none."""
+    tag = page.tags.get(GDAL_NODATA)
+    try:
+        return None if tag is None else float(tag.value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _differs(values: Pixels, nodata: float) -> Pixels:
+    there: Pixels = np.asarray(values != nodata)
+    return there if there.ndim == 2 else np.asarray(there.any(axis=2))
+
+
+def _cover_rows(
+    rows: TiffRows, plane: Choice, find_alpha: Callable[[Pixels], Pixels], premultiplied: bool = False
+) -> TiffRows:
+    """Return rows with background where their alpha is 0.
+
+    Args:
+        rows: All samples of the page.
+        plane: Which of them are read.
+        find_alpha: Returns the alpha (n, W) of rows.
+        premultiplied: Whether colours were multiplied by alpha.
+    """
 
     @cache
     def find() -> float | None:
         """Return the background by some rows; None: alpha is 0 in all of them, and hides nothing."""
-        step = 1 if rows.piece == 1 else max(1, rows.height // SAMPLED_STRIPS)
+        steps = SAMPLED_ROWS if rows.piece == 1 else SAMPLED_STRIPS
         visible = []
-        for top in range(0, rows.height, max(step, rows.height // SAMPLED_ROWS)):
+        for top in range(0, rows.height, max(1, rows.height // steps)):
             strip = rows.read(top, top + 1)
-            visible.append(_take_samples(strip, plane)[strip[:, :, -1] != 0])
+            visible.append(_take_samples(strip, plane)[find_alpha(strip) != 0])
         values = np.concatenate(visible)
         return find_background(values) if len(values) else None
 
     def read(top: int, bottom: int) -> Pixels:
         strip = rows.read(top, bottom)
-        values, alpha = _take_samples(strip, plane), strip[:, :, -1]
+        values, alpha = _take_samples(strip, plane), find_alpha(strip)
         if strip.size == 0 or ((alpha != 0).all() and not premultiplied):
             return values
         background = find()
