@@ -47,6 +47,10 @@ from sac_lightning.core.typed_settings import check_settings
             {"callbacks": {"a": {"_target_": "x", "patience": -1}}},
             "callbacks.a.patience is -1: choose a number of",
         ),
+        (
+            {"callbacks": {"a": {"_target_": "x", "train_time_interval": 5}}},
+            "callbacks.a.train_time_interval is 5: choose every_n_epochs or every_n_train_steps instead",
+        ),
         ({"logger": {"x": {"y": 1}}}, "logger.x lacks _target_"),
     ],
 )

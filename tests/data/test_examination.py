@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data import truth_facts
 from sac_lightning.data.folder import Folder
+from sac_lightning.data.image_file import read_instances
 
 ROWS, COLUMNS = np.mgrid[:40, :44]
 
@@ -34,7 +35,7 @@ def make_folder(root: Path, truth: Truth, kind: str = "masks", images: int = 10,
     for part in ("images", kind):
         (root / part).mkdir(parents=True, exist_ok=True)
     for i in range(images):
-        Image.fromarray(np.full((40, 44, 3), i * 20, np.uint8)).save(root / "images" / f"{i}.png")
+        Image.fromarray(np.full((40, 44, 3), i * 8, np.uint8)).save(root / "images" / f"{i}.png")
         tifffile.imwrite(root / kind / f"{i}.tif", truth(i))
     return Folder(root, **settings)
 
@@ -59,12 +60,17 @@ def tissue(i: int) -> NDArray[np.uint8]:
     return ((COLUMNS - 22 - i) % 40 > 3).astype(np.uint8)
 
 
+def crowded(i: int) -> NDArray[np.uint8]:
+    """A label map of nuclei side by side, whose background is the number 7 and nowhere the most."""
+    labels = (1 + ROWS // 10 + 10 * (COLUMNS // 11)).astype(np.uint8)
+    labels[20 + i % 3] = 7
+    return labels
+
+
 CERTAIN: dict[str, tuple[str, Truth, int]] = {
     "masks": ("masks", mask, 4),
-    "other values in each": ("masks", lambda i: mask(i) // 255 * (i + 1), 4),
+    "0 and 1 beside 0 and 255": ("masks", lambda i: half(i, mask, lambda i: mask(i) // 255), 4),
     "nothing in some": ("masks", lambda i: mask(i) * (i < 4), 4),
-    "nothing in any": ("masks", lambda i: mask(i) * 0, 0),
-    "dense": ("masks", tissue, 2),
     "all in some": ("masks", lambda i: np.maximum(mask(i), 255 * (i > 6)).astype(np.uint8), 4),
     "label maps": ("instances", nuclei, 4),
     "large": ("instances", lambda i: nuclei(i).astype(np.uint32) * 1_000_000_000, 4),
@@ -72,7 +78,6 @@ CERTAIN: dict[str, tuple[str, Truth, int]] = {
     "white is 0": ("instances", lambda i: nuclei(i).astype(np.uint8), 4),
     "one nucleus each": ("instances", lambda i: (nuclei(i) == 1).astype(np.uint8) * 255, 1),
     "one of a hundred in two pieces": ("instances", split_nucleus, 1),
-    "nothing": ("instances", lambda i: nuclei(i) * 0, 0),
 }
 
 
@@ -101,6 +106,33 @@ DOUBTFUL: dict[str, tuple[str, Truth, str, tuple[dict[str, Any], ...]]] = {
         lambda i: mask(i) if i < 3 else 255 - mask(i),
         r"in 7 of 10 masks .+data\.inverted",
         ({"inverted": False},),
+    ),
+    "a few are inverted": (
+        "masks",
+        lambda i: 255 - mask(i) if i in (3, 6) else mask(i),
+        r"2 of 10 masks in .+, such as [36]\.tif, look inverted, but others, such as \d\.tif, do not: .+=false",
+        ({"inverted": False}, {"mask_values": 255}),
+    ),
+    "inverted, but for a few": (
+        "masks",
+        lambda i: mask(i) if i in (3, 6) else 255 - mask(i),
+        r"2 of 10 masks in .+ do not: save them alike$",
+        (),
+    ),
+    "dense": ("masks", tissue, r"look inverted, .+or say data\.inverted=false", ({"inverted": False},)),
+    "a class for each image": (
+        "masks",
+        lambda i: mask(i) // 255 * (i % 3 + 1),
+        r"different values beside 0 \(1, 2, 3\), one in each, .+data\.mask_values=\[1,2,3\]",
+        ({"mask_values": [1, 2, 3]},),
+    ),
+    "no nucleus": ("masks", lambda i: mask(i) * 0, r"no truth in .+masks holds a nucleus", ()),
+    "no label": ("instances", lambda i: nuclei(i) * 0, r"no truth in .+instances holds a nucleus", ()),
+    "numbered background": (
+        "instances",
+        crowded,
+        r"no label map in .+instances has a pixel of 0, .+: save the background as 0",
+        (),
     ),
     "all is nucleus": ("masks", lambda i: mask(i) * 0 + 1, r"in 10 of 10 masks", ({"inverted": False},)),
     "inverted greys": (
@@ -142,7 +174,11 @@ DOUBTFUL: dict[str, tuple[str, Truth, str, tuple[dict[str, Any], ...]]] = {
     ),
     "a threshold beyond": ("masks", lambda i: mask(i) // 2 - mask(i) // 5 * (i > 4), "below|no mask", ()),
 }
-GIVEN = {"a value that is nowhere": {"mask_values": [255, 2]}, "a threshold beyond": {"threshold": 200}}
+GIVEN: dict[str, dict[str, Any]] = {
+    "inverted, but for a few": {"inverted": True},
+    "a value that is nowhere": {"mask_values": [255, 2]},
+    "a threshold beyond": {"threshold": 200},
+}
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
@@ -177,8 +213,10 @@ def test_what_is_odd_is_listed(tmp_path: Path) -> None:
         return mask(i) * 0 + 255 * (i == 3) if i in (3, 5) else 255 - mask(i) if i == 7 else mask(i)
 
     split = tmp_path / "split.csv"
-    split.write_text("name,split\n" + "".join(f"{i},train\n" for i in range(6)) + "6,val\n7,test\n")
-    data = make_folder(tmp_path, truth, split=split)
+    split.write_text(
+        "name,split\n" + "".join(f"{i},train\n" for i in (*range(6), *range(10, 30))) + "6,val\n7,test\n"
+    )
+    data = make_folder(tmp_path, truth, images=30, split=split)
     tifffile.imwrite(tmp_path / "masks" / "spare.tif", mask(0))
     _ = data.samples
     assert [str(oddity) for oddity in data.oddities] == [
@@ -227,9 +265,27 @@ def test_a_palette_of_labels_counts_by_its_index(tmp_path: Path) -> None:
     for i in range(10):
         (tmp_path / "instances" / f"{i}.tif").unlink()
         image = Image.frombytes("P", (44, 40), nuclei(i).astype(np.uint8).tobytes())
-        image.putpalette([200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 0, 9, 9, 9])
+        image.putpalette([200, 0, 0, 0, 9, 0, 0, 9, 0, 0, 200, 0, 9, 9, 9])
         image.save(tmp_path / "instances" / f"{i}.png")
     assert np.array_equal(data.samples.train[0].load()[1], nuclei(int(data.samples.train[0].name)))
+
+
+def test_a_palette_of_labels_whose_background_is_another_number_is_refused(tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [250, 0, 0], [0, 250, 0], [0, 0, 250], [90, 90, 0]], np.uint8)
+    numbered = Image.fromarray(colours[nuclei(0)]).quantize(5)
+    assert numbered.getpixel((0, 0)) != 0
+    numbered.save(tmp_path / "labels.png")
+    with pytest.raises(UserError, match=r"background is not number 0 .+: save whole numbers with 0"):
+        read_instances(tmp_path / "labels.png")
+
+
+def test_an_image_to_be_shown_otherwise_than_its_mask_is_refused(tmp_path: Path) -> None:
+    data = make_folder(tmp_path, mask)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    Image.fromarray(np.zeros((40, 44, 3), np.uint8)).save(tmp_path / "images" / "4.png", exif=exif)
+    with pytest.raises(UserError, match=r"4\.png is to be shown in orientation 3 .+4\.tif in 1: save both"):
+        _ = data.samples
 
 
 def test_an_image_that_was_turned_is_named_so(tmp_path: Path) -> None:

@@ -124,6 +124,32 @@ def test_other_files_and_masks_without_image_do_no_harm(tmp_path: Path) -> None:
     assert sorted(chain(*names_of(folder(tmp_path)).values())) == TEN
 
 
+def test_hidden_files_of_archives_are_passed_over(tmp_path: Path) -> None:
+    make_folder(tmp_path, TEN)
+    for part in ("images", "masks"):
+        (tmp_path / part / "._image_0.png").write_bytes(b"no picture")
+    assert sorted(chain(*names_of(folder(tmp_path)).values())) == TEN
+
+
+def test_a_letter_stored_in_two_ways_is_one(tmp_path: Path) -> None:
+    make_folder(tmp_path, TEN)
+    save(tmp_path / "images" / "bru\u0308cke.png", np.zeros((*SIZE, 3), dtype=np.uint8))
+    save(tmp_path / "masks" / "br\u00fccke.png", label_map().astype(np.uint8) // 100 % 2)
+    split = tmp_path / "split.csv"
+    split.write_text("name,split\nimage_1,train\nimage_2,val\nbru\u0308cke,test\n")
+    assert names_of(folder(tmp_path, split=split))["test"] == ["br\u00fccke"]
+
+
+@pytest.mark.parametrize(
+    "text", ["name;split\n{};train\n{};val\n{};test\n", "name, split\n{}, train\n{}, val\n{} , test\n"]
+)
+def test_a_split_by_semicolons_or_with_spaces_is_read(text: str, tmp_path: Path) -> None:
+    make_folder(tmp_path, TEN)
+    split = tmp_path / "split.csv"
+    split.write_text(text.format(*TEN))
+    assert names_of(folder(tmp_path, split=split)) == {"train": TEN[:1], "val": TEN[1:2], "test": TEN[2:3]}
+
+
 # Split by ratio
 
 
@@ -258,7 +284,7 @@ def test_two_files_of_one_name_are_named(where: str, tmp_path: Path) -> None:
 def test_sizes_that_differ_are_named_with_both_files(tmp_path: Path) -> None:
     make_folder(tmp_path, TEN)
     for name in TEN:
-        save(tmp_path / "masks" / f"{name}.png", np.zeros((10, 12), dtype=np.uint8))
+        save(tmp_path / "masks" / f"{name}.png", np.eye(10, 12, dtype=np.uint8))
     data = folder(tmp_path)
     with pytest.raises(UserError) as refused:
         data.read("train")

@@ -167,7 +167,43 @@ DOUBTFUL: dict[str, tuple[Write, str, dict[str, Any]]] = {
     "four bits.png": (few_bits(CLASSES), r"the values 0, 1 and 2", {"mask_values": [1, 2]}),
     "labels.png": (Image.fromarray(LABELS).save, r"rename masks/ to instances/", {"threshold": 1}),
     "numbers.npy": (npy(LABELS.astype(np.int64)), r"rename masks/ to instances/", {"mask_values": [1, 2, 3, 4]}),
-    "signed.npy": (npy(-NUCLEI.astype(np.int8)), r"the values -1 and 0", {"mask_values": -1}),
+    "signed.npy": (
+        npy(-NUCLEI.astype(np.float32)),
+        r"the values -1 and 0: .+data\.mask_values=\[-1\]",
+        {"mask_values": -1},
+    ),
+    "JPEG 2000.png": (
+        lambda path: Image.fromarray(WHITE).save(
+            path, "JPEG2000", irreversible=True, quality_mode="rates", quality_layers=[5]
+        ),
+        r"as JPEG .+data\.threshold=128",
+        {"threshold": 128},
+    ),
+    "AVIF.png": (
+        lambda path: Image.fromarray(np.dstack([SOFT] * 3)).save(path, "AVIF", quality=60),
+        r"as JPEG .+data\.threshold=128",
+        {"threshold": 128},
+    ),
+    "WebP.tif": (
+        tiff(
+            np.dstack([SOFT] * 3),
+            photometric="rgb",
+            compression="webp",
+            compressionargs={"level": 80, "lossless": False},
+        ),
+        r"as JPEG .+data\.threshold=128",
+        {"threshold": 128},
+    ),
+    "JPEG 2000.tif": (
+        tiff(WHITE, compression="jpeg2000", compressionargs={"level": 30, "reversible": False}),
+        r"as JPEG .+data\.threshold=128",
+        {"threshold": 128},
+    ),
+    "LERC.tif": (
+        tiff(SOFT, compression="lerc", compressionargs={"level": 9}),
+        r"as JPEG .+data\.threshold=128",
+        {"threshold": 128},
+    ),
     "ignored.npy": (
         npy(np.where(COLUMNS < 2, -1, NUCLEI)),
         r"the values -1, 0 and 1: .+data\.mask_values=\[1\]",
@@ -196,7 +232,11 @@ def test_a_doubtful_mask_names_the_option_that_settles_it(name: str, tmp_path: P
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
     mask = read_mask(path, read_mask_options(**options))[0]
-    assert np.mean(mask != NUCLEI) < (0.03 if name.startswith(("resized", "prob", "logits", "lossy")) else 0.001)
+    assert np.mean(mask != NUCLEI) < (
+        0.03
+        if name.startswith(("resized", "prob", "logits", "lossy", "JPEG 2", "AVIF", "WebP", "LERC"))
+        else 0.001
+    )
 
 
 REFUSED: dict[str, tuple[Write, str]] = {
@@ -225,6 +265,20 @@ REFUSED: dict[str, tuple[Write, str]] = {
         "2 pages that differ",
     ),
     "one page each.npy": (npy(np.stack([number == LABELS for number in range(5)])), "5 pages that differ"),
+    "two channels.npy": (npy(np.dstack([NUCLEI, ~NUCLEI])), r"shape \(40, 44, 2\), .+save one plane"),
+    "four channels.npy": (
+        npy(np.dstack([number == LABELS for number in range(1, 5)]).astype(np.uint8) * 255),
+        r"shape \(40, 44, 4\), .+save one plane",
+    ),
+    "four pages.tif": (
+        tiff(  # As tifffile stores them if it is not told what they are.
+            np.stack([number == LABELS for number in range(1, 5)]).astype(np.uint8) * 255,
+            photometric="rgb",
+            planarconfig="separate",
+            extrasamples=["unassalpha"],
+        ),
+        "4 pages that differ",
+    ),
     "one channel each.tif": (
         tiff(np.dstack([number == LABELS for number in range(6)]).astype(np.uint8), planarconfig="contig"),
         "6 channels: save the one",
@@ -266,6 +320,13 @@ def test_values_of_a_jpeg_are_refused(tmp_path: Path) -> None:
     Image.fromarray(WHITE).save(tmp_path / "mask.jpg")
     with pytest.raises(UserError, match=r"data\.threshold=128 instead of data\.mask_values"):
         read_mask(tmp_path / "mask.jpg", MaskMeaning(values=(255,)))
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 15])
+def test_a_threshold_in_the_noise_of_a_jpeg_is_refused(threshold: float, tmp_path: Path) -> None:
+    Image.fromarray(WHITE).save(tmp_path / "mask.jpg")
+    with pytest.raises(UserError, match=rf"data\.threshold={threshold} takes its noise .+ data\.threshold=128$"):
+        read_mask(tmp_path / "mask.jpg", MaskMeaning(threshold=threshold))
 
 
 def test_a_threshold_above_a_mask_of_0_and_1_is_refused(tmp_path: Path) -> None:

@@ -182,8 +182,8 @@ GAPS[2:9, 3:9], GAPS[20:30, 20:30], GAPS[20:30, 40:44] = 3, 900, 65_535
 
 @pytest.mark.parametrize(
     "labels",
-    [GAPS, GAPS * 0, GAPS * 0 + 7, GAPS.astype(np.float32)],
-    ids=["gaps", "all background", "all nucleus", "floating"],
+    [GAPS, GAPS * 0 + 7, GAPS.astype(np.float32)],
+    ids=["gaps", "all nucleus", "floating"],
 )
 def test_label_maps_that_are_legal_train(labels: NDArray[Any], tmp_path: Path) -> None:
     data = image_folder(tmp_path, labels)

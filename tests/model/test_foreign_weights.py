@@ -98,6 +98,8 @@ LOADED: dict[str, tuple[str, files.Writer]] = {
         "pth",
         lambda sam: {n.replace("encoder.", "encoder._orig_mod.", 1): t for n, t in files.state_of(sam).items()},
     ),
+    "in a list": ("pth", lambda sam: {"model": [files.state_of(sam)]}),
+    "in a tuple": ("pth", lambda sam: (files.state_of(sam), 3)),
     "part by part": ("pth", lambda sam: {n: files.state_of(part) for n, part in sam.named_children()}),
     "micro-sam's export": ("pt", files.micro_sam),
     "torch_em's best.pt": ("pt", files.torch_em),
@@ -179,6 +181,21 @@ MORE: dict[str, tuple[str, files.Writer, list[str]]] = {
         ["MLP_Adapter (8 tensors), Adapter (8 tensors)"],
     ),
     "adapters in the decoder, for MSA": ("msa", files.finetune_sam_adapters, ["Adapter (8 tensors)"]),
+    "LoRA beside SAM": (
+        "sam",
+        lambda sam: {"sam": files.state_of(sam), "lora": {"blocks.0.A": torch.ones(2), "rank": 2}},
+        ["lora (1 tensor)"],
+    ),
+    "LoRA's layers beside SAM": (
+        "sac",
+        lambda sam: files.under("sam.", files.state_of(sam)) | {"w_As.0.weight": torch.ones(2)},
+        ["w_As (1 tensor)"],
+    ),
+    "adapters beside SAM": (
+        "sam",
+        lambda sam: files.under("net.sam.", files.state_of(sam)) | {"net.Adapter_2.weight": torch.ones(2)},
+        ["Adapter_2 (1 tensor)"],
+    ),
     "SAM-HQ": ("sam", files.sam_hq, ["hf_token (1 tensor)", "hf_mlp", "compress_vit_feat", "embedding_encoder"]),
 }
 
@@ -246,6 +263,16 @@ REFUSED: dict[str, tuple[files.Writer, str]] = {
         lambda sam: {n: t.to(torch.int8) for n, t in files.state_of(sam).items()},
         "as int8, that is, quantised",
     ),
+    "float8": (
+        lambda sam: {n: t.to(torch.float8_e4m3fn) for n, t in files.state_of(sam).items()},
+        "as float8_e4m3fn, that is, quantised",
+    ),
+    "two different SAMs in a list": (
+        lambda sam: [files.state_of(sam), {n: t + 1 for n, t in files.state_of(sam).items()}],
+        "two different SAMs, below 0. and 1.",
+    ),
+    "a list of whole networks": (lambda sam: [sam], "holds a whole segment_anything.modeling.sam.Sam"),
+    "a list of tensors": (lambda sam: list(files.state_of(sam).values()), "holds no SAM weights"),
     "a checkpoint of ours": (
         lambda sam: {"sac_lightning": {}, "state_dict": {}},
         "is a checkpoint of this package",

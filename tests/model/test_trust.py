@@ -49,6 +49,7 @@ def test_a_network_of_ones_own_is_trained_evaluated_loaded_and_exported(
     tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = run(tiny, tmp_path / "t", *NET, "model._target_=my_package.Net", "+model.width=4")
+    assert record["method"] == "Net", "not that of the network whose settings it took"
     assert "evaluate and predict load it with trust=my_package." in capsys.readouterr().out
     checkpoint = tmp_path / "t" / "checkpoints" / "best.ckpt"
     with pytest.raises(UserError, match=r"asks to call my_package.Net, .* add trust=my_package"):
@@ -68,6 +69,7 @@ def test_a_network_of_ones_own_is_trained_evaluated_loaded_and_exported(
 
 def test_a_data_set_of_ones_own_is_needed_by_evaluate_and_not_by_predict(tiny: list[str], tmp_path: Path) -> None:
     record = run(tiny, tmp_path / "t", "model=u_net", "data._target_=my_package.Scenes")
+    assert (record["method"], record["dataset"]) == ("u_net", "Scenes")
     checkpoint = tmp_path / "t" / "checkpoints" / "best.ckpt"
     assert sac_lightning.load(checkpoint)
     with pytest.raises(UserError, match=r"asks to call my_package\.Scenes"):

@@ -10,7 +10,7 @@ import pytest
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.source import strip_docstrings
 from sac_lightning.runs import reach
-from sac_lightning.runs.code_version import TRAINING, code_version
+from sac_lightning.runs.code_version import TRAINING, code_version, is_code_known
 from sac_lightning.runs.reach import modules_of, public_names, reachable_modules, source_file
 
 
@@ -167,6 +167,16 @@ def test_code_that_is_broken_is_the_runs_to_tell(own: Path) -> None:
     before = code_version(OWN)
     (own / "own_nets.py").write_text("class Net(:")
     assert code_version(OWN) != before
+
+
+def test_code_that_imports_what_is_nowhere_is_not_known(own: Path) -> None:
+    assert is_code_known({})
+    assert is_code_known(OWN)
+    source = (own / "parts" / "tools.py").read_text()
+    (own / "parts" / "tools.py").write_text(
+        f"{source}import sys\nsys.path.append('elsewhere')\nimport found_later\n"
+    )
+    assert not is_code_known(OWN)
 
 
 def test_an_installed_package_counts_as_it_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

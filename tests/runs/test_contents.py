@@ -40,6 +40,17 @@ class Tiles(NucleiDataModule):
 class Told(Tiles):
     def files(self):
         return {"test": [self.samples.test[0].path]}
+
+class Several(NucleiDataModule):
+    def __init__(self, root, roots=(), sources=None, files="", cohort=None, **given):
+        super().__init__(batch_size=given["batch_size"])
+
+    def splits(self):
+        return Splits(train=[], val=[], test=[])
+
+class ToldNothing(Several):
+    def files(self):
+        return {}
 """
 
 
@@ -142,6 +153,29 @@ def test_any_file_and_folder_that_the_configuration_names_counts(place: Path) ->
     assert {key for key in before if before[key] != after[key]} == {"model.priors.0"}
 
 
+@pytest.mark.parametrize("named", [
+    "+callbacks.own={_target_:own_code.Weighting,table:w/a.bin}",
+    "+trainer.profiler={_target_:own_code.Profiler,folder:w}",
+    "+model.files=w/*.bin",
+    "+model.part={_target_:own_code.Part,prior:w}",
+])  # fmt: skip
+def test_what_callbacks_patterns_and_own_code_name_counts(named: str, place: Path) -> None:
+    (place / "w").mkdir()
+    (place / "w" / "a.bin").write_bytes(b"a")
+    before = identity_of(config_of(named))
+    assert is_same_run(before, identity_of(config_of(named)))
+    (place / "w" / "a.bin").write_bytes(b"b")
+    assert not is_same_run(before, identity_of(config_of(named)))
+
+
+def test_what_a_run_writes_does_not_count(place: Path) -> None:
+    (place / "x" / "checkpoints").mkdir(parents=True)
+    (place / "w").mkdir()
+    own = "+callbacks.own={_target_:own_code.Saved,save_dir:./w,csv:x/checkpoints,filename:own_data.py}"
+    config = config_of(own, "+trainer.default_root_dir=./w") | {"output_dir": str(place / "x")}
+    assert read_contents(config)["files"] == {}
+
+
 def test_the_hash_of_the_configuration_stays_as_it_was(place: Path) -> None:
     named = config_of("backbone.weights=w.pth")
     before = config_hash(named)
@@ -204,6 +238,32 @@ def test_a_data_module_may_tell_what_it_reads(place: Path) -> None:
     assert is_same_run(before, identity_of(config_of(*own("Told"))))
     write_image(place / "A" / "images" / "0.png", np.full((8, 8), 200, np.uint8))
     assert not is_same_run(before, identity_of(config_of(*own("Told"))))
+
+
+@pytest.mark.parametrize("named", [
+    "+data.roots=[A]",
+    "+data.sources={a:{b:A}}",
+    "+data.files=A/*/*.png",
+    "+data.files=A/**",
+])  # fmt: skip
+def test_folders_and_patterns_at_any_depth_count(named: str, place: Path) -> None:
+    several = (*own("Several"), "data.root=null", named)
+    before = identity_of(config_of(*several))
+    assert is_same_run(before, identity_of(config_of(*several)))
+    write_image(place / "A" / "images" / "3.png", np.full((8, 8), 200, np.uint8))
+    assert not is_same_run(before, identity_of(config_of(*several)))
+
+
+def test_a_data_module_that_names_nothing_there_is_never_the_same() -> None:
+    nothing = ("data.root=null", "+data.cohort=paris")
+    assert set(read_contents(config_of(*own("Several"), *nothing))["data"].values()) == {UNREADABLE}
+    assert same(config_of(*own("ToldNothing"), *nothing), config_of(*own("ToldNothing"), *nothing))
+
+
+def test_code_that_imports_what_is_nowhere_is_never_the_same(place: Path) -> None:
+    (place / "own_net.py").write_text("import found_later_by_changing_the_path\n")
+    net = config_of("+model.part={_target_:own_net.Net}")
+    assert not same(net, net)
 
 
 # The list of files and the data modules read the same

@@ -78,7 +78,7 @@ def odd_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         image.save(tmp_path / "images" / f"{i}.png", exif=exif)
         mask = np.zeros((40, 44), np.uint8)
         mask[5:15, 5:20] = 255 * (i != 3)
-        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png", exif=exif)
     for name in ("0", "7"):
         Image.open(tmp_path / "images" / "0.png").resize((88, 80)).save(tmp_path / "images" / f"{name}.png")
         Image.fromarray(np.eye(80, 88, dtype=np.uint8)).save(tmp_path / "masks" / f"{name}.png")

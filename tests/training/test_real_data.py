@@ -10,7 +10,7 @@ from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.core.view import View
 from sac_lightning.data.canonical import canonical_files, canonical_names
 from sac_lightning.data.experts import ExpertPoints
-from sac_lightning.data.sample import WholeImages
+from sac_lightning.data.sample import FileSample, WholeImages
 from sac_lightning.inference.windows import segment
 from sac_lightning.training.metrics.scores import Scores
 
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.real_data
 
 def dice_of_otsu(folder: Path, names: list[str]) -> float:
     view = View(image_size=None)
-    images = WholeImages(canonical_files(folder, names), view, ExpertPoints(), seed=0)
+    files = canonical_files(folder, names)
+    samples = [FileSample(one.name, one.image, one.truth) for one in files]
+    images = WholeImages(samples, view, ExpertPoints(), seed=0)
     scores = Scores(generator=False, instances=False, prompts=False)
     for index in range(len(images)):
         image = images[0, index]

@@ -1,5 +1,6 @@
 """Going on from another run's checkpoint: exactly, or with changes that take effect, or not at all."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.checkpoint import KEY
+from sac_lightning.runs.contents import Contents
 from sac_lightning.training.changes import find_changes, with_contents
 from sac_lightning.training.resuming import replay
 
@@ -244,6 +246,21 @@ def test_other_images_under_the_same_name_are_another_training(tmp_path: Path) -
     assert find_changes(one, elsewhere, tmp_path) == []
     with pytest.raises(UserError, match=r"with images.train aaaaaaaaaaaa, not bbbbbbbbbbbb: make them the same"):
         find_changes(one, other, tmp_path)
+
+
+def test_other_code_is_a_change_that_is_named(tmp_path: Path) -> None:
+    config = resolve_config(compose_config("train", ["output_dir=x"]))
+    nothing: Contents = {"data": {}, "files": {}}
+    silent, one, other = (with_contents(config, nothing, code) for code in (None, "a" * 64, "b" * 64))
+    assert find_changes(one, one, tmp_path) == []
+    assert list(map(str, find_changes(one, other, tmp_path))) == ["code aaaaaaaaaaaa -> bbbbbbbbbbbb"]
+    assert find_changes(silent, other, tmp_path) == [], "of a former version"
+
+
+def test_a_checkpoint_says_by_which_code(two_epochs: Path) -> None:
+    record = json.loads((two_epochs / "results.json").read_text())
+    stored = state_of(content_of(two_epochs), "Resuming")["config"]
+    assert record["code_version"].startswith(stored["code"])
 
 
 def test_what_changes_no_number_may_be_anything(tmp_path: Path) -> None:

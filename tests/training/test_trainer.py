@@ -68,6 +68,20 @@ def test_a_training_leaves_a_checkpoint_and_its_record_whatever_is_switched_off(
             ["~scheduler", "+scheduler={_target_:torch.optim.lr_scheduler.StepLR,_partial_:true}"],
             "scheduler cannot be made: StepLR.__init__() missing 1 required",
         ),
+        (
+            [
+                "~scheduler",
+                "+scheduler={_target_:torch.optim.lr_scheduler.CyclicLR,_partial_:true}",
+            ],
+            "scheduler cannot be made: ",
+        ),
+        (
+            ["+callbacks.b={_target_:lightning.pytorch.callbacks.BatchSizeFinder}"],
+            "BatchSizeFinder changes a",
+        ),
+        (["callbacks.best.dirpath=elsewhere"], "ModelCheckpoint would write into "),
+        (["+trainer.max_time=5"], "trainer cannot be made: "),
+        (["+logger.m={_target_:lightning.pytorch.loggers.NeptuneLogger}"], "a logger cannot be made: "),
         (["logger=wandb"], "logger=wandb has no login: run wandb login, or add logger.wandb.offline=true"),
     ],
 )

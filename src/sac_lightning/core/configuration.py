@@ -79,14 +79,29 @@ def compose_config(
 
 
 def use_public_names(cfg: DictConfig) -> DictConfig:
-    """Return a configuration in which every ``_target_`` that has a former name has its public one."""
+    """Return a configuration with public names: of what has a former one, and of what is one's own.
+
+    A network or data set of one's own, given as ``model._target_=`` or ``data._target_=``, would otherwise be
+    recorded under the name of the packaged one whose settings it took.
+    """
     given = OmegaConf.to_container(cfg)
     public = translate_names(given)
+    for group in ("model", "data"):
+        _name_own(public.get(group), group)
     if public == given:
         return cfg
     renamed: DictConfig = OmegaConf.create(public)
     OmegaConf.set_struct(renamed, True)
     return renamed
+
+
+def _name_own(settings: Any, group: str) -> None:
+    """Give settings of one's own class its name, if they have that of a choice of the package."""
+    target = settings.get("_target_") if isinstance(settings, dict) else None
+    if not isinstance(target, str) or target.startswith("sac_lightning."):
+        return
+    if (config_dir() / group / f"{settings.get('name')}.yaml").is_file():
+        settings["name"] = target.rpartition(".")[2]
 
 
 @contextmanager

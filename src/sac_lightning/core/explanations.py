@@ -41,7 +41,7 @@ def explain_error(error: BaseException) -> str | None:
 def _explain_instantiation(error: InstantiationException) -> str | None:
     """Explain what Hydra could not make: the setting that asks for it, and what its constructor says."""
     cause = error.__cause__
-    if cause is None or type(cause).__name__ not in ARGUMENT_ERRORS:
+    if cause is None or not (type(cause).__name__ in ARGUMENT_ERRORS or _comes_from_lightning(cause)):
         return None if cause is None else explain_error(cause)
     if isinstance(cause, UserError):
         return str(cause)
@@ -53,8 +53,10 @@ def _is_raised_by_lightning(error: BaseException) -> bool:
     """Return whether Lightning itself raised an error, as it does over settings that do not go together."""
     if type(error).__name__ == "MisconfigurationException":
         return True
-    if not isinstance(error, TypeError | ValueError):
-        return False
+    return isinstance(error, TypeError | ValueError) and _comes_from_lightning(error)
+
+
+def _comes_from_lightning(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and re.search(r"[\\/](lightning|pytorch_lightning)[\\/]", frames[-1].filename) is not None
 

@@ -49,6 +49,13 @@ def _check_devices(value: Any) -> Any:
     return value
 
 
+def _check_interval(value: Any) -> Any:
+    """Lightning takes a timedelta."""
+    if isinstance(value, str | int | float):
+        raise ValueError("choose every_n_epochs or every_n_train_steps instead")
+    return value
+
+
 Count = Annotated[int, Field(ge=1)]
 NumberOrNone = Annotated[int, Field(ge=0)] | None
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -122,6 +129,7 @@ class _Callback(_Part):
     monitor: str | None = None
     mode: Literal["min", "max"] = "max"
     patience: NumberOrNone = None
+    train_time_interval: Annotated[Any, AfterValidator(_check_interval)] = None
 
 
 class _Command(_Settings):

@@ -15,12 +15,13 @@ ARRAY_ENDINGS = (".npy", ".npz")
 
 
 def read_array(path: Path) -> StoredPixels:
-    """Read an array of (H, W), or with axes of length 1 before or after, or (H, W, 2 to 4) channels.
+    """Read an array of (H, W), or with axes of length 1 before or after, or (H, W, 3) channels.
 
     No code in the file is run.
 
     Raises:
-        UserError: The file cannot be read, holds Python objects or several arrays, or one of another shape.
+        UserError: The file cannot be read, holds Python objects or several arrays, or one of another shape;
+            an array of 2 or 4 channels does not say that the last one is alpha.
     """
     try:
         # A mapped file that is shorter than it claims is refused before memory is taken.
@@ -45,7 +46,12 @@ def _split_planes(array: NDArray[Any], path: Path) -> list[NDArray[Any]]:
         array = array[0]
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] <= 4):
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        raise UserError(
+            f"{path} holds an array of shape {array.shape}, of which it does not say what each channel is: "
+            "save one plane of (height, width)"
+        )
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3):
         return [array]
     if array.ndim == 3:
         return list(array)

@@ -1,6 +1,7 @@
 """The files of a user's own images, paired by name and divided into parts; no image is read."""
 
 import csv
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def find_pairs(root: Path) -> dict[str, SampleFiles]:
 def find_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
     """Return the files of a folder with one of these endings by file name without it.
 
+    Hidden files are passed over, as archives of macOS hold one beside each. Names are composed (NFC), as the same
+    letter is stored in two ways.
+
     Raises:
         UserError: There is no such folder, or two files have the same name.
     """
@@ -48,11 +52,12 @@ def find_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         )
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings:
+        if path.suffix.lower() in endings and not path.name.startswith("."):
             refuse_name(path)
-            if path.stem in files:
-                raise UserError(f"{path} and {files[path.stem].name} have the same name: rename one of them")
-            files[path.stem] = path
+            name = unicodedata.normalize("NFC", path.stem)
+            if name in files:
+                raise UserError(f"{path} and {files[name].name} have the same name: rename one of them")
+            files[name] = path
     return files
 
 
@@ -98,14 +103,21 @@ def _by_file(pairs: Mapping[str, SampleFiles], root: Path, path: Path) -> dict[s
         raise UserError(f"data.split names {path}, which does not exist: give a CSV with the columns name,split")
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            columns, rows = set(reader.fieldnames or ()), list(reader)
+            head = lines.readline()
+            lines.seek(0)
+            # Spreadsheets of many countries separate by semicolons.
+            separator = next((one for one in ",;\t" if one in head), ",")
+            reader = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
+            reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
+            columns, rows = set(reader.fieldnames), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}): save it as a CSV in UTF-8") from error
     if not {"name", "split"} <= columns:
         raise UserError(f"{path} lacks the columns name,split: add them as its first line")
     assigned: dict[str, str] = {}
-    for name, part in ((row["name"], row["split"]) for row in rows):
+    for row in rows:
+        name = unicodedata.normalize("NFC", (row["name"] or "").strip())
+        part = (row["split"] or "").strip()
         if name in assigned:
             raise UserError(f"{path} names {name} twice: keep one of the lines")
         if part not in PARTS:

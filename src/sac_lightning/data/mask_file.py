@@ -15,6 +15,8 @@ from sac_lightning.data.truth_file import StoredTruth, name_colours, read_truth
 MOST_CLASSES = 8
 # A label map's numbers have about one connected region each; classes and edges of grey have many.
 MOST_REGIONS_PER_LABEL = 1.25
+# Lossy compression leaves noise around black of less than this part of the range of values.
+NOISE = 1 / 16
 
 
 def read_mask(path: Path, meaning: MaskMeaning) -> tuple[NDArray[np.bool_], NDArray[Any]]:
@@ -41,7 +43,7 @@ def find_values(array: NDArray[Any]) -> NDArray[Any]:
     """Return the different values of an array, sorted."""
     if array.dtype in (np.uint8, np.uint16):
         return np.flatnonzero(np.bincount(array.ravel()))
-    return np.unique(array)
+    return np.unique(array) + np.zeros((), array.dtype)  # Adding 0 makes 0 of -0.
 
 
 def _read_values(stored: StoredTruth, values: NDArray[Any], path: Path, meaning: MaskMeaning) -> NDArray[np.bool_]:
@@ -56,6 +58,11 @@ def _read_values(stored: StoredTruth, values: NDArray[Any], path: Path, meaning:
     if values.dtype == np.bool_:
         return stored.values
     if meaning.threshold is not None:
+        if stored.lossy and len(values) > 2 and meaning.threshold < NOISE * (float(values[-1]) + 1):
+            raise UserError(
+                f"{path} is compressed with loss, as JPEG is, and data.threshold={meaning.threshold:g} takes its "
+                f"noise for nuclei: say data.threshold={_middle(values):g}"
+            )
         if len(values) == 2 and not stored.lossy and 0 < values[1] < meaning.threshold:
             raise UserError(
                 f"{path} holds {format_values(values)}, all below data.threshold={meaning.threshold:g}: say a "
@@ -83,7 +90,8 @@ def _explain_values(stored: StoredTruth, values: NDArray[Any]) -> str:
             f"classes, say which are nucleus, such as data.mask_values=[{values[-1]:g}]"
         )
     if len(values) <= MOST_CLASSES and not stored.lossy:
-        return f"{named}: say which of them are nucleus, such as data.mask_values=[{values[-1]:g}]"
+        likely = values[-1] if values[-1] != 0 else values[0]
+        return f"{named}: say which of them are nucleus, such as data.mask_values=[{likely:g}]"
     why = (
         "as JPEG and other lossy compression leave them"
         if stored.lossy

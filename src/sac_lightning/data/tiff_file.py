@@ -1,6 +1,7 @@
 """TIFF files through tifffile, which returns the stored numbers; Pillow turns those of a MINISWHITE file round."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,25 @@ from sac_lightning.data.stored_pixels import StoredPixels
 from sac_lightning.images.quiet import silence_libraries
 from sac_lightning.images.refusals import BROKEN, refuse_claims, unreadable
 
-LOSSY = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
+# Some of them can be lossless too, which the file does not tell for certain.
+LOSSY = (
+    COMPRESSION.OJPEG,
+    COMPRESSION.JPEG,
+    COMPRESSION.ALT_JPEG,
+    COMPRESSION.JPEG_LOSSY,
+    COMPRESSION.APERIO_JP2000_YCBC,
+    COMPRESSION.APERIO_JP2000_RGB,
+    COMPRESSION.JPEG_2000_LOSSY,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.JPEGXR,
+    COMPRESSION.JPEGXR_NDPI,
+    COMPRESSION.JPEGXL,
+    COMPRESSION.JPEGXL_DNG,
+    COMPRESSION.JETRAW,
+    COMPRESSION.LERC,
+    COMPRESSION.WEBP,
+    COMPRESSION.WEBP_DEPRECATED,
+)
 LEVELS_OF_GREY_OR_COLOUR = (
     PHOTOMETRIC.MINISWHITE,
     PHOTOMETRIC.MINISBLACK,
@@ -32,9 +51,7 @@ def read_tiff(path: Path) -> StoredPixels:
             pages = [page for page in file.pages if isinstance(page, TiffPage) and not page.is_reduced]
             for page in pages:
                 _refuse_page(page, path)
-            planes = [
-                np.moveaxis(page.asarray(), 0, 2) if page.axes == "SYX" else page.asarray() for page in pages
-            ]
+            planes = [plane for page in pages for plane in _read_planes(page)]
             lossy = any(page.compression in LOSSY for page in pages)
             return StoredPixels(planes, _read_palette(pages[0]), lossy)
     except BROKEN as error:
@@ -45,6 +62,23 @@ def _refuse_page(page: TiffPage, path: Path) -> None:
     refuse_claims(page, path)
     if page.photometric not in LEVELS_OF_GREY_OR_COLOUR:
         raise UserError(f"{path} is in colours that are no RGB ({page.photometric!r}): save it in grey")
+
+
+def _read_planes(page: TiffPage) -> list[NDArray[Any]]:
+    """Return the pixels of a page; of one that is four planes or two, each, unless the last is opaque alpha.
+
+    So some programs store that many pages if nobody tells them what they are.
+    """
+    pixels = page.asarray()
+    if page.axes != "SYX":
+        return [pixels]
+    if len(pixels) in (2, 4) and not (pixels[-1] == _opaque(pixels)).all():
+        return list(pixels)
+    return [np.moveaxis(pixels, 0, 2)]
+
+
+def _opaque(pixels: NDArray[Any]) -> int:
+    return int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1
 
 
 def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:

@@ -19,6 +19,8 @@ from sac_lightning.images.pillow_file import open_with_pillow
 from sac_lightning.images.refusals import unreadable
 
 PNG_GREY, PNG_PALETTE = 0, 3
+# JPEG 2000 and AVIF can be lossless, which a file does not tell for certain.
+LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 # How many colours a sentence names.
 NAMED_COLOURS = 4
 # By how much the channels of a grey pixel may differ after lossy compression.
@@ -70,7 +72,7 @@ def _read_pixels(path: Path) -> StoredPixels:
     if is_tiff(head):
         return read_tiff(path)
     with open_with_pillow(path) as image:
-        lossy = image.format in ("JPEG", "MPO") or (image.format == "WEBP" and b"VP8L" not in head)
+        lossy = image.format in LOSSY or (image.format == "WEBP" and b"VP8L" not in head)
         if image.format == "PNG":
             return _read_png(path, image, bits=head[24], colour_type=head[25])
         if image.mode == "P":

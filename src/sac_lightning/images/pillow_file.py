@@ -1,11 +1,13 @@
 """Image files that Pillow reads: always whole, so their headers are looked at first."""
 
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sac_lightning.images.background import cover_transparent
 from sac_lightning.images.choice import choose_channel, choose_page, choose_series
@@ -35,6 +37,19 @@ def open_with_pillow(path: Path) -> Image.Image:
             image.close()
         raise unreadable(path, error) from error
     return image
+
+
+def read_orientation(path: Path) -> int:
+    """Return by which of the eight orientations of EXIF a file says to show it: 1, as it is stored, by default."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of broken EXIF and large images, which reading the file finds.
+            with Image.open(path) as image:
+                # The base's, as that of PNG decodes the image.
+                said = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Image.DecompressionBombError):
+        return 1  # No image of Pillow's, such as an array, or a broken one, which reading it names.
+    return said if said in range(2, 9) else 1
 
 
 def open_picture(path: Path, selection: Selection) -> Slide:

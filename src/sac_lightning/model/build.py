@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.foreign.adapters import count_volume_adapters, name_adapters
-from sac_lightning.model.foreign.misfit import explain_misfit, explain_more, list_parts
+from sac_lightning.model.foreign.misfit import explain_misfit, explain_more, explain_needed, list_parts
 from sac_lightning.model.foreign.names import PARTS
 from sac_lightning.model.foreign.sam import SamFile, read_sam
 from sac_lightning.model.foreign.sizes import count_blocks
@@ -69,6 +69,8 @@ def load_base(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, str]:
     path = locate(backbone["weights"])
     given = read_sam(path)
     load_official_state(model, given.state, path, backbone["name"])
+    if given.needed:
+        raise UserError(explain_needed(given.needed, path))
     _tell_more(model, given, path)
     registered = WEIGHTS.get(backbone["weights"])
     base = {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}

@@ -73,10 +73,8 @@ def prepare_weights(path: Path, output: Path, base: str | None = None, overwrite
     told = [f"took over  {_describe(backbone)}, {len(state)} tensors{whole}"]
     if given.left_out:
         told.append(f"left out   {list_parts(given.left_out)}: beside SAM")
-    if more:
-        told.append(
-            f"left out   {list_parts(count_parts(more, official))}: without them SAM is not what was trained"
-        )
+    if needed := count_parts(more, official) | given.needed:
+        told.append(f"left out   {list_parts(needed)}: without them SAM is not what was trained")
     return [*told, f"weights    {output}", f"use        {_options(backbone)} backbone.weights={output}"]
 
 

@@ -36,6 +36,7 @@ from sac_lightning.pretraining.masked_run import pretrain_masked
 from sac_lightning.pretraining.pictures import write_clicks, write_curves
 from sac_lightning.pretraining.task import PretrainingTask
 from sac_lightning.runs.environment import environment
+from sac_lightning.runs.former_record import move_former_record
 from sac_lightning.runs.identity import identity_of
 from sac_lightning.runs.record import RECORD_FILE, PretrainingRecord, record_provenance, write_record
 from sac_lightning.training.console import quiet_lightning
@@ -58,6 +59,7 @@ def pretrain_sam(cfg: DictConfig) -> None:
     config = resolve_config(cfg)
     identity = identity_of(config, __name__)
     output_dir = Path(cfg.output_dir)
+    move_former_record(output_dir)
     backbone = instantiate(cfg.backbone, _convert_="all")
     nuclei = load_nuclei(config)
     seed_everything(cfg.seed, workers=True, verbose=False)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sac_lightning.core.names import translate_names
 from sac_lightning.core.source import strip_docstrings
-from sac_lightning.runs.reach import PACKAGE, is_installed, reachable_modules, source_of
+from sac_lightning.runs.reach import PACKAGE, imports_the_unknown, is_installed, reachable_modules, source_of
 
 TRAINING = "sac_lightning.training.fitting"
 """What computes the numbers of a training and its test. What shows and stores them is not among its imports."""
@@ -34,14 +34,23 @@ def code_version(config: Mapping[str, Any], work: str = TRAINING) -> str:
         config: Of the run, resolved.
         work: Name of the module that does the work.
     """
-    # A logger shows a run.
-    names = set(_find_names({key: value for key, value in translate_names(config).items() if key != "logger"}))
+    names = _named_code(config)
     digest = hashlib.sha256()
     for module in sorted(reachable_modules([work, *names])):
         digest.update(f"{module}\n{_reduce(source_of(module))}\n".encode())
     for line in _describe_packages(names):
         digest.update(f"{line}\n".encode())
     return digest.hexdigest()
+
+
+def is_code_known(config: Mapping[str, Any]) -> bool:
+    """Return whether all code that a run reaches could be found, so that its version says what it computes."""
+    return not imports_the_unknown(_named_code(config))
+
+
+def _named_code(config: Mapping[str, Any]) -> set[str]:
+    # A logger shows a run.
+    return set(_find_names({key: value for key, value in translate_names(config).items() if key != "logger"}))
 
 
 def _find_names(settings: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ what they read is. See docs/public-names.md.
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,13 +17,13 @@ from sac_lightning.core.names import translate_names
 from sac_lightning.data.listing import list_files
 from sac_lightning.data.split import PARTS
 from sac_lightning.runs.file_digests import digest_file, digest_files
+from sac_lightning.runs.named_paths import matches, named_paths
 
 UNREADABLE, CHANGED = "unreadable", "changed during the run"
 """In place of a digest. What is not known is the same as nothing, not even as itself."""
 
 # What a run writes, or what says where and how it runs; a scale's choices stand where they are used.
 NOT_READ = (
-    "callbacks",
     "experiment",
     "features",
     "folder",
@@ -33,8 +33,23 @@ NOT_READ = (
     "row",
     "runs",
     "scale",
-    "trainer",
 )
+WRITTEN = {
+    "default_root_dir",
+    "dirpath",
+    "dump",
+    "export",
+    "filename",
+    "log",
+    "logs",
+    "out",
+    "output",
+    "save",
+    "write",
+}
+"""Settings of the trainer or a callback, or words in their names, that say where it writes."""
+LOADING = ("_target_", "name", "batch_size", "workers", "crops_per_image", "in_memory", "augment")
+"""Settings of every data module, which say how samples are loaded and not which."""
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +80,9 @@ def read_contents(config: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Co
     named = {key: value for key, value in config.items() if key not in NOT_READ}
     files = {
         key: digest_path(path)
-        for key, path in _named_paths(named)
+        for key, path in named_paths(named)
         # Of a folder of data, what is read counts.
-        if path.is_file() or not key.startswith("data.")
+        if (path.is_file() or not key.startswith("data.")) and not _is_written(key, path, config)
     }
     return {"data": _digest_data(config, parts) if config.get("data") else {}, "files": files}
 
@@ -108,11 +123,24 @@ def replace_paths(config: Mapping[str, Any], contents: Contents) -> dict[str, An
 
 
 def digest_path(path: Path) -> str:
-    """Return the digest of a file's bytes, or of all files below a folder."""
+    """Return the digest of a file's bytes, or of all files below a folder, or below what a pattern stands for."""
     try:
-        return digest_file(path) if path.is_file() else _digest_folder(path)
+        return digest_file(path) if path.is_file() else _digest_all(path)
     except OSError:
         return UNREADABLE
+
+
+def _is_written(key: str, path: Path, config: Mapping[str, Any]) -> bool:
+    """Return whether a setting of the trainer or a callback says where it writes."""
+    group, *names = key.split(".")
+    if group not in ("callbacks", "trainer"):
+        return False
+    # A callback's own name says nothing.
+    words = {word for name in names[group == "callbacks" :] for word in (name, *name.split("_"))}
+    if not WRITTEN.isdisjoint(words):
+        return True
+    output = Path(config.get("output_dir", ".")).absolute()
+    return path.absolute().is_relative_to(output) and not Path.cwd().is_relative_to(output)
 
 
 def _replace(node: Any, keys: Sequence[str], value: str) -> Any:
@@ -124,23 +152,6 @@ def _replace(node: Any, keys: Sequence[str], value: str) -> Any:
         place = int(keys[0])
         return [*node[:place], _replace(node[place], keys[1:], value), *node[place + 1 :]]
     return node
-
-
-def _named_paths(node: Any, key: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield the values that name a file, or a folder by its path, with their keys.
-
-    A bare word such as ``sac`` is no folder of that name, which may lie there by chance.
-    """
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _named_paths(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for place, value in enumerate(node):
-            yield from _named_paths(value, f"{key}.{place}")
-    elif isinstance(node, str):
-        path = os.path.expanduser(node)
-        if os.path.isfile(path) or (os.sep in path and os.path.isdir(path)):
-            yield key, Path(path)
 
 
 def _digest_data(config: Mapping[str, Any], parts: Sequence[str]) -> dict[str, str]:
@@ -163,16 +174,16 @@ def _digest_own_data(
 ) -> dict[str, str]:
     """Return the digests for a data module of one's own, which has to be made for that: torch takes seconds."""
     data = instantiate({key: value for key, value in settings.items() if key != "name"}, _convert_="all")
-    folders = {
-        key: Path(value).expanduser()
-        for key, value in settings.items()
-        if isinstance(value, str) and os.path.isdir(os.path.expanduser(value))
-    }
     files = data.files()
-    digests = {part: _digest_named(files[part], folders.get("root")) for part in parts if files.get(part)}
-    if type(data).files.__module__.partition(".")[0] == PACKAGE:  # The class does not say itself what it reads.
-        written = [_top_folder(str(config[key])) for key in ("folder", "runs") if config.get(key)]
-        digests |= {f"all of {key}": _digest_folder(folder, written) for key, folder in folders.items()}
+    named = dict(named_paths(dict(settings), bare=True))
+    digests = {part: _digest_named(files[part], named.get("root")) for part in parts if files.get(part)}
+    if type(data).files.__module__.partition(".")[0] != PACKAGE:  # The class says itself what it reads.
+        return digests
+    written = [_top_folder(str(config[key])) for key in ("folder", "runs") if config.get(key)]
+    digests |= {f"all of {key}": _digest_all(path, written) for key, path in named.items() if not path.is_file()}
+    if not digests and not named and any(settings[key] is not None for key in settings.keys() - set(LOADING)):
+        # What they mean is the class's own: a place that only it knows, or nothing to read.
+        return dict.fromkeys(parts, UNREADABLE)
     return digests
 
 
@@ -181,15 +192,23 @@ def _top_folder(path: str) -> Path:
     return Path(path) if os.path.isabs(path) else Path(Path(path).parts[0]).absolute()
 
 
-def _digest_folder(folder: Path, left_out: Sequence[Path] = ()) -> str:
-    """Return the digest of all files below a folder, but for hidden ones; links are followed, none in a circle."""
+def _digest_all(path: Path, left_out: Sequence[Path] = ()) -> str:
+    """Return the digest of all files below a folder, or of all that a pattern stands for."""
+    if path.is_dir():
+        return _digest_named(_files_below(path, left_out), path)
+    found = [[match] if match.is_file() else _files_below(match, left_out) for match in matches(path)]
+    return _digest_named([file for files in found for file in files])
+
+
+def _files_below(folder: Path, left_out: Sequence[Path]) -> list[Path]:
+    """Return all files below a folder, but for hidden ones; links are followed, none in a circle."""
     paths, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         seen.add(os.path.realpath(place))
         below = [Path(place, name) for name in sorted(folders) if name[0] != "."]
         folders[:] = [p.name for p in below if p.absolute() not in left_out and os.path.realpath(p) not in seen]
         paths += [Path(place, name) for name in sorted(names) if name[0] != "."]
-    return _digest_named([path for path in paths if path.is_file()], folder)
+    return [path for path in paths if path.is_file()]
 
 
 def _digest_named(paths: Sequence[Path], root: Path | None = None) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from sac_lightning.core.names import replace_targets, translate_names
-from sac_lightning.runs.code_version import TRAINING, code_version
-from sac_lightning.runs.contents import Contents, are_known, read_contents, replace_paths
+from sac_lightning.runs.code_version import TRAINING, code_version, is_code_known
+from sac_lightning.runs.contents import UNREADABLE, Contents, are_known, read_contents, replace_paths
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ def identity_of(config: Mapping[str, Any], work: str = TRAINING) -> Identity:
         config: Of the run, resolved.
         work: See code_version.
     """
-    return make_identity(config, code_version(config, work), read_contents(config))
+    contents = read_contents(config)
+    if not is_code_known(config):
+        contents["files"]["imported code"] = UNREADABLE
+    return make_identity(config, code_version(config, work), contents)
 
 
 def make_identity(config: Mapping[str, Any], code: str, contents: Contents) -> Identity:

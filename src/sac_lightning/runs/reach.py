@@ -65,6 +65,26 @@ def imported_modules(module: str) -> list[str]:
     return [imported for name in names if f"{name}.".startswith(own) for imported in modules_of(name)]
 
 
+def imports_the_unknown(names: Iterable[str]) -> bool:
+    """Return whether one's own code needs a module that is nowhere, as where code changes the path of modules.
+
+    What a ``try`` imports may be missing.
+
+    Args:
+        names: See reachable_modules.
+    """
+    return any(
+        level == 0 and not _is_there(name.partition(".")[0])
+        for module in reachable_modules(names)
+        if module.partition(".")[0] != PACKAGE
+        for level, name in {*_imported_names(source_of(module))} - {*_tried_imports(source_of(module))}
+    )
+
+
+def _is_there(top: str) -> bool:
+    return top == PACKAGE or top in sys.stdlib_module_names or _find_spec(top) is not None
+
+
 def source_of(module: str) -> bytes:
     """Return the source of a module that is there."""
     path = source_file(module)
@@ -140,6 +160,16 @@ def _imported_names(source: bytes) -> tuple[tuple[int, str], ...]:
         return tuple(_walk_imports(ast.parse(source).body))
     except (SyntaxError, ValueError):  # One's own may be broken: the run says so.
         return ()
+
+
+@cache
+def _tried_imports(source: bytes) -> tuple[tuple[int, str], ...]:
+    """Return the names of _imported_names that stand in a ``try``."""
+    try:
+        tried = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try) and node.handlers]
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(name for node in tried for name in _walk_imports(node.body))
 
 
 def _walk_imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import refuse_unwritable, remove_partial_files, whole_file
 from sac_lightning.core.processes import is_first_process
+from sac_lightning.runs.former_record import move_former_record
 from sac_lightning.runs.identity import Identity, identity_of, is_same_run
 from sac_lightning.runs.record import RECORD_FILE
 
@@ -80,6 +81,7 @@ def claim_run_folder(run: Path, identity: Identity) -> Iterator[Path | None]:
         foreign = None if last is not None else _read_mtime(run / LAST)
         with whole_file(run / IDENTITY) as partial:
             partial.write_text(json.dumps({**identity, FOREIGN: foreign}), encoding="utf-8")
+        move_former_record(run)
         yield last
 
 

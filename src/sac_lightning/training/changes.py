@@ -30,6 +30,7 @@ TAKES_EFFECT = (
     "*.batch_size",
     "*prompts.generator.lr_factor",
     "seed",  # Of what is drawn from then on.
+    "code",  # Of one's own, or of another version of this package.
 )
 OF_THE_RATE = ("trainer.*", "optimizer.*", "scheduler", "scheduler.*", "*.batch_size", "*.lr_factor")
 """Those that the optimiser's settings, or the schedule and its length, follow from."""
@@ -86,10 +87,17 @@ class Change:
         return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def with_contents(config: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
-    """Return a configuration that says what was read, and not where it lay; ``images`` are those of the data."""
+def with_contents(config: Mapping[str, Any], contents: Contents, code: str | None = None) -> dict[str, Any]:
+    """Return a configuration that says what was read, and not where it lay, and by which version of the code.
+
+    Args:
+        config: Of the run, resolved.
+        contents: Of what it reads; ``images`` are those of the data.
+        code: See runs.code_version. Default: it is not compared.
+    """
     images = {part: digest[:DIGITS] for part, digest in contents["data"].items()}
-    return {**replace_paths(config, contents), "images": images}
+    version = {} if code is None else {"code": code[:DIGITS]}
+    return {**replace_paths(config, contents), "images": images, **version}
 
 
 def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path) -> list[Change]:
@@ -109,6 +117,8 @@ def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path)
     keys = [key for key in every if f"model.{key}" not in before.keys() | after.keys()]
     changes = [Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
     changes = [change for change in changes if not change.concerns(CHANGES_NOTHING)]
+    if "code" not in before:  # A checkpoint of a former version does not say.
+        changes = [change for change in changes if change.key != "code"]
     refused = [change for change in changes if change.concerns(FIXED) or not change.concerns(TAKES_EFFECT)]
     if refused:
         # The name of a model or a data set says more than what differs because of it.

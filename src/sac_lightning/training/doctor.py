@@ -24,7 +24,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import existing_part
 from sac_lightning.model.build import base_weights, build_model, match_official
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.model.foreign.misfit import list_parts
+from sac_lightning.model.foreign.misfit import explain_needed, list_parts
 from sac_lightning.model.foreign.sam import read_sam
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import WEIGHTS, locate
@@ -180,6 +180,8 @@ def check_weights(training: Training) -> list[Diagnosis]:
         return [Diagnosis("note", f"{what}; without a network, put {registered.url} there")]
     path = locate(name)
     given = read_sam(path)
+    if given.needed:
+        raise UserError(explain_needed(given.needed, path))
     if (network := _model_of(training)) is not None:
         match_official(network, given.state, path, model["backbone"]["name"])
     findings = [Diagnosis("good", f"{name}: {len(given.state)} tensors in {path.name}")]

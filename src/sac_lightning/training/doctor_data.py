@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
@@ -15,6 +14,7 @@ from sac_lightning.data.examination import Oddity
 from sac_lightning.data.leakage import Entry, find_shared_images
 from sac_lightning.data.sample import FileSample
 from sac_lightning.data.split import PARTS
+from sac_lightning.images.pillow_file import read_orientation
 from sac_lightning.training.diagnosis import Diagnosis
 from sac_lightning.training.examples import write_truths
 
@@ -60,16 +60,8 @@ def _files_of(samples: Splits) -> dict[str, list[FileSample]]:
 
 def _find_turned(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
     """Return the images that a camera's note in the file would turn, which no reader here does."""
-    turned = [sample for part in PARTS for sample in files[part] if _orientation(sample.image) != 1]
+    turned = [sample for part in PARTS for sample in files[part] if read_orientation(sample.image) != 1]
     return [Oddity("image", "with an EXIF orientation, which is not applied", turned)] if turned else []
-
-
-def _orientation(path: Path) -> int:
-    try:
-        with Image.open(path) as image:
-            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 1  # Reading the image says what is wrong.
 
 
 def _find_copies(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:

@@ -16,6 +16,7 @@ from sac_lightning.model.trunk_features import keep_features
 from sac_lightning.model.trust import read_trusted, refuse_foreign_targets
 from sac_lightning.runs.code_version import code_version
 from sac_lightning.runs.contents import digest_path, read_contents
+from sac_lightning.runs.former_record import refuse_folder_of_training
 from sac_lightning.runs.identity import make_identity
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import quiet_lightning
@@ -30,6 +31,7 @@ from sac_lightning.training.tuning import tune_checkpoint
 def evaluate(cfg: DictConfig) -> None:
     """Test a checkpoint; what the configuration leaves open (null) is as in training."""
     config = resolve_config(cfg)
+    refuse_folder_of_training(Path(cfg.output_dir))
     path = Path(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
     trusted = read_trusted(cfg.trust)

@@ -47,7 +47,7 @@ def can_train_on_one(task: SegmentationTask) -> bool:
         "seeds": torch.zeros(1, dtype=torch.long),
         "names": [""],
     }
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             model.train()
@@ -55,7 +55,8 @@ def can_train_on_one(task: SegmentationTask) -> bool:
     except ValueError:  # Expected more than 1 value per channel when training
         return False
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
     return True

@@ -15,7 +15,7 @@ OURS = ("lightning", "pytorch_lightning", "sac_lightning")
 
 
 def rehearse_optimizer(cfg: DictConfig) -> None:
-    """Make the optimiser and the schedule for one number.
+    """Make the optimiser and the schedule for one number, and step once.
 
     Raises:
         UserError: They refuse their settings.
@@ -29,10 +29,12 @@ def rehearse_optimizer(cfg: DictConfig) -> None:
     if cfg.scheduler is None:
         return
     try:
-        make_scheduler(instantiate(cfg.scheduler), optimizer, STEPS, [1.0])
+        made = make_scheduler(instantiate(cfg.scheduler), optimizer, STEPS, [1.0])
+        optimizer.step()
+        made["scheduler"].step(*([0.0] if "monitor" in made else []))
     except UserError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"scheduler cannot be made: {error}") from error
 
 

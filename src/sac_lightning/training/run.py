@@ -60,7 +60,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
     history = History()
     rehearse_optimizer(cfg)
     callbacks = make_callbacks(cfg)
-    compared = with_contents(config, identity["contents"])
+    compared = with_contents(config, identity["contents"], identity["code_version"])
     start = find_start(None if cfg.resume is None else Path(cfg.resume), interrupted, compared, callbacks)
     callbacks += [history, Resuming(compared, start)]
     trainer = make_trainer(cfg, cfg.trainer.precision, config, callbacks)

@@ -7,7 +7,13 @@ from typing import Any
 from hydra.utils import instantiate
 from lightning import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    Checkpoint,
+    LearningRateFinder,
+    ModelCheckpoint,
+)
 from omegaconf import DictConfig
 
 from sac_lightning.core.errors import UserError
@@ -61,17 +67,39 @@ def make_trainer(
     return trainer
 
 
+def refuse_unrecorded(callbacks: Sequence[Callback], output_dir: Path) -> None:
+    """Raise UserError if callbacks would make the record of a run wrong.
+
+    Args:
+        callbacks: Of a training.
+        output_dir: The folder of the run.
+    """
+    for callback in callbacks:
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
+            raise UserError(
+                f"{type(callback).__name__} changes a setting that the record would not name: find its value "
+                "once, and give it as data.batch_size= or optimizer.lr="
+            )
+        folder = callback.dirpath if isinstance(callback, ModelCheckpoint) else None
+        if folder is not None and not Path(folder).resolve().is_relative_to(output_dir.resolve()):
+            raise UserError(
+                f"{type(callback).__name__} would write into {folder}, where other runs may write, too: leave its "
+                "dirpath out, as each run keeps its checkpoints in its own folder"
+            )
+
+
 def make_callbacks(cfg: DictConfig) -> list[Callback]:
     """Return the configured callbacks, but for those that are null; ``save_last`` means after every epoch.
 
     Raises:
-        UserError: One of them would choose by a test metric, or its average would be lost.
+        UserError: One of them would choose by a test metric, would lose its average, or make the record wrong.
     """
     wanted = {name: callback for name, callback in (cfg.callbacks or {}).items() if callback is not None}
-    callbacks = [instantiate(callback) for callback in wanted.values()]
+    callbacks = [instantiate(callback, _convert_="all") for callback in wanted.values()]
     for callback in callbacks:
         refuse_test_metric(type(callback).__name__, getattr(callback, "monitor", None))
     refuse_lost_average(callbacks)
+    refuse_unrecorded(callbacks, Path(cfg.output_dir))
     saving = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.save_last]
     for callback in saving:
         callback.save_last = False

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.drawing import draw_points
 from sac_lightning.inference.thresholds import THRESHOLD
@@ -38,12 +39,18 @@ def make_loggers(logger_cfg: DictConfig | None, config: Mapping[str, Any]) -> li
     Args:
         logger_cfg: Loggers by name, as in ``conf/logger``; those that are null are left out. None: no logger.
         config: The configuration of the run, resolved, as plain dicts and lists.
+
+    Raises:
+        UserError: One of them cannot be made, such as where its package is not installed.
     """
     wanted = [logger for logger in (logger_cfg or {}).values() if logger is not None]
     makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in wanted]
-    return [
-        make(**_run_arguments(make.keywords, config)) if make.func is WandbLogger else make() for make in makes
-    ]
+    try:
+        return [
+            make(**_run_arguments(make.keywords, config)) if make.func is WandbLogger else make() for make in makes
+        ]
+    except (ImportError, TypeError, ValueError) as error:
+        raise UserError(f"a logger cannot be made: {error}") from error
 
 
 def _run_arguments(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,8 +108,23 @@ def explain_more(state: Mapping[str, Tensor], more: Iterable[str], path: Path) -
         path: The file.
     """
     parts = count_parts(more, state.keys() - set(more))
+    return explain_needed(
+        parts,
+        path,
+        parts.keys() <= {*ADAPTERS, FOR_VOLUMES} and not any(name.startswith("mask_decoder.") for name in more),
+    )
+
+
+def explain_needed(parts: Mapping[str, int], path: Path, ours: bool = False) -> str:
+    """Return the sentence for a file with parts that SAM was trained with.
+
+    Args:
+        parts: Number of their tensors by name.
+        path: The file.
+        ours: Whether model=msa has them.
+    """
     remedy = f"python -m sac_lightning.prepare weights={path} leaves them out"
-    if parts.keys() <= {*ADAPTERS, FOR_VOLUMES} and not any(name.startswith("mask_decoder.") for name in more):
+    if ours:
         remedy = f"choose model=msa, which has them, or {remedy}"
     return (
         f"{path} holds more than this model, {list_parts(parts)}, and without them SAM is not what was trained: "

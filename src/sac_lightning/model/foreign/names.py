@@ -27,6 +27,8 @@ _FIRST_PART = re.compile(
     r"|(?:vision_encoder|shared_image_embedding)\..+"  # transformers
     r"|(?:w|sa|cti|cit)_[ab]_\d{3}|fati_[qv][ab])$"  # SAMed
 )
+# What stands in the names of LoRA and of adapters, in whichever project.
+_TRAINED_WITH = re.compile(r"adapter|(?:^|[._])(?:lora|linear_[ab]_|w_[ab]s?(?:$|[._]))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class FoundTensors:
     Attributes:
         state: Tensors by name.
         others: Names of all other tensors.
-        beside: Number of these by what they are of.
+        beside: Number of these by what they are of, but for the next.
+        needed: Number of those of LoRA and adapters, likewise: without them SAM is not what was trained.
     """
 
     state: dict[str, Tensor]
     others: list[str]
     beside: dict[str, int]
+    needed: dict[str, int]
 
 
 def find_sam(content: Any, path: Path) -> FoundTensors:
@@ -75,11 +79,16 @@ def find_sam(content: Any, path: Path) -> FoundTensors:
                 "save the one you mean as a file of its own"
             )
         state[own], places[own] = value, name.removesuffix(own)
-    return FoundTensors(state, others, _count_others(others, Counter(places.values())))
+    needed = [name for name in others if _is_trained_with(name)] if state else []
+    beside = [name for name in others if name not in needed]
+    counts = (_count_others(names, Counter(places.values())) for names in (beside, needed))
+    return FoundTensors(state, others, *counts)
 
 
 def _flatten(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Return everything in nested dicts by its dotted name, without the names of wrappers."""
+    """Return everything in nested dicts and lists by its dotted name, without the names of wrappers."""
+    if isinstance(content, list | tuple) and not _FIRST_PART.search(above.removesuffix(".")):
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping):
         if above:
             yield above.removesuffix("."), content
@@ -91,6 +100,13 @@ def _flatten(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield from ((f"{below}{number}", tensor) for number, tensor in enumerate(_find_tensors(value)))
         else:
             yield from _flatten(value, below)
+
+
+def _is_trained_with(name: str) -> bool:
+    """Return whether a tensor beside SAM is of LoRA or an adapter; an optimiser's moments are none."""
+    return _TRAINED_WITH.search(name) is not None and not any(
+        part.startswith(OPTIMIZER) for part in name.split(".")
+    )
 
 
 def _find_tensors(content: Any) -> Iterator[Tensor]:

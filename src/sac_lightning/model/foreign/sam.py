@@ -28,10 +28,12 @@ class SamFile:
     Attributes:
         state: The tensors of SAM's three parts by their official names, and those of what was added inside.
         left_out: Number of tensors of what stands beside SAM, such as an optimiser's, by name.
+        needed: Likewise of LoRA and adapters that stand there: without them SAM is not what was trained.
     """
 
     state: dict[str, Tensor]
     left_out: dict[str, int]
+    needed: dict[str, int]
 
 
 def read_sam(path: Path, base: Mapping[str, Tensor] | None = None) -> SamFile:
@@ -65,12 +67,15 @@ def read_sam(path: Path, base: Mapping[str, Tensor] | None = None) -> SamFile:
                 f"{path} holds LoRA of {blocks} blocks and base= has {count_blocks(state)}: name the SAM that it "
                 "was trained on"
             )
-    return SamFile(merge_low_rank(state, path), found.beside)
+    return SamFile(merge_low_rank(state, path), found.beside, found.needed)
 
 
 def _refuse_pickled(content: Any, path: Path) -> None:
     """Raise UserError if a file holds a network as a whole instead of its tensors."""
-    for value in [content, *(content.values() if isinstance(content, dict) else [])]:
+    inside = (
+        content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
+    )
+    for value in [content, *inside]:
         if isinstance(value, StandIn):
             raise UserError(
                 f"{path} holds a whole {type(value).__name__}, which cannot be read without running code: where "
@@ -83,7 +88,7 @@ def _refuse_broken(state: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in state.items():
         if not name.startswith(PARTS):
             continue
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or tensor.dtype.itemsize == 1:  # float8 is told with a scale beside it.
             raise UserError(
                 f"{path} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, that is, quantised: give the "
                 "weights as floating-point numbers"
