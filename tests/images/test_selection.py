@@ -158,3 +158,12 @@ def test_a_thumbnail_is_never_taken_for_the_slide(
         UserError, match=r"cannot be read as it is; (Olympus .* OME-TIFF|it is read by openslide: pip)"
     ):
         opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB"])
+def test_colours_of_another_kind_are_no_channels(mode: str, tmp_path: Path) -> None:
+    image = Image.fromarray(BIG).convert(mode)
+    image.save(tmp_path / "a.tif")
+    slide, pixels = opened(tmp_path / "a.tif")
+    assert (slide.note, pixels.shape) == ("", BIG.shape)
+    assert np.array_equal(opened(tmp_path / "a.tif", channel="green")[1], pixels[:, :, 1])

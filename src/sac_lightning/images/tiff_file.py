@@ -123,7 +123,7 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage,
     if _is_for_pillow(page):
         # CMYK, black and white, colours by luminance: Pillow knows what they look like.
         picture = open_picture(path, Selection(page=page.index + 1))
-        return TiffRows(picture.height, picture.width, picture.read, 1)
+        return TiffRows(picture.height, picture.width, lambda *rows: _take_samples(picture.read(*rows), plane), 1)
     pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
     first = pages[0]
     if len(pages) == 3:

@@ -10,6 +10,8 @@ from sac_lightning.images.choice import Choice, Stack
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
 
+GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE, PHOTOMETRIC.MASK)
+
 
 @dataclass(frozen=True)
 class TiffImage:
@@ -83,8 +85,8 @@ def _describe_stack(series: TiffPageSeries, ome: OmeImage | None, file: TiffFile
 
 
 def is_colour(page: TiffPage) -> bool:
-    """Return whether a page says that it holds red, green and blue, and has as many samples."""
-    return page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and page.samplesperpixel >= 3
+    """Return whether a page says that it is in colour, whatever kind of, and has as many samples."""
+    return page.photometric not in GREY and page.samplesperpixel >= 3
 
 
 def count_values(page: TiffPage) -> int:
