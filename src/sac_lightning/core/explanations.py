@@ -29,6 +29,8 @@ def explain_error(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OmegaConfBaseException):
         return _in_one_line(error)
+    if type(error).__module__.startswith("yaml."):  # Which OmegaConf brings along, and which has no types.
+        return f"a configuration file cannot be read: {_in_one_line(error)}"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename or 'a file'} cannot be written ({error.strerror}): {REMEDIES[error.errno]}"
     if isinstance(error, InstantiationException):

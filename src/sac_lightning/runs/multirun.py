@@ -135,7 +135,11 @@ def next_steps(config: DictConfig, outcomes: list[Outcome]) -> list[str]:
 
 def report_command(config: DictConfig) -> str:
     """Return the command that puts the runs of a sweep of an experiment beside each other."""
-    arguments = [*folder_flags(folders_of(config.hydra)), f"table={config.experiment.name}"]
+    folders = folders_of(config.hydra)
+    file = str(config.hydra.runtime.choices.get("experiment"))
+    is_own = folders.own is not None and (folders.own / "experiment" / f"{file}.yaml").is_file()
+    # One's own is found by its file, whose experiment may have another name.
+    arguments = [*folder_flags(folders), f"table={file if is_own else config.experiment.name}"]
     if config.runs != "outputs/runs":
         arguments.append(f"runs={config.runs}")
     overrides = [one for one in config.hydra.overrides.task if not _is_in_rows(one, config)]
