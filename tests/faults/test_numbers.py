@@ -82,7 +82,8 @@ def test_gradients_beyond_what_16_bits_hold_cost_their_steps_and_nothing_else(
 
     def counted(self: torch.optim.Adam, *arguments: Any, **options: Any) -> Any:
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        steps.append(all(gradient.isfinite().all() for gradient in gradients))
+        if gradients:  # The rehearsal before the training has none.
+            steps.append(all(gradient.isfinite().all() for gradient in gradients))
         return step(self, *arguments, **options)
 
     monkeypatch.setattr(torch.optim.Adam, "step", counted)
@@ -118,7 +119,12 @@ def test_a_prediction_that_has_collapsed_is_flagged_in_log_and_record(
         return replace(prediction, probability=torch.full_like(prediction.probability, probability))
 
     monkeypatch.setattr(SegmentationTask, "predict_image", constant)
-    with caplog.at_level(logging.WARNING):
+    # Commands of other tests, run in this process, may have left logging as Hydra configures it.
+    logging.disable(logging.NOTSET)
+    for name in ("sac_lightning", "sac_lightning.training", "sac_lightning.training.testing"):
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    with caplog.at_level(logging.WARNING), caplog.at_level(logging.WARNING, "sac_lightning.training.testing"):
         record = run(tiny, tmp_path, "trainer.max_epochs=1")
     assert record["collapsed"] == told
     assert f"the prediction has collapsed: nearly every test pixel is {told}" in caplog.text
