@@ -10,7 +10,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.pillow_file import unreadable
-from sac_lightning.data.stored_pixels import StoredPixels
+from sac_lightning.data.stored_pixels import StoredPixels, opaque_alpha
 
 # tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
 BROKEN = (
@@ -21,11 +21,10 @@ BROKEN = (
     AttributeError,
     RuntimeError,
     ArithmeticError,
-    MemoryError,
     struct.error,
 )
-# Up to this size a header that claims too much takes little memory.
 SMALL_PIXELS = 2**24
+"""Up to this size a header that claims too much takes little memory."""
 # How many bytes a byte of a file may stand for; an empty image in the best of the codecs stays below.
 MAX_COMPRESSION = 2**14
 # Some of them can be lossless too, which the file does not tell for certain.
@@ -75,16 +74,26 @@ def read_tiff(path: Path) -> StoredPixels:
             planes = [plane for page in pages for plane in _read_planes(page)]
             lossy = any(page.compression in LOSSY for page in pages)
             return StoredPixels(planes, _read_palette(pages[0]), lossy)
-    except BROKEN as error:
+    except (*BROKEN, MemoryError) as error:
         raise unreadable(path, error) from error
 
 
-def _refuse_page(page: TiffPage, path: Path) -> None:
+def refuse_axes(page: TiffPage, path: Path) -> None:
+    """Raise UserError if a page is no flat image."""
     if page.axes not in ("YX", "YXS", "SYX"):
         raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
+
+
+def refuse_claim(page: TiffPage, path: Path) -> None:
+    """Raise UserError, before anything is decoded, if a header claims what its file cannot hold."""
     claimed, there = page.nbytes, path.stat().st_size
     if page.imagewidth * page.imagelength > SMALL_PIXELS and claimed > MAX_COMPRESSION * there:
         raise UserError(f"{path} claims {claimed:,} bytes of pixels in a file of {there:,}: get it again")
+
+
+def _refuse_page(page: TiffPage, path: Path) -> None:
+    refuse_axes(page, path)
+    refuse_claim(page, path)
     if page.photometric not in LEVELS_OF_GREY_OR_COLOUR:
         raise UserError(f"{path} is in colours that are no RGB ({page.photometric!r}): save it in grey")
 
@@ -97,13 +106,9 @@ def _read_planes(page: TiffPage) -> list[NDArray[Any]]:
     pixels = page.asarray()
     if page.axes != "SYX":
         return [pixels]
-    if len(pixels) in (2, 4) and not (pixels[-1] == _opaque(pixels)).all():
+    if len(pixels) in (2, 4) and not (pixels[-1] == opaque_alpha(pixels.dtype)).all():
         return list(pixels)
     return [np.moveaxis(pixels, 0, 2)]
-
-
-def _opaque(pixels: NDArray[Any]) -> int:
-    return int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1
 
 
 def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sac_lightning.core.command_line import folder_flags, folders_of
-from sac_lightning.runs.identity import NOT_HASHED, NOT_HASHED_DATA, NOT_IN_ROW, NOT_IN_ROW_TRAINER
+from sac_lightning.runs.contents import NOT_OF_NUMBERS
+from sac_lightning.runs.identity import OUTSIDE_ROWS
 from sac_lightning.runs.outcomes import (
     BUSY,
     DONE,
@@ -31,15 +32,6 @@ LOCK = "sweep.lock"
 REPORTED = ("cpu", "paper")
 # Libraries that count threads by a variable of their own before OMP_NUM_THREADS; torch follows MKL's.
 OWN_COUNTS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
-# Overrides that leave the row of a run as it is.
-OUTSIDE_ROWS = (
-    *NOT_HASHED,
-    *NOT_IN_ROW,
-    "scale",
-    *(f"data.{key}" for key in NOT_HASHED_DATA),
-    *(f"trainer.{key}" for key in NOT_IN_ROW_TRAINER),
-)
-
 # What a sweep holds until its end: beside the callback, which goes to the processes of its jobs.
 _held = ExitStack()
 
@@ -155,7 +147,7 @@ def _is_in_rows(override: str, config: DictConfig) -> bool:
     """Return whether the rows of an experiment are the same with an override, or hold what it chooses of them."""
     key, _, value = override.partition("=")
     key = key.lstrip("+~")
-    if key in OUTSIDE_ROWS or key.partition(".")[0] in NOT_HASHED:
+    if key in (*OUTSIDE_ROWS, "scale") or key.partition(".")[0] in NOT_OF_NUMBERS:
         return True
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
     swept = str((sweeper.get("params") or {}).get(key, "")).replace(" ", "").split(",")

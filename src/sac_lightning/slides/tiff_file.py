@@ -1,6 +1,5 @@
 """TIFF files of any size: tiled, striped, pyramids, several pages; only the asked rows are decoded."""
 
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,29 +11,16 @@ import zarr
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.data.pillow_file import unreadable
+from sac_lightning.data.tiff_file import BROKEN, SMALL_PIXELS, refuse_axes, refuse_claim
 from sac_lightning.slides.pillow_file import read_with_pillow
 from sac_lightning.slides.pixel_size import micrometres_of
 from sac_lightning.slides.slide import Pixels, Slide, refuse_one_piece, refuse_page, whole_slide
 
-# Up to this size an image is decoded at once: cheaper than its parts, some of them twice.
-SMALL_PIXELS = 2**24
 # The largest slides that are scanned, and then some.
 MAX_PIXELS, MAX_WIDTH = 2**35, 2**18
-# How many bytes a byte of a file may stand for; an empty slide in the best of the codecs stays below.
-MAX_COMPRESSION = 2**14
 RGB = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
-# tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.
-BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    ArithmeticError,
-    struct.error,
-)
 
 
 @contextmanager
@@ -52,7 +38,7 @@ def open_tiff(path: Path, page: int = 1) -> Iterator[Slide]:
         try:
             slide = _open_page(stack, path, page)
         except BROKEN as error:
-            raise _refusal(path, error) from error
+            raise unreadable(path, error) from error
         yield slide
 
 
@@ -77,7 +63,7 @@ def _open_page(stack: ExitStack, path: Path, page: int) -> Slide:
             rows = values[:, top:bottom] if chosen.axes == "SYX" else values[top:bottom]
             return _colours(np.asarray(rows), chosen)
         except BROKEN as error:
-            raise _refusal(path, error) from error
+            raise unreadable(path, error) from error
 
     piece = 1 if isinstance(values, np.ndarray) else _piece(chosen)[0]
     return Slide(chosen.imagelength, chosen.imagewidth, read, micrometres, piece)
@@ -85,7 +71,7 @@ def _open_page(stack: ExitStack, path: Path, page: int) -> Slide:
 
 def _values(page: TiffPage, path: Path) -> Any:
     """Return an array of the page's samples, decoded at once or, if it is large, part by part when indexed."""
-    if page.imagewidth * page.imagelength <= SMALL_PIXELS:
+    if page.imagewidth * page.imagelength <= SMALL_PIXELS:  # Cheaper than its parts, some of them twice.
         return page.asarray()
     if page.is_memmappable:
         return tifffile.memmap(path, page=page.index, mode="r")
@@ -115,23 +101,11 @@ def _colours(rows: Pixels, page: TiffPage) -> Pixels:
 
 
 def _refuse_bomb(page: TiffPage, path: Path) -> None:
-    """Raise UserError, before anything is decoded, if a header claims what its file cannot hold."""
-    if page.axes not in ("YX", "YXS", "SYX"):
-        raise UserError(f"{path} is not a flat image (its axes are {page.axes}): save it as one plane")
-    pixels = page.imagewidth * page.imagelength
-    if pixels > MAX_PIXELS or page.imagewidth > MAX_WIDTH:
+    """Raise UserError, before anything is decoded, if a page is none, or larger than its file or any slide."""
+    refuse_axes(page, path)
+    if page.imagewidth * page.imagelength > MAX_PIXELS or page.imagewidth > MAX_WIDTH:
         raise UserError(
             f"{path} claims {page.imagewidth:,}x{page.imagelength:,} pixels, more than a slide has: "
             "cut it into regions"
         )
-    if pixels > SMALL_PIXELS and page.nbytes > MAX_COMPRESSION * path.stat().st_size:
-        raise UserError(
-            f"{path} claims {page.nbytes:,} bytes of pixels in a file of {path.stat().st_size:,}: get it again"
-        )
-
-
-def _refusal(path: Path, error: Exception) -> UserError:
-    if isinstance(error, UserError):
-        return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")
+    refuse_claim(page, path)
