@@ -119,12 +119,7 @@ def test_a_prediction_that_has_collapsed_is_flagged_in_log_and_record(
         return replace(prediction, probability=torch.full_like(prediction.probability, probability))
 
     monkeypatch.setattr(SegmentationTask, "predict_image", constant)
-    # Commands of other tests, run in this process, may have left logging as Hydra configures it.
-    logging.disable(logging.NOTSET)
-    for name in ("sac_lightning", "sac_lightning.training", "sac_lightning.training.testing"):
-        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
-        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
-    with caplog.at_level(logging.WARNING), caplog.at_level(logging.WARNING, "sac_lightning.training.testing"):
+    with caplog.at_level(logging.WARNING):
         record = run(tiny, tmp_path, "trainer.max_epochs=1")
     assert record["collapsed"] == told
     assert f"the prediction has collapsed: nearly every test pixel is {told}" in caplog.text
