@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import unreadable
 
 
 def open_with_pillow(path: Path) -> Image.Image:
@@ -37,11 +37,3 @@ def read_orientation(path: Path) -> int:
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Image.DecompressionBombError):
         return 1  # No image of Pillow's, such as an array, or a broken one, which reading it names.
     return said if said in range(2, 9) else 1
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    """Return the error for a file that is no image, or a broken one; a sentence that is one already stays."""
-    if isinstance(error, UserError):
-        return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.core.errors import UserError
-from sac_lightning.data.pillow_file import unreadable
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.data.stored_pixels import StoredPixels, opaque_alpha
 
 # tifffile has no exception of its own for a file that is broken beyond its header; codecs raise RuntimeError.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.data.array_file import ARRAY_ENDINGS, read_array
-from sac_lightning.data.pillow_file import open_with_pillow, unreadable
+from sac_lightning.data.pillow_file import open_with_pillow
 from sac_lightning.data.stored_pixels import StoredPixels, opaque_alpha
 from sac_lightning.data.tiff_file import is_tiff, read_tiff
 

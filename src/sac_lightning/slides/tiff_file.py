@@ -10,8 +10,7 @@ import tifffile
 import zarr
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.core.errors import UserError
-from sac_lightning.data.pillow_file import unreadable
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.data.tiff_file import BROKEN, SMALL_PIXELS, refuse_axes, refuse_claim
 from sac_lightning.slides.pillow_file import read_with_pillow
 from sac_lightning.slides.pixel_size import micrometres_of
