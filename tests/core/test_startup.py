@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -191,6 +191,17 @@ def test_a_sweep_only_starts_its_jobs(ask: Ask) -> None:
     assert sweep.imported & SLOW == set()
 
 
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """Undo that Hydra, told to log nothing, disables the loggers that this process has."""
+    known = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    disabled = {logger: logger.disabled for logger in known}
+    yield
+    for logger, was_disabled in disabled.items():
+        logger.disabled = was_disabled
+
+
+@pytest.mark.usefixtures("loggers")
 @pytest.mark.parametrize(
     ("own", "expected"),
     [

@@ -178,6 +178,21 @@ def test_a_run_that_was_being_replaced_when_the_process_was_killed_is_there(tmp_
     assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
+def test_a_file_that_is_no_yaml_is_a_sentence(sweep: Sweep, tmp_path: Path) -> None:
+    own_experiment(tmp_path, "mine", "experiment: {name: twice}\n")
+    finished = sweep(RECORDS, "-m", "--config-dir=conf", "+experiment=mine", "seed=0")
+    assert finished.stderr.startswith("error: a configuration file cannot be read: ")
+    assert "mine.yaml" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+def test_the_end_names_the_report_of_ones_own_experiment_by_its_file(sweep: Sweep, tmp_path: Path) -> None:
+    own_experiment(tmp_path, "other")
+    (tmp_path / "conf" / "experiment" / "other.yaml").rename(tmp_path / "conf" / "experiment" / "file.yaml")
+    finished = sweep(RECORDS, "-m", "--config-dir=conf", "+experiment=file", "seed=0")
+    assert f"sac_lightning.report --config-dir={tmp_path}/conf table=file" in finished.stdout
+
+
 def test_the_end_names_the_report_and_the_runs_that_wandb_kept_offline(sweep: Sweep, tmp_path: Path) -> None:
     script = f"{RECORDS}; mkdir -p wandb/offline-run-1"
     options = ["data=synthetic", "scale=smoke", "logger=wandb", "logger.wandb.offline=true", "data.workers=0"]

@@ -32,10 +32,11 @@ def test_the_figures_of_the_best_checkpoint_are_those_that_chose_it(
 
 
 def test_a_training_with_averaged_weights_goes_on_as_if_nothing_had_been(tiny: list[str], tmp_path: Path) -> None:
-    run(tiny, tmp_path / "whole", EMA, *HIGH, "trainer.max_epochs=3")
+    whole = run(tiny, tmp_path / "whole", EMA, *HIGH, "trainer.max_epochs=3")
     run(tiny, tmp_path / "first", EMA, *HIGH, "trainer.max_epochs=2")
     last = tmp_path / "first" / "checkpoints" / "last.ckpt"
-    run(tiny, tmp_path / "rest", EMA, *HIGH, "trainer.max_epochs=3", f"resume={last}")
+    rest = run(tiny, tmp_path / "rest", EMA, *HIGH, "trainer.max_epochs=3", f"resume={last}")
+    assert rest["metrics"] == whole["metrics"]
     states = [read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "rest")]
     for part in ("state_dict", CURRENT):
         assert all(torch.equal(states[0][part][name], states[1][part][name]) for name in states[0][part])

@@ -81,7 +81,7 @@ def test_a_training_leaves_a_checkpoint_and_its_record_whatever_is_switched_off(
         ),
         (["callbacks.best.dirpath=elsewhere"], "ModelCheckpoint would write into "),
         (["+trainer.max_time=5"], "trainer cannot be made: "),
-        (["+logger.m={_target_:lightning.pytorch.loggers.NeptuneLogger}"], "a logger cannot be made: "),
+        (["+logger.m={_target_:lightning.pytorch.loggers.MLFlowLogger}"], "a logger cannot be made: "),
         (["logger=wandb"], "logger=wandb has no login: run wandb login, or add logger.wandb.offline=true"),
     ],
 )

@@ -29,6 +29,8 @@ def explain_error(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OmegaConfBaseException):
         return _in_one_line(error)
+    if type(error).__module__.startswith("yaml."):  # Which OmegaConf brings along, and which has no types.
+        return f"a configuration file cannot be read: {_in_one_line(error)}"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename or 'a file'} cannot be written ({error.strerror}): {REMEDIES[error.errno]}"
     if isinstance(error, InstantiationException):
@@ -41,10 +43,10 @@ def explain_error(error: BaseException) -> str | None:
 def _explain_instantiation(error: InstantiationException) -> str | None:
     """Explain what Hydra could not make: the setting that asks for it, and what its constructor says."""
     cause = error.__cause__
-    if cause is None or not (type(cause).__name__ in ARGUMENT_ERRORS or _comes_from_lightning(cause)):
-        return None if cause is None else explain_error(cause)
-    if isinstance(cause, UserError):
-        return str(cause)
+    if cause is None:
+        return None
+    if type(cause).__name__ not in ARGUMENT_ERRORS and not _comes_from_lightning(cause):
+        return explain_error(cause)
     place = re.search(r"full_key: (\S+)", str(error)) or re.search(r"target '([^']+)'", str(error))
     return f"{place[1] if place else 'a part'} cannot be made: {_in_one_line(cause)}"
 

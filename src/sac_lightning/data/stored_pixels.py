@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def opaque_alpha(dtype: np.dtype[Any]) -> int:
+    """Return the value that alpha of a type has where nothing shines through."""
+    return int(np.iinfo(dtype).max) if dtype.kind in "iu" else 1
+
+
 @dataclass(frozen=True)
 class StoredPixels:
     """The planes of a file.

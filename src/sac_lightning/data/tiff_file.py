@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.core.errors import UserError
-from sac_lightning.data.stored_pixels import StoredPixels
+from sac_lightning.core.errors import UserError, unreadable
+from sac_lightning.data.stored_pixels import StoredPixels, opaque_alpha
 from sac_lightning.images.quiet import silence_libraries
-from sac_lightning.images.refusals import BROKEN, refuse_claims, unreadable
+from sac_lightning.images.refusals import BROKEN, refuse_claims
 
 # Some of them can be lossless too, which the file does not tell for certain.
 LOSSY = (
@@ -54,7 +54,7 @@ def read_tiff(path: Path) -> StoredPixels:
             planes = [plane for page in pages for plane in _read_planes(page)]
             lossy = any(page.compression in LOSSY for page in pages)
             return StoredPixels(planes, _read_palette(pages[0]), lossy)
-    except BROKEN as error:
+    except (*BROKEN, MemoryError) as error:
         raise unreadable(path, error) from error
 
 
@@ -72,13 +72,9 @@ def _read_planes(page: TiffPage) -> list[NDArray[Any]]:
     pixels = page.asarray()
     if page.axes != "SYX":
         return [pixels]
-    if len(pixels) in (2, 4) and not (pixels[-1] == _opaque(pixels)).all():
+    if len(pixels) in (2, 4) and not (pixels[-1] == opaque_alpha(pixels.dtype)).all():
         return list(pixels)
     return [np.moveaxis(pixels, 0, 2)]
-
-
-def _opaque(pixels: NDArray[Any]) -> int:
-    return int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1
 
 
 def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.data.array_file import ARRAY_ENDINGS, read_array
-from sac_lightning.data.stored_pixels import StoredPixels
+from sac_lightning.data.stored_pixels import StoredPixels, opaque_alpha
 from sac_lightning.data.tiff_file import read_tiff
 from sac_lightning.images.formats import is_tiff
 from sac_lightning.images.pillow_file import open_with_pillow
-from sac_lightning.images.refusals import unreadable
 
 PNG_GREY, PNG_PALETTE = 0, 3
 # JPEG 2000 and AVIF can be lossless, which a file does not tell for certain.
@@ -174,8 +173,7 @@ def _blank_transparent(colours: NDArray[Any], visible: NDArray[np.bool_], path: 
 
 def _read_alpha(alpha: NDArray[Any], path: Path) -> NDArray[np.bool_]:
     """Return which pixels are opaque; raise UserError if some are half transparent."""
-    opaque = 1 if alpha.dtype.kind in "bf" else np.iinfo(alpha.dtype).max
-    visible: NDArray[np.bool_] = alpha == opaque
+    visible: NDArray[np.bool_] = alpha == opaque_alpha(alpha.dtype)
     if not (visible | (alpha == 0)).all():
         raise UserError(f"{path} is half transparent in places: save it in grey, without transparency")
     return visible

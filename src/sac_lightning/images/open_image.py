@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.images.formats import EXTRA_ENDINGS, FOLDER_ENDINGS, is_tiff, refuse_ending
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.quiet import silence_libraries
-from sac_lightning.images.refusals import name_file, unreadable
+from sac_lightning.images.refusals import name_file
 from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_file import open_tiff

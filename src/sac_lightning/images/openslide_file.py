@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from openslide import OpenSlide, OpenSlideError
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.images.background import cover, find_background
 from sac_lightning.images.choice import choose_page, choose_series
 from sac_lightning.images.lengths import Size
-from sac_lightning.images.refusals import unreadable
 from sac_lightning.images.selection import Candidate, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide, whole_slide
 

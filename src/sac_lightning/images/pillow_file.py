@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from sac_lightning.core.errors import unreadable
 from sac_lightning.images.background import cover_transparent
 from sac_lightning.images.choice import choose_channel, choose_page, choose_series
 from sac_lightning.images.palette import is_display_table
-from sac_lightning.images.refusals import refuse_one_piece, unreadable
+from sac_lightning.images.refusals import refuse_one_piece
 from sac_lightning.images.selection import Candidate, Plane, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 

@@ -30,14 +30,6 @@ BROKEN = (
 )
 
 
-def unreadable(path: Path, error: Exception) -> UserError:
-    """Return the error for a file that is no image, or a broken one; a sentence that is one already stays."""
-    if isinstance(error, UserError):
-        return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")
-
-
 def name_file(path: Path, error: UserError) -> UserError:
     """Return an error that names the file it is about."""
     return error if str(path) in str(error) else UserError(f"{path}: {error}")

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
+from sac_lightning.core.errors import unreadable
 from sac_lightning.images.background import cover, find_background, is_bright
 from sac_lightning.images.choice import Choice, choose_plane, choose_series
 from sac_lightning.images.palette import is_display_table
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
-from sac_lightning.images.refusals import BROKEN, refuse_claims, unreadable
+from sac_lightning.images.refusals import BROKEN, refuse_claims
 from sac_lightning.images.selection import Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_image import (

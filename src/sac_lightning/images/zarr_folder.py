@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import zarr
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.images.background import find_background, is_bright
 from sac_lightning.images.choice import Choice, Colour, Stack, choose_plane, choose_series
 from sac_lightning.images.lengths import MICROMETRES, Size
-from sac_lightning.images.refusals import refuse_one_piece, unreadable
+from sac_lightning.images.refusals import refuse_one_piece
 from sac_lightning.images.selection import Candidate, Selection, describe_choice, is_overview_name
 from sac_lightning.images.slide import Pixels, Slide
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
@@ -12,15 +11,10 @@ from torch.utils.data import DataLoader
 
 from sac_lightning.runs.contents import read_contents
 from sac_lightning.training.changes import with_contents
-from sac_lightning.training.checkpoints import WholeCheckpoints
-from sac_lightning.training.console import progress
-from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.history import History
-from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.resuming import Resuming
 from sac_lightning.training.start import find_pretraining_start
-from sac_lightning.training.wandb_login import refuse_missing_login
-from sac_lightning.training.wandb_view import make_loggers
+from sac_lightning.training.trainer import make_trainer
 
 
 def fit(
@@ -48,17 +42,7 @@ def fit(
     compared = with_contents(config, read_contents(config))
     start = None if cfg.resume is None else find_pretraining_start(Path(cfg.resume), compared)
     resuming = Resuming(compared, start)
-    refuse_missing_gpu(cfg.trainer)
-    refuse_missing_login(cfg.logger)
     last = ModelCheckpoint(dirpath=cfg.output_dir, filename="last", enable_version_counter=False)
-    trainer = instantiate(
-        cfg.trainer,
-        precision=resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        callbacks=[last, history, resuming, *progress(cfg.trainer)],
-        logger=make_loggers(cfg.logger, config),
-        plugins=[WholeCheckpoints()],
-        enable_progress_bar=False,  # ``progress`` is our own.
-    )
-    assert isinstance(trainer, Trainer)
+    trainer = make_trainer(cfg, cfg.trainer.precision, config, [last, history, resuming])
     trainer.fit(task, data, ckpt_path=cfg.resume, weights_only=True)
     return trainer, resuming.record()

@@ -3,30 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sac_lightning.runs.identity import NOT_HASHED, NOT_HASHED_DATA, NOT_IN_ROW, NOT_IN_ROW_TRAINER
+from sac_lightning.core.flat import flatten_settings, with_those_above
+from sac_lightning.runs.identity import OUTSIDE_ROWS
 
+NOT_SHOWN = ("_target_", "dirpath")
 # What stands elsewhere, too: what a model is built from, a scale's choices for each data set.
 COPIES = ("model.prompts.", "model.backbone.", "scale.")
-OUTSIDE = (
-    *NOT_HASHED,
-    *NOT_IN_ROW,
-    *(f"data.{key}" for key in NOT_HASHED_DATA),
-    *(f"trainer.{key}" for key in NOT_IN_ROW_TRAINER),
-)
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a configuration by their keys as one types them, without what makes no other row."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if path in OUTSIDE:
-            continue
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{path}.")
-        elif not path.startswith(COPIES) and key not in ("_target_", "dirpath"):
-            flat[path] = value
-    return flat
+    return {key: value for key, value in flatten_settings(config) if value != {} and not _is_outside(key)}
+
+
+def _is_outside(key: str) -> bool:
+    is_of_no_row = any(one in OUTSIDE_ROWS for one in with_those_above(key))
+    return is_of_no_row or key.startswith(COPIES) or key.rpartition(".")[2] in NOT_SHOWN
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

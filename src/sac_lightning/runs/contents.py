@@ -18,22 +18,25 @@ from sac_lightning.data.listing import list_files
 from sac_lightning.data.split import PARTS
 from sac_lightning.runs.file_digests import digest_file, digest_files
 from sac_lightning.runs.named_paths import matches, named_paths
+from sac_lightning.runs.reach import PACKAGE
 
 UNREADABLE, CHANGED = "unreadable", "changed during the run"
 """In place of a digest. What is not known is the same as nothing, not even as itself."""
 
-# What a run writes, or what says where and how it runs; a scale's choices stand where they are used.
-NOT_READ = (
+NOT_OF_NUMBERS = (
+    "activation_checkpointing",
     "experiment",
     "features",
     "folder",
     "logger",
     "output_dir",
     "recipe",
+    "redo",
     "row",
     "runs",
-    "scale",
 )
+"""What changes where or how fast a run goes, or what it is called or shows, but not what it computes."""
+NOT_READ = (*NOT_OF_NUMBERS, "scale")  # A scale's choices stand where they are used.
 WRITTEN = {
     "default_root_dir",
     "dirpath",
@@ -52,8 +55,6 @@ LOADING = ("_target_", "name", "batch_size", "workers", "crops_per_image", "in_m
 """Settings of every data module, which say how samples are loaded and not which."""
 
 log = logging.getLogger(__name__)
-
-PACKAGE = "sac_lightning"
 
 
 class Contents(TypedDict):

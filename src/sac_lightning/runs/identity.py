@@ -13,7 +13,14 @@ from typing import Any, TypedDict
 
 from sac_lightning.core.names import replace_targets, translate_names
 from sac_lightning.runs.code_version import TRAINING, code_version, is_code_known
-from sac_lightning.runs.contents import UNREADABLE, Contents, are_known, read_contents, replace_paths
+from sac_lightning.runs.contents import (
+    NOT_OF_NUMBERS,
+    UNREADABLE,
+    Contents,
+    are_known,
+    read_contents,
+    replace_paths,
+)
 
 
 @dataclass(frozen=True)
@@ -45,24 +52,18 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
 HASHED_AS = {"sac_lightning.training.EarlyStopping": "lightning.pytorch.callbacks.EarlyStopping"}
 """Names that took another's place after records were made: they are hashed as what the records have."""
 
-# What changes where or how fast a run goes, or what it is called or shows, but not what it computes.
-NOT_HASHED = (
-    "activation_checkpointing",
-    "experiment",
-    "features",
-    "folder",
-    "logger",
-    "output_dir",
-    "recipe",
-    "redo",
-    "row",
-    "runs",
-)
 NOT_HASHED_DATA = ("root", "workers", "in_memory")
 NOT_HASHED_CALLBACKS = ("dirpath",)  # below output_dir
 # Runs of one row of a table: their seeds differ, and maybe the machine.
 NOT_IN_ROW = ("seed",)
 NOT_IN_ROW_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
+OUTSIDE_ROWS = (
+    *NOT_OF_NUMBERS,
+    *NOT_IN_ROW,
+    *(f"data.{key}" for key in NOT_HASHED_DATA),
+    *(f"trainer.{key}" for key in NOT_IN_ROW_TRAINER),
+)
+"""The dotted keys of all that leaves a run in its row."""
 
 
 class Identity(TypedDict):
@@ -109,7 +110,7 @@ def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def config_hash(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a resolved configuration, but for what does not change the numbers."""
     named = drop_neutral_options(replace_targets(translate_names(config), HASHED_AS))
-    hashed = {key: value for key, value in _drop_idle_generator(named).items() if key not in NOT_HASHED}
+    hashed = {key: value for key, value in _drop_idle_generator(named).items() if key not in NOT_OF_NUMBERS}
     if "data" in hashed:
         hashed["data"] = {k: v for k, v in hashed["data"].items() if k not in NOT_HASHED_DATA}
     if "scale" in hashed:

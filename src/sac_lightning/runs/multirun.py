@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sac_lightning.core.command_line import folder_flags, folders_of
-from sac_lightning.runs.identity import NOT_HASHED, NOT_HASHED_DATA, NOT_IN_ROW, NOT_IN_ROW_TRAINER
+from sac_lightning.runs.contents import NOT_OF_NUMBERS
+from sac_lightning.runs.identity import OUTSIDE_ROWS
 from sac_lightning.runs.outcomes import (
     BUSY,
     DONE,
@@ -31,15 +32,6 @@ LOCK = "sweep.lock"
 REPORTED = ("cpu", "paper")
 # Libraries that count threads by a variable of their own before OMP_NUM_THREADS; torch follows MKL's.
 OWN_COUNTS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
-# Overrides that leave the row of a run as it is.
-OUTSIDE_ROWS = (
-    *NOT_HASHED,
-    *NOT_IN_ROW,
-    "scale",
-    *(f"data.{key}" for key in NOT_HASHED_DATA),
-    *(f"trainer.{key}" for key in NOT_IN_ROW_TRAINER),
-)
-
 # What a sweep holds until its end: beside the callback, which goes to the processes of its jobs.
 _held = ExitStack()
 
@@ -135,7 +127,11 @@ def next_steps(config: DictConfig, outcomes: list[Outcome]) -> list[str]:
 
 def report_command(config: DictConfig) -> str:
     """Return the command that puts the runs of a sweep of an experiment beside each other."""
-    arguments = [*folder_flags(folders_of(config.hydra)), f"table={config.experiment.name}"]
+    folders = folders_of(config.hydra)
+    file = str(config.hydra.runtime.choices.get("experiment"))
+    is_own = folders.own is not None and (folders.own / "experiment" / f"{file}.yaml").is_file()
+    # One's own is found by its file, whose experiment may have another name.
+    arguments = [*folder_flags(folders), f"table={file if is_own else config.experiment.name}"]
     if config.runs != "outputs/runs":
         arguments.append(f"runs={config.runs}")
     overrides = [one for one in config.hydra.overrides.task if not _is_in_rows(one, config)]
@@ -151,7 +147,7 @@ def _is_in_rows(override: str, config: DictConfig) -> bool:
     """Return whether the rows of an experiment are the same with an override, or hold what it chooses of them."""
     key, _, value = override.partition("=")
     key = key.lstrip("+~")
-    if key in OUTSIDE_ROWS or key.partition(".")[0] in NOT_HASHED:
+    if key in (*OUTSIDE_ROWS, "scale") or key.partition(".")[0] in NOT_OF_NUMBERS:
         return True
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
     swept = str((sweeper.get("params") or {}).get(key, "")).replace(" ", "").split(",")

@@ -9,16 +9,17 @@ Every key of the configuration is of one of three kinds:
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.flat import flatten_settings, with_those_above
 from sac_lightning.core.names import translate_names
-from sac_lightning.runs.contents import Contents, replace_paths
-from sac_lightning.runs.identity import NOT_HASHED, drop_neutral_options
+from sac_lightning.runs.contents import NOT_OF_NUMBERS, Contents, replace_paths
+from sac_lightning.runs.identity import drop_neutral_options
 
 # As for fnmatch, where * also stands for dots.
 TAKES_EFFECT = (
@@ -37,7 +38,7 @@ OF_THE_RATE = ("trainer.*", "optimizer.*", "scheduler", "scheduler.*", "*.batch_
 FIXED = ("optimizer._target_",)
 """Of those the exception: what an optimiser keeps of each weight is its own."""
 CHANGES_NOTHING = (
-    *NOT_HASHED,
+    *NOT_OF_NUMBERS,
     "resume",
     "init",
     "imagenet",
@@ -82,9 +83,7 @@ class Change:
 
     def concerns(self, patterns: tuple[str, ...]) -> bool:
         """Return whether one of some patterns stands for the key, or for what it is a part of."""
-        parts = self.key.split(".")
-        names = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        return any(fnmatchcase(key, pattern) for key in with_those_above(self.key) for pattern in patterns)
 
 
 def with_contents(config: Mapping[str, Any], contents: Contents, code: str | None = None) -> dict[str, Any]:
@@ -111,7 +110,9 @@ def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path)
     Raises:
         UserError: Something else is changed.
     """
-    before, after = (dict(_flatten(drop_neutral_options(translate_names(config)))) for config in (theirs, ours))
+    before, after = (
+        dict(flatten_settings(drop_neutral_options(translate_names(config)))) for config in (theirs, ours)
+    )
     every = [*after, *(key for key in before if key not in after)]
     # What the model takes from the groups of the configuration stands there once more.
     keys = [key for key in every if f"model.{key}" not in before.keys() | after.keys()]
@@ -130,12 +131,3 @@ def find_changes(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path)
             "instead of resume=, to start a new training from its weights"
         )
     return changes
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested settings by their keys, joined by dots."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -21,10 +21,12 @@ from sac_lightning.runs.identity import make_identity
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.precision import resolve_precision
+from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.testing import test_and_record
 from sac_lightning.training.trainer import make_trainer
 from sac_lightning.training.tuning import tune_checkpoint
+from sac_lightning.training.wandb_view import WandbView
 
 
 @quiet_lightning()
@@ -70,7 +72,8 @@ def evaluate(cfg: DictConfig) -> None:
     evaluated = settings | {"trainer": config["trainer"]}
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
-    trainer = make_trainer(cfg, settings["precision"], evaluated)
+    callbacks = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    trainer = make_trainer(cfg, settings["precision"], evaluated, callbacks)
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
         digest = digest_path(path)  # It holds the new thresholds.

@@ -26,12 +26,14 @@ from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.fitting import fit, prepare_training
 from sac_lightning.training.history import History
 from sac_lightning.training.last_batch import leave_out_single_window
+from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.rehearsal import check_monitors, rehearse_optimizer
 from sac_lightning.training.resuming import Resuming
 from sac_lightning.training.start import find_start
 from sac_lightning.training.testing import test_and_record
 from sac_lightning.training.trainer import make_callbacks, make_trainer
 from sac_lightning.training.tuning import tune_checkpoint
+from sac_lightning.training.wandb_view import WandbView
 
 
 @quiet_lightning()
@@ -62,7 +64,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
     callbacks = make_callbacks(cfg)
     compared = with_contents(config, identity["contents"], identity["code_version"])
     start = find_start(None if cfg.resume is None else Path(cfg.resume), interrupted, compared, callbacks)
-    callbacks += [history, Resuming(compared, start)]
+    callbacks += [history, Resuming(compared, start), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
     trainer = make_trainer(cfg, cfg.trainer.precision, config, callbacks)
     task, data = prepare_training(cfg, config, start)
     check_monitors(trainer, task)

@@ -23,23 +23,22 @@ from sac_lightning.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from sac_lightning.training.console import progress
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.precision import resolve_precision
-from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.wandb_login import refuse_missing_login
-from sac_lightning.training.wandb_view import WandbView, make_loggers
+from sac_lightning.training.wandb_view import make_loggers
 
 HALF_WEIGHTS = ("16-true", "bf16-true")
 
 
 def make_trainer(
-    cfg: DictConfig, precision: str, config: Mapping[str, Any], callbacks: Sequence[Callback] = ()
+    cfg: DictConfig, precision: str, config: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Trainer:
-    """Make the trainer of a training or a test.
+    """Make the trainer of a training, a test or a pre-training.
 
     Args:
-        cfg: The configuration, with ``trainer``, ``logger`` and ``output_dir``.
+        cfg: The configuration, with ``trainer`` and ``logger``.
         precision: As in ``trainer.precision``.
         config: What the loggers note of the run.
-        callbacks: Those of a training.
+        callbacks: All but the one that shows the progress.
 
     Raises:
         UserError: There is no such device, it cannot multiply in this precision, or W&B has no login. What
@@ -50,12 +49,7 @@ def make_trainer(
     trainer: Trainer = instantiate(
         cfg.trainer,
         precision=resolve_precision(precision, cfg.trainer.accelerator),
-        callbacks=[
-            *callbacks,
-            *progress(cfg.trainer),
-            WandbView(),
-            TestPredictions(Path(cfg.output_dir) / "test"),
-        ],
+        callbacks=[*callbacks, *progress(cfg.trainer)],
         logger=make_loggers(cfg.logger, config),
         plugins=[*instantiate(cfg.trainer.get("plugins", [])), WholeCheckpoints()],
         enable_progress_bar=False,  # ``progress`` is our own.
