@@ -25,9 +25,10 @@ from sac_lightning.data.sample import WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.inference.windows import Prediction
+from sac_lightning.training.loggers import make_loggers
 from sac_lightning.training.run import train
 from sac_lightning.training.task import PICTURES, SegmentationTask
-from sac_lightning.training.wandb_view import SIDE, make_loggers, overlays
+from sac_lightning.training.wandb_view import SIDE, overlays
 
 ROW = "SAC O, 1 point"
 Runs = list[tuple[Path, dict[str, Any]]]

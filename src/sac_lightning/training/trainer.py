@@ -22,9 +22,9 @@ from sac_lightning.training.averaging import refuse_lost_average
 from sac_lightning.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from sac_lightning.training.console import progress
 from sac_lightning.training.devices import refuse_missing_gpu
+from sac_lightning.training.loggers import make_loggers
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_login import refuse_missing_login
-from sac_lightning.training.wandb_view import make_loggers
 
 HALF_WEIGHTS = ("16-true", "bf16-true")
 

@@ -1,4 +1,4 @@
-"""The view of a run in Weights & Biases: its configuration, curves by epoch, overlays and record."""
+"""The view of a run in Weights & Biases: curves by epoch, overlays and record."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.drawing import draw_points
 from sac_lightning.inference.thresholds import THRESHOLD
@@ -31,43 +28,6 @@ SIDE = 512
 NUCLEUS = {1: "nucleus"}
 # W&B has the curves and the configuration in places of their own; the images' figures are too many for a row.
 NOT_SUMMARISED = ("history", "images", "config", "metrics")
-
-
-def make_loggers(logger_cfg: DictConfig | None, config: Mapping[str, Any]) -> list[Logger]:
-    """Return the configured loggers; that of W&B gets the whole configuration, which must be there at its start.
-
-    Args:
-        logger_cfg: Loggers by name, as in ``conf/logger``; those that are null are left out. None: no logger.
-        config: The configuration of the run, resolved, as plain dicts and lists.
-
-    Raises:
-        UserError: One of them cannot be made, such as where its package is not installed.
-    """
-    wanted = [logger for logger in (logger_cfg or {}).values() if logger is not None]
-    makes = [instantiate(logger, _partial_=True, _convert_="all") for logger in wanted]
-    try:
-        return [
-            make(**_run_arguments(make.keywords, config)) if make.func is WandbLogger else make() for make in makes
-        ]
-    except (ImportError, TypeError, ValueError) as error:
-        raise UserError(f"a logger cannot be made: {error}") from error
-
-
-def _run_arguments(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return W&B's arguments that follow from the configuration."""
-    dataset, model = config["data"]["name"], config["model"]
-    tags = [
-        dataset,
-        model.get("backbone", {}).get("name"),
-        config.get("scale", {}).get("name"),
-        f"seed {config['seed']}",
-    ]
-    return {
-        "config": dict(config),
-        "group": given.get("group") or dataset,
-        "name": given.get("name") or model["name"],
-        "tags": [*(given.get("tags") or ()), *(tag for tag in tags if tag)],
-    }
 
 
 class WandbView(Callback):
