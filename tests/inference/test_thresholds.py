@@ -31,7 +31,8 @@ from sac_lightning.inference.watershed import Maps, labels_of_maps
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.checkpoint import load_checkpoint, read_checkpoint
 from sac_lightning.training import tuning
-from sac_lightning.training.metrics.instances import PanopticQuality
+from sac_lightning.training.metrics.instance_scores import image_figures
+from sac_lightning.training.metrics.overlaps import find_overlaps
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.tuning import (
     choose_best,
@@ -97,9 +98,7 @@ def test_every_setting_of_prompts_has_the_pq_of_its_label_map() -> None:
 
 def pq(labels: NDArray[np.int32], truth: NDArray[np.int32]) -> float:
     """The metric's own."""
-    metric = PanopticQuality()
-    metric.update(labels, truth)
-    return float(metric.compute()["pq"])
+    return image_figures(find_overlaps(labels, truth))["pq"]
 
 
 def test_the_best_is_that_of_the_highest_mean_and_of_equal_ones_the_first() -> None:

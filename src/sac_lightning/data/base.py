@@ -85,6 +85,8 @@ class NucleiDataModule(LightningDataModule):
     """
 
     name: str | None = None
+    scores_objects = False
+    """Whether its challenge scores objects, see metrics.objects."""
 
     def __init__(
         self,

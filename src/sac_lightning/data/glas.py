@@ -13,3 +13,4 @@ class GlaS(FixedSplit):
     """
 
     name = "glas"
+    scores_objects = True

@@ -207,6 +207,9 @@ class SegmentationTask(LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forget the validation images."""
         self.pictures.clear()
+        self.test_scores.scores_objects = getattr(
+            getattr(self.trainer, "datamodule", None), "scores_objects", False
+        )
 
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Score one test image and keep the first few for the picture."""

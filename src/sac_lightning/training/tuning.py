@@ -27,7 +27,8 @@ from sac_lightning.inference.thresholds import EveryPrompt, Tuned, Watershed, me
 from sac_lightning.inference.watershed import watershed
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.checkpoint import KEY, THRESHOLDS, read_checkpoint
-from sac_lightning.training.metrics.instances import find_overlaps, panoptic_factors
+from sac_lightning.training.metrics.instances import panoptic_factors
+from sac_lightning.training.metrics.overlaps import find_overlaps
 from sac_lightning.training.task import SegmentationTask
 
 # Of settings that are equally good the first is taken: the untuned ones stand first.

@@ -1,187 +1,54 @@
-"""Instance metrics of label maps: AJI, panoptic quality and AP50, each a mean over images.
+"""Instance metrics of one image, each from its table of overlaps.
 
-All three read one sparse table of overlaps, so an image costs one sort of its foreground pixels however many
-nuclei it holds.
+A match is a pair of a true and a predicted nucleus whose IoU is greater than a threshold of at least 0.5, so that
+no nucleus is in two matches. An image empty in truth and prediction scores 1 in everything.
 """
-
-from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from sac_lightning.training.metrics.pixels import ImageMetric
+from sac_lightning.training.metrics.overlaps import Overlaps
 
-LabelMap: TypeAlias = Tensor | NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True)
-class Overlaps:
-    """Which instances of two label maps share pixels, and how many.
-
-    Attributes:
-        truth_areas: (T,) int64, pixels of each true instance.
-        prediction_areas: (P,) int64, pixels of each predicted instance.
-        truth: (N,) index into truth_areas, one entry for each pair that shares a pixel.
-        prediction: (N,) index into prediction_areas.
-        intersection: (N,) int64, pixels that the pair shares.
-        union: (N,) int64, pixels that at least one of the pair covers.
-    """
-
-    truth_areas: NDArray[np.int64]
-    prediction_areas: NDArray[np.int64]
-    truth: NDArray[np.intp]
-    prediction: NDArray[np.intp]
-    intersection: NDArray[np.int64]
-    union: NDArray[np.int64]
-
-    @property
-    def instances(self) -> int:
-        """True and predicted instances together."""
-        return len(self.truth_areas) + len(self.prediction_areas)
-
-    def drop_small(self, min_area: int) -> "Overlaps":
-        """Return the table of the same maps without predicted instances of fewer pixels."""
-        kept = self.prediction_areas >= min_area
-        pairs = kept[self.prediction]
-        return Overlaps(
-            self.truth_areas,
-            self.prediction_areas[kept],
-            self.truth[pairs],
-            (np.cumsum(kept) - 1)[self.prediction[pairs]],
-            self.intersection[pairs],
-            self.union[pairs],
-        )
-
-    @property
-    def matched_ious(self) -> NDArray[np.float64]:
-        """(M,) the IoU of each pair above 0.5; an instance can be in only one such pair."""
-        matched = 2 * self.intersection > self.union
-        return self.intersection[matched] / self.union[matched]
+# Of the 2018 Data Science Bowl: 0.5, 0.55 ... 0.95.
+AVERAGED_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 
-def find_overlaps(prediction: LabelMap, target: LabelMap) -> Overlaps:
-    """Count the pixels that each pair of instances shares.
-
-    Args:
-        prediction: (H, W) integer label map, 0 = background, labels up to 2**31 - 1 with any gaps.
-        target: (H, W) integer label map of the true instances, likewise.
-
-    Returns:
-        The table of overlapping pairs, in the order of true, then predicted labels.
-
-    Raises:
-        ValueError: The maps are not of integers, not of one shape (H, W), or a label is out of range.
-    """
-    predicted, true = _read_label_map(prediction), _read_label_map(target)
-    if predicted.shape != true.shape:
-        raise ValueError(f"prediction {predicted.shape} and target {true.shape} must have one shape (H, W).")
-    foreground = (predicted > 0) | (true > 0)
-    keys, pixels = np.unique(true[foreground] << 32 | predicted[foreground], return_counts=True)
-    # An entry of no pixels for the background makes it index 0 on both sides, whatever the maps hold.
-    keys, pixels = np.append(0, keys), np.append(0, pixels)
-    true_labels, truth = np.unique(keys >> 32, return_inverse=True)
-    predicted_labels, guess = np.unique(keys & 0xFFFFFFFF, return_inverse=True)
-    truth_areas = np.zeros(len(true_labels), np.int64)
-    prediction_areas = np.zeros(len(predicted_labels), np.int64)
-    np.add.at(truth_areas, truth, pixels)
-    np.add.at(prediction_areas, guess, pixels)
-    pairs = (truth > 0) & (guess > 0)
-    truth, guess, intersection = truth[pairs], guess[pairs], pixels[pairs]
-    return Overlaps(
-        truth_areas=truth_areas[1:],
-        prediction_areas=prediction_areas[1:],
-        truth=truth - 1,
-        prediction=guess - 1,
-        intersection=intersection,
-        union=truth_areas[truth] + prediction_areas[guess] - intersection,
-    )
-
-
-def _read_label_map(labels: LabelMap) -> NDArray[np.int64]:
-    array = labels.cpu().numpy() if isinstance(labels, Tensor) else labels
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"A label map must be (H, W) of integers, not {array.shape} {array.dtype}.")
-    if array.size and (array.min() < 0 or array.max() >= 2**31):
-        raise ValueError(f"Labels must lie in 0 to 2**31 - 1, not {array.min()} to {array.max()}.")
-    return array.astype(np.int64)
-
-
-class AJI(ImageMetric):
-    """Mean over images of the aggregated Jaccard index (Kumar et al. 2017, Algorithm 1).
+def jaccard_pixels(overlaps: Overlaps) -> tuple[int, int]:
+    """Return the two pixel counts whose quotient is the aggregated Jaccard index (Kumar et al. 2017, Algorithm 1).
 
     Each true nucleus is paired with the prediction of highest IoU (of equal ones the lower label). The pixels
     that the pairs share are divided by the pixels of their unions, of the nuclei that nothing overlaps and of
     the predictions that no nucleus chose. Two nuclei may choose the same prediction, as in the script of the
-    MoNuSeg challenge, so that the figures compare with published ones; the variant that forbids it is known as
-    AJI+. An image empty in truth and prediction scores 1.
+    MoNuSeg challenge, so that the figures compare with published ones.
     """
-
-    aji_sum: Tensor
-
-    def __init__(self) -> None:
-        """Start with no images."""
-        super().__init__()
-        self._add_sum("aji_sum")
-
-    def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
-        self.aji_sum += _aggregated_jaccard_index(find_overlaps(prediction, target))
-        self.images += 1
-
-    def compute(self) -> Tensor:
-        """Return the mean AJI, a scalar in [0, 1]; raise UserError if no image was given."""
-        return self.aji_sum / self._require_images()
-
-
-def _aggregated_jaccard_index(overlaps: Overlaps) -> float:
-    if overlaps.instances == 0:
-        return 1.0
     # By nucleus, then by falling IoU; the sort is stable, so ties fall to the lower predicted label.
-    order = np.lexsort((-overlaps.intersection / overlaps.union, overlaps.truth))
-    chosen_truths, first = np.unique(overlaps.truth[order], return_index=True)
-    best = order[first]
-    missed = np.delete(overlaps.truth_areas, chosen_truths).sum()
-    spurious = np.delete(overlaps.prediction_areas, np.unique(overlaps.prediction[best])).sum()
-    union = overlaps.union[best].sum() + missed + spurious
-    return float(overlaps.intersection[best].sum() / union)
+    order = np.lexsort((-overlaps.ious, overlaps.truth))
+    _, first = np.unique(overlaps.truth[order], return_index=True)
+    return _pixels_of_pairs(overlaps, order[first])
 
 
-class PanopticQuality(ImageMetric):
-    """Mean over images of panoptic quality and its two factors (Kirillov et al. 2019, Eq. 1), at IoU > 0.5.
+def one_to_one_jaccard_pixels(overlaps: Overlaps) -> tuple[int, int]:
+    """Return the pixel counts of AJI+ (Graham et al. 2019): as jaccard_pixels, but no prediction serves twice.
 
-    Per image dq = TP / (TP + FP/2 + FN/2), sq = mean IoU of the true positives (0 where there is none) and
-    pq = dq·sq, so the mean of pq is not the product of the other two. An image empty in truth and prediction
-    scores 1 in each.
+    The pairs are those of the greatest sum of IoU.
     """
+    return _pixels_of_pairs(overlaps, _assign(overlaps))
 
-    pq_sum: Tensor
-    dq_sum: Tensor
-    sq_sum: Tensor
 
-    def __init__(self) -> None:
-        """Start with no images."""
-        super().__init__()
-        for name in ("pq_sum", "dq_sum", "sq_sum"):
-            self._add_sum(name)
-
-    def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
-        detection, segmentation = panoptic_factors(find_overlaps(prediction, target))
-        self.pq_sum += detection * segmentation
-        self.dq_sum += detection
-        self.sq_sum += segmentation
-        self.images += 1
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the means of pq, dq and sq, each a scalar in [0, 1]; raise UserError if no image was given."""
-        images = self._require_images()
-        return {"pq": self.pq_sum / images, "dq": self.dq_sum / images, "sq": self.sq_sum / images}
+def aggregated_jaccard_index(pixels: tuple[int, int]) -> float:
+    """Return AJI or AJI+ of pixel counts, in [0, 1]."""
+    shared, covered = pixels
+    return shared / covered if covered else 1.0
 
 
 def panoptic_factors(overlaps: Overlaps) -> tuple[float, float]:
-    """Return dq and sq of one image, each in [0, 1]; their product is its pq."""
+    """Return dq = TP / (TP + FP/2 + FN/2) and sq = mean IoU of the matches (Kirillov et al. 2019, Eq. 1).
+
+    Their product is the image's panoptic quality, as nuclei have one class also known as bPQ.
+    """
     ious = overlaps.matched_ious
     if overlaps.instances == 0:
         return 1.0, 1.0
@@ -189,26 +56,51 @@ def panoptic_factors(overlaps: Overlaps) -> tuple[float, float]:
     return 2 * len(ious) / overlaps.instances, float(ious.mean()) if len(ious) else 0.0
 
 
-class AP50(ImageMetric):
-    """Mean over images of TP / (TP + FP + FN) at IoU > 0.5, the score of the 2018 Data Science Bowl at 0.5.
+def count_matches(overlaps: Overlaps, threshold: float) -> int:
+    """Return how many pairs have an IoU greater than a threshold of at least 0.5."""
+    return int((overlaps.ious > threshold).sum())
 
-    An image empty in truth and prediction scores 1.
-    """
 
-    ap50_sum: Tensor
+def f1_of_matches(matches: int, instances: int) -> float:
+    """Return 2 TP / (2 TP + FP + FN); ``instances`` are true and predicted ones together."""
+    return 2 * matches / instances if instances else 1.0
 
-    def __init__(self) -> None:
-        """Start with no images."""
-        super().__init__()
-        self._add_sum("ap50_sum")
 
-    def update(self, prediction: LabelMap, target: LabelMap) -> None:
-        """Add one image: two (H, W) label maps as `find_overlaps` takes them."""
-        overlaps = find_overlaps(prediction, target)
-        matches = len(overlaps.matched_ious)
-        self.ap50_sum += matches / (overlaps.instances - matches) if overlaps.instances else 1.0
-        self.images += 1
+def precision_of_matches(matches: int, instances: int) -> float:
+    """Return TP / (TP + FP + FN), which the 2018 Data Science Bowl calls the precision at a threshold."""
+    return matches / (instances - matches) if instances else 1.0
 
-    def compute(self) -> Tensor:
-        """Return the mean AP50, a scalar in [0, 1]; raise UserError if no image was given."""
-        return self.ap50_sum / self._require_images()
+
+def mean_average_precision(overlaps: Overlaps) -> float:
+    """Return the mean of precision_of_matches over 0.5, 0.55 ... 0.95, the score of the 2018 Data Science Bowl."""
+    found = [precision_of_matches(count_matches(overlaps, t), overlaps.instances) for t in AVERAGED_THRESHOLDS]
+    return sum(found) / len(found)
+
+
+def _pixels_of_pairs(overlaps: Overlaps, pairs: NDArray[np.intp]) -> tuple[int, int]:
+    """Return the pixels that some pairs share, and those that they and all other nuclei cover."""
+    missed = np.delete(overlaps.truth_areas, np.unique(overlaps.truth[pairs])).sum()
+    spurious = np.delete(overlaps.prediction_areas, np.unique(overlaps.prediction[pairs])).sum()
+    covered = overlaps.union[pairs].sum() + missed + spurious
+    return int(overlaps.intersection[pairs].sum()), int(covered)
+
+
+def _assign(overlaps: Overlaps) -> NDArray[np.intp]:
+    """Return the pairs of a one-to-one assignment with the greatest sum of IoU."""
+    trues, guesses = len(overlaps.truth_areas), len(overlaps.prediction_areas)
+    ends = (overlaps.truth, trues + overlaps.prediction)
+    graph = coo_array((np.ones(len(overlaps.truth)), ends), shape=(trues + guesses, trues + guesses))
+    group = connected_components(graph, directed=False)[1][overlaps.truth]
+    order = np.argsort(group, kind="stable")
+    chosen = []
+    # Nuclei that no chain of overlaps connects have no say in each other's pairs.
+    for pairs in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        true, row = np.unique(overlaps.truth[pairs], return_inverse=True)
+        guess, column = np.unique(overlaps.prediction[pairs], return_inverse=True)
+        place = np.full((len(true), len(guess)), -1)
+        place[row, column] = pairs
+        gain = np.zeros(place.shape)
+        gain[row, column] = overlaps.ious[pairs]
+        taken = place[linear_sum_assignment(gain, maximize=True)]
+        chosen.append(taken[taken >= 0])
+    return np.concatenate(chosen) if chosen else np.zeros(0, np.intp)

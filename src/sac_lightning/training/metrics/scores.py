@@ -6,18 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.windows import Prediction
-from sac_lightning.training.metrics.instances import AJI, AP50, PanopticQuality
+from sac_lightning.training.metrics.instance_scores import InstanceScores, image_figures
+from sac_lightning.training.metrics.objects import ObjectScores
+from sac_lightning.training.metrics.overlaps import find_overlaps
 from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU, count_pixels, dice_of_counts, iou_of_counts
 from sac_lightning.training.metrics.prompts import PromptQuality
 
 # Of all pixels. Our choice: the sparsest test set here (DSB2018) has a hundred times as many on nuclei.
 COLLAPSED = 0.001
+# Of the instance figures, those that are kept of each image.
+OF_IMAGES = ("aji", "pq", "f1_50")
 
 
 class Scores(nn.Module):
@@ -28,18 +32,16 @@ class Scores(nn.Module):
 
         Args:
             generator: Score the prompt generator's own mask.
-            instances: Score AJI, PQ and AP50, and keep each image's figures for image_scores.
+            instances: Score the nuclei, see InstanceScores, and keep each image's figures for image_scores.
             prompts: Score the quality of the point prompts.
         """
         super().__init__()
         self.mask = _mask_metrics()
         self.generator = _mask_metrics(prefix="generator_") if generator else None
-        metrics: dict[str, Metric | MetricCollection] = {
-            "aji": AJI(),
-            "pq": PanopticQuality(),
-            "ap50": AP50(),
-        }
-        self.instances = MetricCollection(metrics, compute_groups=False) if instances else None
+        self.instances = InstanceScores() if instances else None
+        self.objects = ObjectScores() if instances else None
+        self.scores_objects = False
+        """Whether the challenge of the data set scores objects, see ObjectScores."""
         self.prompts = PromptQuality() if prompts else None
         self.images: list[dict[str, Any]] = []
 
@@ -56,8 +58,13 @@ class Scores(nn.Module):
         if self.instances is not None:
             if instances is None:
                 instances = connected_components(mask[0].cpu().numpy())
-            self.instances.update(instances, image.instances.cpu())
-            self.images.append({"name": image.name, **_image_figures(mask, truth)})
+            overlaps = find_overlaps(instances, image.instances)
+            self.instances.update(overlaps)
+            nuclei = {"nuclei": len(overlaps.truth_areas), "found": len(overlaps.prediction_areas)}
+            kept = {name: value for name, value in image_figures(overlaps).items() if name in OF_IMAGES}
+            self.images.append({"name": image.name, **_image_figures(mask, truth), **nuclei, **kept})
+            if self.objects is not None and self.scores_objects:
+                self.objects.update(instances, image.instances)
         if self.prompts is not None:
             self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)
 
@@ -69,7 +76,7 @@ class Scores(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """Return all figures by name, over all processes."""
         values: dict[str, Tensor] = dict(self.mask.compute())
-        for part in (self.generator, self.instances):
+        for part in (self.generator, self.instances, self.objects if self.scores_objects else None):
             if part is not None:
                 values |= part.compute()
         if self.prompts is not None:
@@ -80,9 +87,9 @@ class Scores(nn.Module):
         """Return the figures of each image, of all processes (each of which must ask), sorted by name.
 
         Returns:
-            One dict per image with name, dice and iou (the ones of which Dice and IoU are the means), and
-            true_positives, false_positives and false_negatives in pixels of all its pixels; none without
-            ``instances``.
+            One dict per image with name, dice and iou (the ones of which Dice and IoU are the means),
+            true_positives, false_positives and false_negatives in pixels of all its pixels, its true and found
+            nuclei and their aji, pq and f1_50; none without ``instances``.
         """
         shares = [self.images]
         if distributed.is_available() and distributed.is_initialized():
@@ -93,7 +100,7 @@ class Scores(nn.Module):
     def reset(self) -> None:
         """Forget all images."""
         self.images = []
-        for part in (self.mask, self.generator, self.instances, self.prompts):
+        for part in (self.mask, self.generator, self.instances, self.objects, self.prompts):
             if part is not None:
                 part.reset()
 
