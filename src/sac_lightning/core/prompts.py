@@ -1,5 +1,6 @@
 """The settings of a method's points. Without torch, so that a wrong value is reported at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -7,6 +8,7 @@ from sac_lightning.core.errors import UserError
 
 Selection = Literal["O", "R"]
 Placement = Literal["centre", "random"]
+Norm = Literal["batch", "group"]
 
 
 @dataclass(frozen=True)
@@ -14,19 +16,40 @@ class Generator:
     """Settings of the prompt generator.
 
     Attributes:
-        init_features, depth: See UNet.
+        init_features, depth, norm, widths, stem, fine: See UNet.
+        separating: Three maps more, of which touching nuclei are told apart: one point per nucleus, and the
+            watershed's markers, come from them. False in every table of the paper.
         lr_factor: Its learning rate divided by that of the other parts. The paper has one rate for all, 1. The
             generator starts from scratch beside pre-trained parts, so short trainings need a higher factor.
     """
 
     init_features: int = 32
     depth: int = 4
+    norm: Norm = "batch"
+    widths: Sequence[int] | None = None
+    stem: int = 1
+    fine: int = 0
+    separating: bool = False
     lr_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise UserError if the factor is not positive."""
+        """Raise UserError if a value is out of its range."""
         if not self.lr_factor > 0:
             raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
+        if self.norm not in get_args(Norm):
+            raise UserError(f"prompts.generator.norm is {self.norm}: choose batch or group")
+        if self.stem not in (1, 2):
+            raise UserError(f"prompts.generator.stem is {self.stem}: choose 1 (none) or 2 (half the resolution)")
+        if self.fine and self.stem == 1:
+            raise UserError("prompts.generator.fine is beside a stem: set prompts.generator.stem to 2, or it to 0")
+        if self.widths is not None and len(self.widths) < 2:
+            raise UserError("prompts.generator.widths has fewer than two levels: give the channels of each")
+
+    @property
+    def factor(self) -> int:
+        """Of which its input's side is a multiple."""
+        levels = self.depth if self.widths is None else len(self.widths) - 1
+        return self.stem << levels
 
 
 @dataclass(frozen=True)
@@ -62,11 +85,11 @@ class Prompts:
         refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
         if self.dense and not self.points:
             raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
-        factor = 2**self.generator.depth
+        factor = self.generator.factor
         if self.map_size % factor:
             raise UserError(
-                f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, as the generator halves it "
-                f"{self.generator.depth} times"
+                f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, which the generator divides "
+                "it by"
             )
 
 

@@ -91,6 +91,7 @@ class TrainingBatch(TypedDict):
 
     images: Tensor  # (B, 3, S, S) RGB in 0..255
     masks: Tensor  # (B, 1, S, S) in {0, 1}
+    instances: Tensor  # (B, 1, S, S) int32 label maps, 0 = background
     expert_coords: Tensor  # (B, E, 2) xy in pixels of ``images``
     expert_labels: Tensor  # (B, E): 1 nucleus, 0 background, -1 padding
     seeds: Tensor  # (B,), of the random point selection
@@ -162,6 +163,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
         return {
             "images": torch.from_numpy(window).permute(2, 0, 1).float(),
             "masks": torch.from_numpy(labels > 0)[None].float(),
+            "instances": torch.from_numpy(labels)[None],
             "expert_coords": torch.from_numpy(expert_coords),
             "expert_labels": torch.from_numpy(expert_labels),
             "seeds": int(generator.integers(2**31)),

@@ -19,7 +19,7 @@ from sac_lightning.model.image_encoder import NECK_CHANNELS, Backbone, ImageEnco
 from sac_lightning.model.lora import add_lora, lora_layers
 from sac_lightning.model.mask_decoder import MaskDecoder
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.prompt_generator import UNet
+from sac_lightning.model.prompt_generator import make_generator
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.settings import OWN, choose_backbone, describe_model
 
@@ -130,9 +130,7 @@ def _assemble(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
     grid = image_size // backbone.patch
     model = SAC(
         image_encoder=ImageEncoder(backbone),
-        prompt_generator=UNet(prompts.generator.init_features, prompts.generator.depth)
-        if prompts.points
-        else None,
+        prompt_generator=make_generator(prompts.generator) if prompts.points else None,
         point_selection=selection,
         prompt_encoder=PromptEncoder(
             embed_dim=NECK_CHANNELS,

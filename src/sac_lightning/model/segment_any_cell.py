@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
 from sac_lightning.model.point_selection import PointSelection
+from sac_lightning.model.prompt_generator import MASK
 from sac_lightning.model.promptable import Segmentation, segment_images
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -105,7 +106,7 @@ class SAC(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Run the prompt encoder and the mask decoder, see Promptable."""
         image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(
-            point_coords, point_labels, mask_logits=generator_logits if self.dense else None
+            point_coords, point_labels, mask_logits=self._mask_prompt(generator_logits)
         )
         low_res_logits, iou = self.mask_decoder(
             image_embeddings,
@@ -115,6 +116,10 @@ class SAC(nn.Module):
             multimask_output=False,
         )
         return low_res_logits, iou[:, 0]
+
+    def _mask_prompt(self, generator_logits: Tensor | None) -> Tensor | None:
+        """Return M of Eq. 2 as the prompt encoder's mask prompt, if the model has one."""
+        return generator_logits[:, [MASK]] if self.dense and generator_logits is not None else None
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalise images (B, 3, S, S) in 0..255 by SAM's pixel mean and standard deviation."""

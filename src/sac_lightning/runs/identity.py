@@ -45,6 +45,11 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.threshold", None, since="1.0.0"),
     NeutralOption("data.inverted", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
+    *(
+        NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")
+        for prompts in ("prompts", "model.prompts")
+        for key, value in (("norm", "batch"), ("widths", None), ("stem", 1), ("fine", 0), ("separating", False))
+    ),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""

@@ -42,6 +42,7 @@ def can_train_on_one(task: SegmentationTask) -> bool:
     batch: TrainingBatch = {
         "images": torch.zeros(1, 3, side, side),
         "masks": torch.zeros(1, 1, side, side),
+        "instances": torch.zeros(1, 1, side, side, dtype=torch.int32),
         "expert_coords": torch.zeros(1, 0, 2),
         "expert_labels": torch.zeros(1, 0),
         "seeds": torch.zeros(1, dtype=torch.long),

@@ -1,12 +1,22 @@
-"""The losses of the paper: BCE for the generator (Eq. 3), focal + Dice or DiceCE for the mask (A.2)."""
+"""The losses of the paper: BCE for the generator (Eq. 3), focal + Dice or DiceCE for the mask (A.2).
+
+Ours is that of a generator which tells touching nuclei apart.
+"""
 
 from collections.abc import Mapping
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
+from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 from sac_lightning.model.promptable import Segmentation
+from sac_lightning.training.separation import separation_targets
+
+# Of a separating generator: the edge serves only to make the other maps sharp.
+EDGE_WEIGHT = 0.5
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
@@ -78,6 +88,25 @@ def generator_loss(generator_logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(generator_logits, small)
 
 
+def separating_loss(logits: Tensor, instances: Tensor) -> Tensor:
+    """Return the loss of a separating generator's maps.
+
+    Mask and interior: BCE (Eq. 3) + Dice; distance: BCE on the soft target; edge: BCE, at half the weight.
+
+    Args:
+        logits: (B, 4, m, m).
+        instances: (B, 1, H, W) label map of each image, 0 = background; compared at the generator's resolution
+            (nearest pixel).
+    """
+    small = F.interpolate(instances.float(), logits.shape[-2:], mode="nearest-exact")[:, 0]
+    targets = torch.from_numpy(np.stack([separation_targets(labels) for labels in small.long().cpu().numpy()]))
+    targets = targets.to(logits.device)
+    entropies = [F.binary_cross_entropy_with_logits(logits[:, part], targets[:, part]) for part in range(4)]
+    overlaps = [dice_loss(logits[:, [part]], targets[:, [part]]) for part in (MASK, INTERIOR)]
+    edge = EDGE_WEIGHT * entropies[EDGE]
+    return torch.stack([entropies[MASK], entropies[INTERIOR], entropies[DISTANCE], edge, *overlaps]).sum()
+
+
 def iou_loss(iou: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     """Return SAM's loss of a mask's quality: squared error between the predicted and the real IoU.
 
@@ -96,13 +125,16 @@ def iou_loss(iou: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(iou, (intersection + 1) / (union + 1))
 
 
-def segmentation_losses(output: Segmentation, target: Tensor, mask_loss: nn.Module) -> Mapping[str, Tensor]:
+def segmentation_losses(
+    output: Segmentation, target: Tensor, mask_loss: nn.Module, instances: Tensor | None = None
+) -> Mapping[str, Tensor]:
     """Return the parts of the training loss of one batch, whose sum is minimised.
 
     Args:
         output: What the model gives.
         target: (B, 1, H, W) in {0, 1}.
         mask_loss: Logits and target (B, 1, H, W) to a scalar.
+        instances: (B, 1, H, W) label maps, which a separating generator learns from.
 
     Returns:
         ``mask`` always, ``generator`` and ``iou`` where the model has these outputs.
@@ -110,7 +142,12 @@ def segmentation_losses(output: Segmentation, target: Tensor, mask_loss: nn.Modu
     logits = output.logits.float()
     losses = {"mask": mask_loss(logits, target)}
     if output.generator_logits is not None:
-        losses["generator"] = generator_loss(output.generator_logits.float(), target)
+        maps = output.generator_logits.float()
+        if maps.shape[1] == 1:
+            losses["generator"] = generator_loss(maps, target)
+        else:
+            assert instances is not None, "a separating generator learns from nuclei"
+            losses["generator"] = separating_loss(maps, instances)
     if output.iou is not None:
         losses["iou"] = iou_loss(output.iou.float(), logits, target)
     return losses

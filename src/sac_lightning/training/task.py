@@ -165,7 +165,7 @@ class SegmentationTask(LightningModule):
             return self.model.losses(batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
-        return segmentation_losses(output, batch["masks"], self.mask_loss)
+        return segmentation_losses(output, batch["masks"], self.mask_loss, batch["instances"])
 
     def training_figures(self) -> list[str]:
         """Return the names under which a training logs its losses, for what watches one."""
