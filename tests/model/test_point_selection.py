@@ -320,3 +320,58 @@ def test_pixel_centres_meet_after_scaling() -> None:
     assert scale_points(points, 4).tolist() == [[1.5, 5.5], [61.5, 31.5]]
     assert scale_points(points, 1).tolist() == points.tolist()
     assert scale_points(scale_points(points, 4), 0.25).tolist() == points.tolist()
+
+
+def maps_of(mask: list[str], interior: list[str]) -> Tensor:
+    """Logits (1, 4, H, W) of a separating generator: certain of a mask and of interiors, of nothing else."""
+    planes = [torch.tensor([[character == "1" for character in row] for row in rows]) for rows in (mask, interior)]
+    certain = torch.stack(planes).float() * 20 - 10
+    return torch.cat([certain, torch.zeros_like(certain)])[None]
+
+
+TOUCHING = [".........", ".1111111.", ".1111111.", ".........", "........."]
+INTERIORS = [".........", "..1...1..", "..11..1..", ".........", "1........"]
+
+
+def test_interiors_give_a_point_for_each_of_two_nuclei_that_touch() -> None:
+    coords, labels = PointSelection(2, min_area=2)(maps_of(TOUCHING, INTERIORS), torch.tensor([0]))
+    positives = coords[0, :2].round().tolist()
+
+    assert sorted(x for x, _ in positives) == [2.0, 6.0]
+    assert labels[0].tolist() == [1, 1, 0, -1]
+    clump, _ = PointSelection(2, min_area=2)(maps_of(TOUCHING, INTERIORS)[:, :1], torch.tensor([0]))
+    assert clump[0, 0].tolist() == [4.0, 1.5]
+
+
+def test_a_speck_gives_no_point() -> None:
+    _, labels = PointSelection(3)(maps_of(TOUCHING, INTERIORS), torch.tensor([0]))
+    assert labels[0, :3].tolist() == [1, 1, 1]
+    _, labels = PointSelection(3, min_area=2)(maps_of(TOUCHING, INTERIORS), torch.tensor([0]))
+    assert labels[0, :3].tolist() == [1, 1, -1]
+
+
+@pytest.mark.parametrize("selection", ["O", "R"])
+def test_negative_points_keep_their_distance_from_nuclei(selection: Selection) -> None:
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[20:30, 20:40] = mask[50:53, 5:8] = True
+    logits = torch.from_numpy(np.where(mask, 9.0, -9.0)).float()[None, None]
+    rows, columns = np.nonzero(mask)
+    for margin in (0, 6):
+        coords, labels = PointSelection(20, selection, margin=margin)(logits, torch.tensor([1]))
+        negatives = coords[0][labels[0] == 0].numpy()
+        distances = np.hypot(negatives[:, :1] - columns, negatives[:, 1:] - rows).min(axis=1)
+        assert len(negatives)
+        assert (distances.min() > margin) if margin else (distances.min() >= 1)
+
+
+def test_where_nothing_is_far_from_nuclei_there_are_no_negative_points() -> None:
+    stripes = torch.full((1, 1, 16, 16), 9.0)
+    stripes[..., ::4] = -9
+    _, labels = PointSelection(1, margin=3)(stripes, torch.tensor([0]))
+    assert labels[0].tolist() == [1, -1]
+
+
+def test_beyond_the_image_is_no_nucleus() -> None:
+    nothing = torch.full((1, 1, 8, 8), -9.0)
+    _, labels = PointSelection(1, margin=50)(nothing, torch.tensor([0]))
+    assert labels[0].tolist() == [-1, 0]

@@ -1,11 +1,14 @@
 """The UNet: its number of parameters, the image sizes that it takes, its skip connections and gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.prompt_generator import UNet
+from sac_lightning.core.prompts import Generator
+from sac_lightning.model.prompt_generator import SEPARATING, UNet, make_generator
 
 
 def count(module: nn.Module) -> int:
@@ -73,3 +76,51 @@ def test_every_parameter_gets_a_gradient() -> None:
     net(torch.randn(2, 3, 32, 32)).square().mean().backward()
     without = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     assert not without, f"these parameters get no gradient: {without}"
+
+
+SEPARATING_SETTINGS = Generator(norm="group", widths=(8, 12, 16), stem=2, fine=4, separating=True)
+
+
+@pytest.mark.parametrize("settings", [
+    SEPARATING_SETTINGS,
+    Generator(init_features=4, depth=2, separating=True),
+    Generator(widths=(4, 6), stem=2),
+    Generator(init_features=8, depth=2, norm="group"),
+])  # fmt: skip
+def test_every_form_gives_maps_of_the_size_of_the_image_and_learns(settings: Generator) -> None:
+    torch.manual_seed(0)
+    net = make_generator(settings)
+    logits = net(torch.randn(2, 3, 32, 48))
+    assert logits.shape == (2, SEPARATING if settings.separating else 1, 32, 48)
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+    assert net.factor == settings.factor
+
+
+def test_a_group_is_normalised_by_the_image_alone() -> None:
+    torch.manual_seed(0)
+    net, images = make_generator(SEPARATING_SETTINGS), torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(net(images)[:1], net(images[:1]))
+
+
+def test_the_fine_path_carries_single_pixels_past_the_stem() -> None:
+    torch.manual_seed(0)
+    net, images = make_generator(SEPARATING_SETTINGS), torch.zeros(1, 3, 32, 32)
+    assert net.fine_path is not None
+    nn.init.zeros_(net.fine_path.upsampling.weight)  # Nothing comes from the trunk.
+    spot = images.clone()
+    spot[..., 15, 15] = 4.0
+    rows, columns = ((net(spot) - net(images))[0].abs().sum(0) > 1e-6).nonzero(as_tuple=True)
+    assert 15 in rows
+    assert set(rows.tolist()) | set(columns.tolist()) <= set(range(13, 18))
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"norm": "layer"}, "generator.norm is layer"),
+    ({"stem": 4}, "generator.stem is 4"),
+    ({"fine": 8}, "generator.fine is beside a stem"),
+    ({"widths": (8,)}, "fewer than two levels"),
+])  # fmt: skip
+def test_settings_that_make_no_network_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Generator(**options)

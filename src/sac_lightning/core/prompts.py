@@ -58,7 +58,8 @@ class Prompts:
 
     Attributes:
         points: Number n of automatic points: n positive and n negative ones. 0: no prompt generator.
-        selection, threshold, fill_with_random, keep_raw_centroid: See PointSelection.
+        selection, threshold, fill_with_random, keep_raw_centroid, min_area, margin: See PointSelection. The last
+            two are 0 in every table of the paper.
         experts, expert_negatives, expert_placement: See ExpertPoints; per image.
         dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
             every table of the paper.
@@ -72,6 +73,8 @@ class Prompts:
     threshold: float = 0.5
     fill_with_random: bool = False
     keep_raw_centroid: bool = False
+    min_area: int = 0
+    margin: int = 0
     experts: int = 0
     expert_negatives: int = 0
     expert_placement: Placement = "centre"
@@ -81,7 +84,7 @@ class Prompts:
 
     def __post_init__(self) -> None:
         """Raise UserError if a value is out of its range or does not suit the prompt generator."""
-        refuse_selection(self.points, self.selection, self.threshold)
+        refuse_selection(self.points, self.selection, self.threshold, self.min_area, self.margin)
         refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
         if self.dense and not self.points:
             raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
@@ -93,7 +96,7 @@ class Prompts:
             )
 
 
-def refuse_selection(points: int, selection: str, threshold: float) -> None:
+def refuse_selection(points: int, selection: str, threshold: float, min_area: int = 0, margin: int = 0) -> None:
     """Raise UserError if automatic points cannot be chosen like this."""
     if not isinstance(points, int) or points < 0:
         raise UserError(f"prompts.points is {points}: choose a whole number, 0 or more")
@@ -101,6 +104,9 @@ def refuse_selection(points: int, selection: str, threshold: float) -> None:
         raise UserError(f"prompts.selection is {selection}: choose O (centroids) or R (random)")
     if not 0 <= threshold < 1:
         raise UserError(f"prompts.threshold is {threshold}: choose a probability in [0, 1)")
+    for name, pixels in (("min_area", min_area), ("margin", margin)):
+        if not isinstance(pixels, int) or pixels < 0:
+            raise UserError(f"prompts.{name} is {pixels}: choose a whole number of pixels, 0 or more")
 
 
 def refuse_expert_points(positives: int, negatives: int, placement: str) -> None:

@@ -125,6 +125,8 @@ def _assemble(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
         prompts.threshold,
         prompts.fill_with_random,
         prompts.keep_raw_centroid,
+        prompts.min_area,
+        prompts.margin,
     )
     refuse_image_size(image_size, backbone.patch, backbone.name)
     grid = image_size // backbone.patch

@@ -3,6 +3,9 @@
 P_pos = sigmoid(M) and P_neg = 1 - P_pos. ``points = n`` means n positive and n negative points (the appendix
 calls them pairs): the first n of a set are positive (label 1), the next n negative (label 0). A missing point is
 (0, 0) with label -1, which SAM's prompt encoder takes as padding.
+
+A generator that separates touching nuclei has a map of their interiors, which takes P_pos's place: its regions are
+one per nucleus, where those of P_pos are clumps whose centroids fall between nuclei.
 """
 
 import cv2
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.core.prompts import Selection, refuse_selection
+from sac_lightning.model.prompt_generator import INTERIOR, MASK
 
 PADDING = -1
 
@@ -26,6 +30,8 @@ class PointSelection:
         threshold: float = 0.5,
         fill_with_random: bool = False,
         keep_raw_centroid: bool = False,
+        min_area: int = 0,
+        margin: int = 0,
     ) -> None:
         """Create a point selection.
 
@@ -39,34 +45,40 @@ class PointSelection:
             keep_raw_centroid: With O: keep a centroid that lies outside its region (the background is one
                 region full of holes). By default the nearest pixel of the region replaces it. Our choice: the
                 paper is silent, and a negative point on a nucleus would be a wrong prompt.
+            min_area: With O: regions of fewer pixels of the map are specks, and give no point.
+            margin: Negative points keep at least so many pixels of the map from P_neg's outline, and so from
+                nuclei; where nothing is so far away, there are none.
 
         Raises:
             UserError: A value is out of range.
         """
-        refuse_selection(points, selection, threshold)
+        refuse_selection(points, selection, threshold, min_area, margin)
         self.points = points
         self.selection = selection
         self.threshold = threshold
         self.fill_with_random = fill_with_random
         self.keep_raw_centroid = keep_raw_centroid
+        self.min_area = min_area
+        self.margin = margin
 
     def __call__(self, logits: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the points of a batch.
 
         Args:
-            logits: (B, 1, H, W), the generator's output M.
+            logits: (B, 1, H, W), the generator's output M; or (B, 4, H, W), of one that separates.
             seeds: (B,), per image a seed for the random numbers of R.
 
         Returns:
             point_coords (B, 2n, 2), xy in pixels of the map, and point_labels (B, 2n) in {1, 0, -1}.
         """
-        maps = torch.sigmoid(logits.detach().float())[:, 0].cpu().numpy()
+        maps = torch.sigmoid(logits.detach().float()).cpu().numpy()
         coords = np.zeros((len(maps), 2, self.points, 2), dtype=np.float32)
         labels = np.full((len(maps), 2, self.points), PADDING, dtype=np.int64)
-        for i, (probability, seed) in enumerate(zip(maps, seeds.tolist(), strict=True)):
+        for i, (image, seed) in enumerate(zip(maps, seeds.tolist(), strict=True)):
             generator = np.random.default_rng(seed)
-            for side, label in ((probability, 1), (1 - probability, 0)):
-                chosen = self._choose(side > self.threshold, generator)
+            nucleus, background = positive_map(image) > self.threshold, 1 - image[MASK] > self.threshold
+            for side, label in ((nucleus, 1), (shrink(background, self.margin), 0)):
+                chosen = self._choose(side, generator)
                 coords[i, 1 - label, : len(chosen)] = chosen
                 labels[i, 1 - label, : len(chosen)] = label
         shape = (len(maps), 2 * self.points)
@@ -79,20 +91,40 @@ class PointSelection:
         """Choose at most n points (k, 2) xy of a mask (H, W)."""
         if self.selection == "R":
             return random_pixels(mask, self.points, generator)
-        chosen = region_centroids(mask, self.points, self.keep_raw_centroid)
+        chosen = region_centroids(mask, self.points, self.keep_raw_centroid, self.min_area)
         missing = self.points - len(chosen)
         if missing and self.fill_with_random:
             chosen = np.concatenate([chosen, random_pixels(mask, missing, generator)])
         return chosen
 
 
-def region_centroids(mask: NDArray[np.bool_], count: int, keep_raw: bool = False) -> NDArray[np.float32]:
+def positive_map(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the map (H, W) of a generator's maps (C, H, W) whose regions are nuclei: interiors, if it has them."""
+    regions: NDArray[np.float32] = maps[INTERIOR if len(maps) > 1 else MASK]
+    return regions
+
+
+def shrink(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """Return the pixels of a mask (H, W) that are further than ``margin`` pixels from its outside."""
+    if margin == 0:
+        return mask
+    # With a border of the mask's own: what lies beyond the image is no nucleus.
+    padded = np.pad(mask.astype(np.uint8), 1, constant_values=1)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    kept: NDArray[np.bool_] = distance > margin
+    return kept if not mask.all() else mask
+
+
+def region_centroids(
+    mask: NDArray[np.bool_], count: int, keep_raw: bool = False, min_area: int = 0
+) -> NDArray[np.float32]:
     """Return the centroids of the largest 8-connected regions, O(C(P)).
 
     Args:
         mask: (H, W).
         count: Largest number of regions, largest first; among equal ones the topmost, then the leftmost.
         keep_raw: Keep a centroid outside its region; otherwise the region's nearest pixel replaces it.
+        min_area: Regions of fewer pixels are left out.
 
     Returns:
         (k, 2) xy in pixels, k <= count.
@@ -100,7 +132,7 @@ def region_centroids(mask: NDArray[np.bool_], count: int, keep_raw: bool = False
     pixels = mask.astype(np.uint8)
     regions, labels, stats, centroids = cv2.connectedComponentsWithStats(pixels, connectivity=8)
     left, top, _, _, area = stats[1:regions].T
-    order = 1 + np.lexsort((left, top, -area))[:count]
+    order = 1 + np.lexsort((left, top, -area))[: min(count, int((area >= min_area).sum()))]
     chosen = centroids[order].astype(np.float32)
     if keep_raw:
         return chosen

@@ -106,6 +106,8 @@ class Segmenter:
             question.threshold,
             trained.fill_with_random,
             trained.keep_raw_centroid,
+            trained.min_area,
+            trained.margin,
         )
 
     def _encode_picture(

@@ -50,6 +50,11 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
         for prompts in ("prompts", "model.prompts")
         for key, value in (("norm", "batch"), ("widths", None), ("stem", 1), ("fine", 0), ("separating", False))
     ),
+    *(
+        NeutralOption(f"{prompts}.{key}", 0, since="1.0.0")
+        for prompts in ("prompts", "model.prompts")
+        for key in ("min_area", "margin")
+    ),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""
