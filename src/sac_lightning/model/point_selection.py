@@ -99,7 +99,7 @@ class PointSelection:
 
 
 def positive_map(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the map (H, W) of a generator's maps (C, H, W) whose regions are nuclei: interiors, if it has them."""
+    """Return of a generator's maps (C, H, W) that whose regions are nuclei (H, W): interiors, if it has them."""
     regions: NDArray[np.float32] = maps[INTERIOR if len(maps) > 1 else MASK]
     return regions
 
