@@ -6,10 +6,11 @@ from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.formats import read_formats, refuse_geojson
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses paths that name nothing, a page or series that is no number, and a method that there is not."""
+    """Refuses paths that name nothing, a page or series that is no number, methods and formats that are none."""
     require_paths("checkpoint", "points")(cfg)
     for key in ("series", "page"):
         if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < 1):
@@ -18,6 +19,8 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"channel is {cfg.channel}: choose a number from 1 on, or a name")
     if cfg.instances is not None:
         refuse_method(cfg.instances)
+    refuse_geojson(cfg.geojson)
+    read_formats(cfg.formats)
     find_images(str(cfg.images))
 
 

@@ -26,7 +26,7 @@ from sac_lightning.slides import output as results
 from sac_lightning.slides import overlay, segmentation
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.bands import join_strips
-from sac_lightning.slides.output import OutputFolder
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.segmentation import segment_file
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)

@@ -1,14 +1,9 @@
 """Rows of an image that wait on disk until all are there, for files of images larger than memory."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import tifffile
 from numpy.typing import DTypeLike, NDArray
-
-TILE = 512
 
 
 class RowStore:
@@ -31,36 +26,14 @@ class RowStore:
         content = self.file.read((bottom - top) * row_bytes)
         return np.frombuffer(content, dtype=self.dtype).reshape(-1, self.width)
 
-    def write_tiff(self, path: Path, dtype: DTypeLike, micrometres: tuple[float, float] | None = None) -> None:
-        """Write a tiled, losslessly compressed TIFF.
+    def read_reduced(self, top: int, bottom: int, factor: int) -> NDArray[Any]:
+        """Return each row and column whose number is a multiple of ``factor``, of the rows as in ``read``.
 
         Args:
-            path: Of the file.
-            dtype: Of its numbers; all must fit.
-            micrometres: Width and height of a pixel, for the file's metadata.
+            top: A multiple of the factor.
+            bottom: The row before which it ends, at most the height.
+            factor: 1 or more.
         """
-        resolution: dict[str, Any] = {}
-        if micrometres is not None:
-            resolution = {
-                "resolution": (1e4 / micrometres[0], 1e4 / micrometres[1]),
-                "resolutionunit": "CENTIMETER",
-            }
-        tifffile.imwrite(
-            path,
-            self._tiles(np.dtype(dtype)),
-            shape=(self.height, self.width),
-            dtype=dtype,
-            tile=(TILE, TILE),
-            photometric="minisblack",
-            compression="zlib",
-            predictor=np.dtype(dtype).kind != "f",
-            bigtiff=self.height * self.width * np.dtype(dtype).itemsize > 2**31,
-            metadata=None,
-            **resolution,
-        )
-
-    def _tiles(self, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-        for top in range(0, self.height, TILE):
-            rows = self.read(top, min(top + TILE, self.height)).astype(dtype)
-            for left in range(0, self.width, TILE):
-                yield rows[:, left : left + TILE]
+        if factor == 1:
+            return self.read(top, bottom)
+        return np.concatenate([self.read(row, row + 1)[:, ::factor] for row in range(top, bottom, factor)])

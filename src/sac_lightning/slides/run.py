@@ -12,8 +12,9 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.formats import read_formats
 from sac_lightning.slides.notes import Notes
-from sac_lightning.slides.output import OutputFolder
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.segmentation import segment_file
 
@@ -26,9 +27,15 @@ def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
     found = find_images(str(cfg.images))
     images, failed, notes = found.images, list(found.refused), Notes()
-    points = read_points(Path(cfg.points), images) if cfg.points else {}
+    told: list[str] = []
+    points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
     predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
-    output = OutputFolder(Path(cfg.output), probability=cfg.probability)
+    output = OutputFolder(
+        Path(cfg.output),
+        probability=cfg.probability,
+        compressed=cfg.geojson == "compressed",
+        formats=read_formats(cfg.formats),
+    )
     output.make()
     selection = Selection(cfg.series, cfg.page, cfg.channel)
     segmented = skipped = 0
@@ -45,11 +52,13 @@ def predict(cfg: DictConfig) -> None:
             if isinstance(error, OSError) and error.errno in NOWHERE_TO_WRITE:
                 raise
             failed.append(_tell(path, error))
-    for line in (*notes.lines(), *found.passed_over):
+    for line in (*notes.lines(), *found.passed_over, *told):
         print(line)
     print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
+    for path in output.beyond_imagej:
+        print(f"{path} is larger than ImageJ opens by itself: open it there with Bio-Formats")
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     if failed:

@@ -16,7 +16,8 @@ from sac_lightning.images.tone import tone_of
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
 from sac_lightning.slides.label_map import label_slide
-from sac_lightning.slides.output import OutputFolder, Results
+from sac_lightning.slides.output import Results
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.strips import Strip
 
 # From so many windows on they have a progress bar of their own.

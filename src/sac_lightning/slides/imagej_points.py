@@ -1,0 +1,64 @@
+"""Points that a person has set in ImageJ: a region of interest, or a set of them from the ROI Manager."""
+
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from roifile import ROI_TYPE, ImagejRoi
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.slides.point_labels import FoundPoints, label_of
+from sac_lightning.slides.qupath_points import NOT_POINTS
+
+ENDING = ".roi"
+# Of one region; a million points have a hundredth of it.
+MOST_BYTES = 2**30
+
+
+def read_imagej(path: Path) -> FoundPoints:
+    """Read the points of a .roi file or of a ZIP file of such.
+
+    ImageJ's regions have no class: a point is one of a nucleus unless the name of its region begins with another
+    word of LABELS, such as ``Negative`` or ``background-2``. Regions that are no points are passed over.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    found = FoundPoints()
+    try:
+        for content in _contents(path):
+            roi = ImagejRoi.frombytes(content)
+            if roi.roitype == ROI_TYPE.POINT:
+                word = re.match(r"[^\W\d_]*", roi.name)
+                label = label_of([word[0] if word else ""])
+                points = _to_pixel_centres(np.asarray(roi.coordinates(), dtype=np.float64))
+                found.points.extend((x, y, 1 if label is None else label) for x, y in points.tolist())
+    except (*NOT_POINTS, struct.error) as error:
+        reason = str(error) if isinstance(error, OSError) else "it is no selection of ImageJ"
+        raise UserError(f"{path} cannot be used ({reason}): save points from ImageJ's ROI Manager") from error
+    return found
+
+
+def _contents(path: Path) -> Iterator[bytes]:
+    if path.suffix.lower() != ".zip":
+        yield path.read_bytes()
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.lower().endswith(ENDING):
+                with archive.open(name) as file:
+                    yield file.read(MOST_BYTES)
+
+
+def _to_pixel_centres(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points (N, 2) such that whole numbers are the centres of pixels.
+
+    In ImageJ whole numbers name a pixel, while a point between them is counted from the corner of the first, as it
+    is set by a click on an enlarged picture: 10.9 lies in the pixel 10 (PointRoi.getContainedPoints in 1.53t).
+    """
+    whole = (coordinates == np.floor(coordinates)).all(axis=1, keepdims=True)
+    return np.where(whole, coordinates, coordinates - 0.5)
