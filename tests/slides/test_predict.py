@@ -150,6 +150,39 @@ def test_the_probability_on_request(checkpoint: Path, images: Path, output: Path
     assert np.array_equal(read(output / "probabilities" / "a.tif"), probability)
 
 
+def test_other_forms_on_request(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images, output)
+    run(checkpoint, images, output, geojson="compressed")
+    assert "0 segmented, 3 already there" in capsys.readouterr().out, "the plain ones are the results, too"
+    run(checkpoint, images, output, geojson="compressed", formats=["ome-zarr", "imagej"])
+    told = capsys.readouterr().out
+    assert "3 segmented" in told, "as they lack the new forms"
+    assert str(output / "ome_zarr") in told
+    assert str(output / "imagej_rois") in told
+    assert written(output, "geojson") == [f"{stem}.geojson.gz" for stem in STEMS]
+    assert written(output, "ome_zarr") == [f"{stem}.ome.zarr" for stem in STEMS]
+    assert written(output, "imagej_rois") == [f"{stem}.zip" for stem in STEMS]
+
+
+def test_points_that_mean_nothing_are_skipped_and_told(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [10.5, 20.5]},
+            "properties": {"classification": {"name": name, "color": [1, 2, 3]}},
+        }
+        for name in ("Positive", "Ignore*")
+    ]
+    points = tmp_path / "a.geojson"
+    points.write_text(json.dumps(features))
+    run(checkpoint, images, output, points=points)
+    assert "skipped in a.geojson: 1 of Ignore*" in capsys.readouterr().out
+
+
 def test_another_page_on_request(
     checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,13 +31,14 @@ FORMATS = {
 }
 
 
-def read_formats(named: str | Sequence[str] | None) -> tuple[str, ...]:
+def read_formats(named: object) -> tuple[str, ...]:
     """Return the names of the formats that a person asks for, one or a list.
 
     Raises:
         UserError: There is no such format, or what it needs is not installed.
     """
-    names = () if named is None else (named,) if isinstance(named, str) else tuple(map(str, named))
+    several = isinstance(named, Sequence) and not isinstance(named, str)
+    names = () if named is None else tuple(map(str, named)) if several else (str(named),)
     for name in names:
         if name not in FORMATS:
             raise UserError(f"formats={name} is none: choose among {', '.join(FORMATS)}, or several in [ ]")

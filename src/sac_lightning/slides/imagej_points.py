@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from roifile import ROI_TYPE, ImagejRoi
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.quiet import silence_libraries
 from sac_lightning.slides.point_labels import FoundPoints, label_of
 from sac_lightning.slides.qupath_points import NOT_POINTS
 
@@ -30,17 +31,22 @@ def read_imagej(path: Path) -> FoundPoints:
     """
     found = FoundPoints()
     try:
-        for content in _contents(path):
-            roi = ImagejRoi.frombytes(content)
-            if roi.roitype == ROI_TYPE.POINT:
-                word = re.match(r"[^\W\d_]*", roi.name)
-                label = label_of([word[0] if word else ""])
-                points = _to_pixel_centres(np.asarray(roi.coordinates(), dtype=np.float64))
-                found.points.extend((x, y, 1 if label is None else label) for x, y in points.tolist())
+        with silence_libraries():
+            for content in _contents(path):
+                _add_points(ImagejRoi.frombytes(content), found)
     except (*NOT_POINTS, struct.error) as error:
         reason = str(error) if isinstance(error, OSError) else "it is no selection of ImageJ"
         raise UserError(f"{path} cannot be used ({reason}): save points from ImageJ's ROI Manager") from error
     return found
+
+
+def _add_points(roi: ImagejRoi, found: FoundPoints) -> None:
+    if roi.roitype != ROI_TYPE.POINT:
+        return
+    word = re.match(r"[^\W\d_]*", roi.name)
+    label = label_of([word[0] if word else ""])
+    points = _to_pixel_centres(np.asarray(roi.coordinates(), dtype=np.float64))
+    found.points.extend((x, y, 1 if label is None else label) for x, y in points.tolist())
 
 
 def _contents(path: Path) -> Iterator[bytes]:
