@@ -20,7 +20,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.selection import Plane
 from sac_lightning.images.slide import Slide
-from sac_lightning.slides import formats, label_pyramid, tiff_result
+from sac_lightning.slides import formats, label_pyramid, row_store
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.formats import read_formats, refuse_geojson
 from sac_lightning.slides.output import Results
@@ -66,12 +66,12 @@ def write(output: OutputFolder, name: str, labels: NDArray[np.int32], fails: boo
 def test_a_tiff_file_is_as_imagej_reads_it(
     dtype: type[np.generic], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_result, "STRIP_BYTES", 2000)
+    monkeypatch.setattr(row_store, "STRIP_BYTES", 2000)
     values = np.random.default_rng(0).integers(0, 250, (77, 300)).astype(dtype)
     with (tmp_path / "rows").open("w+b") as file:
         store = RowStore(file, 300, dtype)
         store.append(values)
-        tiff_result.write_tiff(store, tmp_path / "a.tif", dtype, MICROMETRES)
+        store.write_tiff(tmp_path / "a.tif", dtype, MICROMETRES)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         page = tiff.pages.first
         assert (tiff.is_bigtiff, page.is_tiled, page.dtype) == (False, False, dtype)
@@ -88,16 +88,16 @@ def test_a_tiff_file_is_as_imagej_reads_it(
 
 
 def test_what_imagej_opens() -> None:
-    assert tiff_result.opens_in_imagej(46_000, 46_000, np.uint8)
-    assert not tiff_result.opens_in_imagej(46_500, 46_500, np.uint8), "above 2,147,483,647 pixels"
-    assert tiff_result.opens_in_imagej(45_000, 45_000, np.uint16)
-    assert not tiff_result.opens_in_imagej(33_000, 33_000, np.uint32), "above 4 GB"
+    assert row_store.opens_in_imagej(46_000, 46_000, np.uint8)
+    assert not row_store.opens_in_imagej(46_500, 46_500, np.uint8), "above 2,147,483,647 pixels"
+    assert row_store.opens_in_imagej(45_000, 45_000, np.uint16)
+    assert not row_store.opens_in_imagej(33_000, 33_000, np.uint32), "above 4 GB"
 
 
 def test_beyond_that_it_is_a_bigtiff_in_tiles_and_this_is_told(
     tmp_path: Path, labels: NDArray[np.int32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_result, "MOST_BYTES", 2 * labels.size - 1)
+    monkeypatch.setattr(row_store, "MOST_BYTES", 2 * labels.size - 1)
     output = OutputFolder(tmp_path)
     write(output, "a", labels)
     assert output.beyond_imagej == [tmp_path / "labels" / "a.tif"]

@@ -37,8 +37,8 @@ def read_formats(named: object) -> tuple[str, ...]:
     Raises:
         UserError: There is no such format, or what it needs is not installed.
     """
-    several = isinstance(named, Sequence) and not isinstance(named, str)
-    names = () if named is None else tuple(map(str, named)) if several else (str(named),)
+    listed = named if isinstance(named, Sequence) and not isinstance(named, str) else [named]
+    names = () if named is None else tuple(map(str, listed))
     for name in names:
         if name not in FORMATS:
             raise UserError(f"formats={name} is none: choose among {', '.join(FORMATS)}, or several in [ ]")

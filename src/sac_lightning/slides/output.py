@@ -23,8 +23,7 @@ from sac_lightning.slides.measurements import Measurements, columns, measure_nuc
 from sac_lightning.slides.outlines import outline
 from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.overlay import Overlay
-from sac_lightning.slides.row_store import RowStore
-from sac_lightning.slides.tiff_result import opens_in_imagej, write_tiff
+from sac_lightning.slides.row_store import RowStore, opens_in_imagej
 
 # From this size on the mask is a TIFF file and the overlay a reduced JPEG: few programs open a larger PNG.
 LARGE_PIXELS = 2**26
@@ -133,7 +132,7 @@ class Results:
             write_ome_zarr(self.labels, path, label_type, self.slide.micrometres, self.stem)
 
     def _write_tiff(self, store: RowStore, kind: str, dtype: DTypeLike) -> None:
-        write_tiff(store, self.partial[kind], dtype, self.slide.micrometres)
+        store.write_tiff(self.partial[kind], dtype, self.slide.micrometres)
         if not opens_in_imagej(store.height, store.width, dtype):
             self.output.beyond_imagej.append(self.files[kind])
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.slides.imagej_points import read_imagej
 from sac_lightning.slides.napari_points import is_of_napari, read_napari
 from sac_lightning.slides.point_labels import FoundPoints, make_array
 from sac_lightning.slides.qupath_points import is_of_qupath, read_qupath
@@ -93,6 +92,8 @@ def _read_file(path: Path, tell: Tell) -> NDArray[np.float32]:
     elif is_of_qupath(path):
         found = read_qupath(path)
     else:
+        from sac_lightning.slides.imagej_points import read_imagej
+
         found = read_imagej(path)
     _tell_skipped(path, found, tell)
     return make_array(found.points)
