@@ -193,7 +193,7 @@ def test_points_of_imagejs_roi_manager(tmp_path: Path) -> None:
     ]
     roiwrite(tmp_path / "a.zip", rois)
     points = read_points(tmp_path / "a.zip", [Path("a.png"), Path("b.png")])
-    assert points["a.png"].tolist() == [[10, 20, 1], [11, 4, 1], [70_000, 3, 0], [6, 7, 0]]
+    assert points["a.png"].tolist() == [[10, 20, 1], [11, 4, 1], [70_000, 3, 0], [6.5, 7.5, 0]]
     rois[0].tofile(tmp_path / "b.roi")
     assert read_points(tmp_path / "b.roi", [Path("any.png")])["any.png"].tolist() == [[10, 20, 1], [11, 4, 1]]
     rois[3].tofile(tmp_path / "b.roi")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from roifile import ROI_TYPE, ImagejRoi
 
 from sac_lightning.core.errors import UserError
@@ -45,8 +44,9 @@ def _add_points(roi: ImagejRoi, found: FoundPoints) -> None:
         return
     word = re.match(r"[^\W\d_]*", roi.name)
     label = label_of([word[0] if word else ""])
-    points = _to_pixel_centres(np.asarray(roi.coordinates(), dtype=np.float64))
-    found.points.extend((x, y, 1 if label is None else label) for x, y in points.tolist())
+    # ImageJ (since 1.52u) counts those of points from the centre of the first pixel, of areas from its corner.
+    coordinates = np.asarray(roi.coordinates(), dtype=np.float64).tolist()
+    found.points.extend((x, y, 1 if label is None else label) for x, y in coordinates)
 
 
 def _contents(path: Path) -> Iterator[bytes]:
@@ -58,13 +58,3 @@ def _contents(path: Path) -> Iterator[bytes]:
             if name.lower().endswith(ENDING):
                 with archive.open(name) as file:
                     yield file.read(MOST_BYTES)
-
-
-def _to_pixel_centres(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points (N, 2) such that whole numbers are the centres of pixels.
-
-    In ImageJ whole numbers name a pixel, while a point between them is counted from the corner of the first, as it
-    is set by a click on an enlarged picture: 10.9 lies in the pixel 10 (PointRoi.getContainedPoints in 1.53t).
-    """
-    whole = (coordinates == np.floor(coordinates)).all(axis=1, keepdims=True)
-    return np.where(whole, coordinates, coordinates - 0.5)

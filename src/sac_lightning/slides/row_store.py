@@ -50,11 +50,11 @@ class RowStore:
         return np.concatenate([self.read(row, row + 1)[:, ::factor] for row in range(top, bottom, factor)])
 
     def write_tiff(self, path: Path, dtype: DTypeLike, micrometres: tuple[float, float] | None = None) -> None:
-        """Write a losslessly compressed TIFF: in strips where ImageJ opens it by itself, else a BigTIFF in tiles.
+        """Write a losslessly compressed TIFF: in strips where ImageJ opens it by itself, else as tiled BigTIFF.
 
-        Of compressions ImageJ knows LZW and Deflate, but the predictor only with LZW: with Deflate it shows other
-        numbers and says nothing (1.53t). Integers of 32 bits become floats in it, exact up to 16,777,216. Tiles, and
-        BigTIFF, it leaves to Bio-Formats.
+        Of compressions ImageJ knows LZW and Deflate, but the predictor long with LZW alone: with Deflate, 1.53t
+        shows other numbers and says nothing. Integers of 32 bits become floats in it, exact up to 16,777,216. It
+        leaves tiles and BigTIFF to Bio-Formats.
 
         Args:
             path: Of the file.
