@@ -17,6 +17,8 @@ from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.inference.predictor import load
+from sac_lightning.predict import check
+from sac_lightning.slides import row_store
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.overlay import Overlay
 from sac_lightning.slides.point_files import read_points
@@ -164,6 +166,31 @@ def test_other_forms_on_request(
     assert written(output, "geojson") == [f"{stem}.geojson.gz" for stem in STEMS]
     assert written(output, "ome_zarr") == [f"{stem}.ome.zarr" for stem in STEMS]
     assert written(output, "imagej_rois") == [f"{stem}.zip" for stem in STEMS]
+
+
+def test_a_form_that_there_is_not_is_refused_before_any_work(checkpoint: Path, images: Path) -> None:
+    for override, told in (
+        ("formats=[ome-zarr,zip]", "formats=zip is none"),
+        ("geojson=gz", "geojson=gz is none"),
+    ):
+        cfg = compose_config("predict", [f"checkpoint={checkpoint}", f"images={images}", "output=x", override])
+        with pytest.raises(UserError, match=told):
+            check(cfg)
+
+
+def test_files_that_imagej_does_not_open_by_itself_are_told(
+    checkpoint: Path,
+    images: Path,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_store, "MOST_PIXELS", 2000)
+    run(checkpoint, images, output)
+    told = [line for line in capsys.readouterr().out.splitlines() if "ImageJ" in line]
+    assert told == [
+        f"{output / 'labels' / 'b.tif'} is larger than ImageJ opens by itself: open it there with Bio-Formats"
+    ]
 
 
 def test_points_that_mean_nothing_are_skipped_and_told(
