@@ -197,6 +197,7 @@ def test_a_spatialdata_store_whose_parts_meet(tmp_path: Path, labels: NDArray[np
     raster = root["labels/nuclei_labels"]
     (multiscale,) = raster.attrs["multiscales"]
     assert np.array_equal(raster["0"][:], labels)
+    assert raster.attrs["image-label"] == {"version": "0.4"}
     assert systems_of(multiscale) == {"global": "identity", "micrometres": [0.5, 0.25]}
     for element in ("shapes/nuclei", "points/nuclei_centroids"):
         assert systems_of(dict(root[element].attrs)) == {"global": "identity", "micrometres": [0.25, 0.5]}

@@ -167,6 +167,30 @@ def test_geojson_compressed_by_gzip_or_zip(tmp_path: Path) -> None:
     assert {name: of.tolist() for name, of in points.items()} == {"a.ome.tif": EXPECTED, "b.png": EXPECTED}
 
 
+def test_the_table_of_the_point_tool(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    rows = ["x\ty\tclass\tname\tcolor\t", "10.5\t20.5\tPositive\t\t-1", "3.5\t1.5\tTumor: Negative\tany\t-1"]
+    path.write_text("\r\n".join([*rows, "1.0\t1.0\t\t\t-1", "1.0\t1.0\tIgnore*\t\t-1", ""]))
+    told: list[str] = []
+    points = read_points(path, [Path("a.png"), Path("b.png")], told.append)["a.png"].tolist()
+    assert points == [[10, 20, 1], [3, 1, 0]]
+    assert told == ["skipped in a.tsv: 1 of Ignore*, 1 of no class"]
+    path.write_text("x\ty\t\n1.0\t1.0\t\n")
+    with pytest.raises(UserError, match="only 1 of no class"):
+        read_points(path, [Path("a.png")])
+    path.write_text("1.0\t1.0\n2\t2\n")
+    with pytest.raises(UserError, match="line 2, is no point"):
+        read_points(path, [Path("a.png")])
+
+
+def test_features_that_lie_nowhere_are_passed_over(tmp_path: Path) -> None:
+    nowhere = [point("MultiPoint", [], None), {"type": "Feature", "geometry": None, "properties": {}}]
+    told: list[str] = []
+    path = written(tmp_path / "a.geojson", [*nowhere, FEATURES[1]])
+    assert read_points(path, [Path("a.png")], told.append)["a.png"].tolist() == [[3, 1, 0]]
+    assert told == []
+
+
 @pytest.mark.parametrize("name", ["a.geojson.gz", "a.zip", "a.roi"])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"\x1f\x8b\x08\x00 and no more", b"Iout\x00"])
 def test_a_broken_file_is_a_sentence(name: str, content: bytes, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.slides.napari_points import is_of_napari, read_napari
 from sac_lightning.slides.point_labels import FoundPoints, make_array
 from sac_lightning.slides.qupath_points import is_of_qupath, read_qupath
+from sac_lightning.slides.qupath_table import read_qupath_table
 
 # Of files that belong to one image, after which they are named.
-ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz", ".roi", ".zip", ".csv")
+ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz", ".tsv", ".roi", ".zip", ".csv")
 
 Points = dict[str, NDArray[np.float32]]
 Tell = Callable[[str], object]
@@ -89,6 +90,8 @@ def _read_file(path: Path, tell: Tell) -> NDArray[np.float32]:
     """
     if path.suffix.lower() == ".csv":
         found = read_napari(path)
+    elif path.suffix.lower() == ".tsv":
+        found = read_qupath_table(path)
     elif is_of_qupath(path):
         found = read_qupath(path)
     else:

@@ -58,7 +58,7 @@ def read_qupath(path: Path) -> FoundPoints:
     try:
         for text in _texts(path):
             for feature in _features(json.loads(text)):
-                _add_points(feature, found)
+                _add_feature(feature, found)
     except NOT_POINTS as error:
         reason = str(error) if isinstance(error, OSError) else "it is not GeoJSON of points"
         raise UserError(f"{path} cannot be used ({reason}): export points from QuPath as GeoJSON") from error
@@ -93,25 +93,38 @@ def _features(content: Any) -> list[dict[str, Any]]:
     return [content] if content["type"] == "Feature" else list(content["features"])
 
 
-def _add_points(feature: dict[str, Any], found: FoundPoints) -> None:
-    kind, coordinates = feature["geometry"]["type"], feature["geometry"].get("coordinates")
-    if kind not in ("Point", "MultiPoint"):
-        return
-    names = _class_names((feature.get("properties") or {}).get("classification"))
+def _add_feature(feature: dict[str, Any], found: FoundPoints) -> None:
+    geometry: dict[str, Any] = feature["geometry"] or {"type": ""}  # null: the feature lies nowhere
+    kind = geometry["type"]
+    if kind in ("Point", "MultiPoint"):
+        coordinates: Any = geometry.get("coordinates")
+        points = [(float(x), float(y)) for x, y, *_ in ([coordinates] if kind == "Point" else coordinates)]
+        add_points(points, class_names((feature.get("properties") or {}).get("classification")), found)
+
+
+def add_points(points: list[tuple[float, float]], names: list[str], found: FoundPoints) -> None:
+    """Add points of one class.
+
+    Args:
+        points: x and y of each, from the corner of the first pixel.
+        names: Of the class; empty: they have none.
+        found: What has been found; gets them.
+    """
     label = label_of(names)
-    points = [(float(x), float(y)) for x, y, *_ in ([coordinates] if kind == "Point" else coordinates)]
+    if not points:
+        return
     if label is None:
         found.skipped[f"{SEPARATOR} ".join(names) or UNCLASSIFIED] += len(points)
     else:
         found.points.extend((x - 0.5, y - 0.5, label) for x, y in points)
 
 
-def _class_names(classification: Any) -> list[str]:
+def class_names(classification: Any) -> list[str]:
     """Return the names of a class: of a text, of name or names, or of a class with its parents (before 0.4)."""
     if classification is None:
         return []
     if isinstance(classification, str):
         return [name.strip() for name in classification.split(SEPARATOR)]
     names = classification.get("names") or [classification.get("name")]
-    parents = _class_names(classification.get("parentClass"))
+    parents = class_names(classification.get("parentClass"))
     return [*parents, *(part.strip() for name in names if name for part in str(name).split(SEPARATOR))]

@@ -1,6 +1,6 @@
 """Nuclei as a SpatialData store: labels, polygons, centroids and measurements, all by the number of the nucleus.
 
-The store is of SpatialData's container format 0.1, of Zarr 2 and GeoParquet, which its later versions read, too.
+The store is of SpatialData's container format 0.1, of Zarr 2 and GeoParquet, which its versions 0.4 to 0.7 read.
 The library itself wants its elements in memory as a whole, and depends on a hundred packages, some of which
 exclude versions that others of ours bring (anndata wants pandas below 3).
 """
@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 from shapely import MultiPolygon, Polygon
 
 from sac_lightning.slides.annotation_table import write_table
-from sac_lightning.slides.label_pyramid import describe_levels, write_levels
+from sac_lightning.slides.label_pyramid import VERSION, describe_levels, write_levels
 from sac_lightning.slides.measurements import Measurements
 from sac_lightning.slides.row_store import RowStore
 
@@ -72,6 +72,7 @@ class SpatialStore:
             "coordinateTransformations": _transformations(("y", "x"), self.micrometres),
         }
         raster.attrs.update({"multiscales": [multiscale], "spatialdata_attrs": {"version": RASTER}})
+        raster.attrs["image-label"] = {"version": VERSION}  # by which 0.4 of the library knows labels
         if self.rows:
             tables = self.root.create_group("tables")
             write_table(tables, TABLE, np.concatenate(self.rows), self.names, POLYGONS, INSTANCE)
