@@ -19,7 +19,7 @@ from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.segmentation import segment_file
 
 # Of the operating system: no result of any image can be written.
-NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
