@@ -1,5 +1,6 @@
 """Image files of every kind: the pixels that were saved, and a sentence where there are none."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def test_the_stretch_is_the_views(image: NDArray[np.uint8], tmp_path: Path) -> N
 
 def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     image = np.ones((5, 5), np.float32)
-    image[2, 2] = np.nan
+    image[2, 2] = np.inf
     tifffile.imwrite(tmp_path / "a.tif", image)
     with pytest.raises(UserError, match="infinite or NaN"):
         seen(tmp_path / "a.tif")
@@ -225,9 +226,12 @@ def test_a_file_that_breaks_off_is_told_or_read_as_far(kind: str, share: float, 
 
 
 def test_a_folder_and_nothing_are_told(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.png"):
-        with pytest.raises(UserError, match="cannot be read as an image"):
-            pixels(path)
+    (tmp_path / "link.png").symlink_to(tmp_path / "none.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    told = {".": "a folder", "none.png": "is not there", "link.png": "a link to", "pipe.png": "a pipe"}
+    for name, what in told.items():
+        with pytest.raises(UserError, match=what):
+            pixels(tmp_path / name)
 
 
 def test_a_png_that_claims_too_much_is_refused_by_its_header(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_what_is_passed_over_is_told_with_the_reason(scans: Path, monkeypatch: p
     assert [path.name for path in found.images] == ["a1.tif", "a2.png", "u.ndpi"]
     assert found.passed_over == [
         "passed over: 1 .mrxs (it is read by openslide: pip install 'sac-lightning[slides]'), 1 .txt, 1 .vsi "
-        "(Olympus keeps the slide in the folder beside it: export it as OME-TIFF), 1 no ending"
+        "(Olympus keeps the slide in the folder beside it: export it as OME-TIFF), 1 no ending, 1 .png (folders)"
     ]
 
 

@@ -1,7 +1,7 @@
 """A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without extension."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,6 +20,7 @@ from sac_lightning.data.folder_files import (
     find_truth_folder,
 )
 from sac_lightning.data.sample import FileSample, Sample
+from sac_lightning.images.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Folder(NucleiDataModule):
         mask_values: float | Sequence[float] | None = None,
         threshold: float | None = None,
         inverted: bool | None = None,
+        series: int | None = None,
+        page: int | None = None,
+        channel: int | str | None = None,
         **loading: Unpack[Loading],
     ) -> None:
         """Note where the images are and how they are split.
@@ -75,6 +79,9 @@ class Folder(NucleiDataModule):
             mask_values: The values of masks that are nucleus. Default: all but 0, of masks with two values.
             threshold: The least value of masks that is nucleus, for edges of grey and for probabilities.
             inverted: True: nuclei are what would be background. False: masks that look inverted are right.
+            series: Which image of files with several, from 1. Default: the largest that is no thumbnail.
+            page: Which plane of it, from 1. Default: the first.
+            channel: Which channel, from 1 or by name. Default: colours as they are, else the first.
             loading: See Loading.
 
         Raises:
@@ -89,6 +96,7 @@ class Folder(NucleiDataModule):
         self.ratios = {"val": val_ratio, "test": test_ratio}
         self.split_seed = split_seed
         self.meaning = read_mask_options(mask_values, threshold, inverted)
+        self.selection = Selection(series, page, channel)
 
     def source_settings(self) -> dict[str, Any]:
         """Return the part of the settings that tells where the samples come from."""
@@ -102,6 +110,7 @@ class Folder(NucleiDataModule):
             "mask_values": None if values is None else list(values),
             "threshold": self.meaning.threshold,
             "inverted": self.meaning.inverted,
+            **asdict(self.selection),
         }
 
     def splits(self) -> Splits:
@@ -118,7 +127,9 @@ class Folder(NucleiDataModule):
                 "label maps, which are taken instead: leave the options out, or remove the folder"
             )
         pairs = find_pairs(self.root)
-        samples = {name: FileSample(name, pair.image, pair.truth, meaning) for name, pair in pairs.items()}
+        samples = {
+            name: FileSample(name, pair.image, pair.truth, meaning, self.selection) for name, pair in pairs.items()
+        }
         truths = find_files(truth_folder, TRUTH_ENDINGS)
         spare = [
             WithoutImage(FileSample(name, path, path, meaning))

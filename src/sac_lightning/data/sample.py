@@ -22,6 +22,7 @@ from sac_lightning.data.mask_file import read_mask
 from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
 from sac_lightning.images.open_image import read_image
+from sac_lightning.images.selection import DEFAULT, Selection
 
 
 class Sample(Protocol):
@@ -44,12 +45,14 @@ class FileSample:
         image: The image.
         instances: The label map, or the mask.
         mask: Which values of the mask are nucleus; each connected region is one. None: a label map.
+        selection: Which image, plane and channel of the image file.
     """
 
     name: str
     image: Path
     instances: Path
     mask: MaskMeaning | None = None
+    selection: Selection = DEFAULT
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Read the image and its label map.
@@ -57,7 +60,7 @@ class FileSample:
         Raises:
             UserError: One of them cannot be read, their sizes differ, or what the truth means is doubtful.
         """
-        image, instances = read_image(self.image), self.read_truth()
+        image, instances = read_image(self.image, self.selection), self.read_truth()
         if image.shape[:2] != instances.shape:
             turned = ", turned by 90 degrees," if image.shape[1::-1] == instances.shape else ""
             raise UserError(

@@ -12,7 +12,7 @@ INCH, CENTIMETRE = 2, 3
 
 
 def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Size | None:
-    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio, Philips, ImageJ, or the tags.
+    """Read the size of a pixel (width, height) in micrometres, from what a program writes or else from the tags.
 
     Args:
         file: The file.
@@ -21,7 +21,8 @@ def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Si
     """
     of_ome = image.micrometres if image is not None else None
     of_tags = plausible(_size_of_tags(page))
-    for size in (of_ome, _size_of_aperio(page), _size_of_philips(file), _size_of_imagej(file), of_tags):
+    of_programs = (_size_of_aperio(page), _size_of_philips(file), _size_of_trestle(page), _size_of_imagej(file))
+    for size in (of_ome, *of_programs, of_tags):
         if size is not None and all(0 < length < inf for length in size):
             return size
     return None
@@ -40,6 +41,11 @@ def _size_of_philips(file: TiffFile) -> Size | None:
     )
     # The largest of the sizes comes first: millimetres, of rows and of columns.
     return None if spacing is None else (float(spacing[2]) * 1e3, float(spacing[1]) * 1e3)
+
+
+def _size_of_trestle(page: TiffPage) -> Size | None:
+    """Return what Trestle's scanners store where others have pixels per unit: the size itself."""
+    return plausible(_resolution(page)) if str(page.software).startswith("MedScan") else None
 
 
 def _size_of_imagej(file: TiffFile) -> Size | None:

@@ -44,6 +44,9 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.mask_values", None, since="1.0.0"),
     NeutralOption("data.threshold", None, since="1.0.0"),
     NeutralOption("data.inverted", None, since="1.0.0"),
+    NeutralOption("data.series", None, since="1.0.0"),
+    NeutralOption("data.page", None, since="1.0.0"),
+    NeutralOption("data.channel", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
     NeutralOption("resume", None),
 )
