@@ -101,7 +101,8 @@ def by_czifile(path: Path, in_stack: bool) -> Found:
         where = tuple(
             {"Y": slice(0, 720), "X": slice(0, 1240), "0": slice(None)}.get(axis, 0) for axis in file.axes
         )
-        pixels = file.asarray()[where]
+        # What no tile covers is left as it was.
+        pixels = file.asarray(out=np.zeros(file.shape, file.dtype))[where]
         pixels[(pixels == 0).all(axis=2)] = 255
         return Found(pixels)
 

@@ -110,8 +110,7 @@ def perceptual_hash(path: Path, selection: Selection = DEFAULT) -> NDArray[np.bo
 
 
 def _have_same_pixels(first: Entry, second: Entry) -> bool:
-    pixels = [read_image(entry.path, entry.selection) for entry in (first, second)]
-    return np.array_equal(*pixels)
+    return np.array_equal(read_image(first.path, first.selection), read_image(second.path, second.selection))
 
 
 def print_shared(datasets: Sequence[str], root: Path) -> list[Shared]:
