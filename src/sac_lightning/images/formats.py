@@ -7,8 +7,24 @@ from pathlib import Path
 
 from sac_lightning.core.errors import UserError
 
-PICTURE_ENDINGS = (".png", ".webp", ".bmp", ".jpg", ".jpeg", ".jp2", ".gif")
-TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff", ".lsm", ".stk", ".zif")
+PICTURE_ENDINGS = (
+    *(".png", ".webp", ".bmp", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".jpx", ".gif", ".avif"),
+    *(".ppm", ".pgm", ".pnm"),
+)
+TIFF_ENDINGS = (
+    ".tif",
+    ".tiff",
+    ".btf",
+    ".tf2",
+    ".tf8",
+    ".svs",
+    ".ndpi",
+    ".scn",
+    ".qptiff",
+    ".lsm",
+    ".stk",
+    ".zif",
+)
 # Read by a library that is installed with the extra "slides": its module.
 EXTRA_ENDINGS: Mapping[str, str] = {
     ".mrxs": "openslide",
@@ -29,6 +45,10 @@ FOREIGN_ENDINGS: Mapping[str, str] = {
     ".ets": "it is a part of a .vsi slide: export that as OME-TIFF",
     ".oib": "export it as OME-TIFF",
     ".oif": "export it as OME-TIFF",
+    ".oir": "export it as OME-TIFF",
+    ".zvi": "export it as OME-TIFF",
+    ".dv": "export it as OME-TIFF",
+    ".sld": "export it as OME-TIFF",
     ".ims": "export it as OME-TIFF",
     ".isyntax": "export it as OME-TIFF",
 }

@@ -7,6 +7,7 @@ MICROMETRES = {
     "a": 1e-4,
     "angstrom": 1e-4,
     "å": 1e-4,
+    "pm": 1e-6,
     "nm": 1e-3,
     "nanometer": 1e-3,
     "um": 1.0,

@@ -8,7 +8,9 @@ from tifffile import TiffFile, TiffPage
 from sac_lightning.images.lengths import MICROMETRES, Size, plausible
 from sac_lightning.images.ome import OmeImage
 
-INCH, CENTIMETRE = 2, 3
+INCH = 2
+# Micrometres in the units of a resolution; the last two are no standard, but written.
+UNITS = {INCH: 25_400.0, 3: 1e4, 4: 1e3, 5: 1.0}
 
 
 def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Size | None:
@@ -63,7 +65,7 @@ def _size_of_imagej(file: TiffFile) -> Size | None:
 def _size_of_tags(page: TiffPage) -> Size | None:
     tag = page.tags.get("ResolutionUnit")
     # A file without the unit means inches.
-    unit = {INCH: 25_400.0, CENTIMETRE: 1e4}.get(int(tag.value) if tag is not None else INCH)
+    unit = UNITS.get(int(tag.value) if tag is not None else INCH)
     per_unit = _resolution(page)
     if unit is None or per_unit is None:
         return None
