@@ -90,7 +90,8 @@ def _read_region(
     with tell_broken(path):
         for x in range(0, width if len(rows) else 0, COLUMNS):
             size = (min(COLUMNS, width - x), len(rows))
-            pixels[:, x : x + COLUMNS] = slide.read_region((left + round(x * factor), top), level, size)
+            part = slide.read_region((left + round(x * factor), top), level, size)
+            pixels[:, x : x + COLUMNS] = np.array(part)
     return pixels[:, :, :3], pixels[:, :, 3]
 
 
