@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from tests.images.agreement import LAYOUTS, by_us, compare, is_stack
-from tests.images.extra_layouts import EXTRA_COLOURS, czi_in_colour, dicom, nd2
+from tests.images.extra_layouts import EXTRA_COLOURS, czi_in_colour, dicom, dicom_instance, nd2
 from tests.images.layouts import CELLS, COLOURS, IMAGE, STACKS, aperio, philips, reduced
 from tests.images.references import by_openslide, by_wsidicom
 
@@ -122,3 +122,25 @@ def test_groups_of_labels_are_no_images(tmp_path: Path) -> None:
     labels.attrs["labels"] = ["nuclei"]
     with open_image(tmp_path / "a.ome.zarr") as slide:
         assert len(slide.candidates) == 1
+
+
+@needs_extra
+def test_smaller_resolutions_of_czi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Zeiss' writer makes none, but reads as if it had.
+    monkeypatch.setattr("sac_lightning.images.czi_file._list_zooms", lambda file: [1.0, 0.5, 0.25])
+    czi_in_colour(tmp_path / "a.czi")
+    with open_image(tmp_path / "a.czi") as slide:
+        assert slide.levels == ((720, 1240), (360, 620), (180, 310))
+        assert slide.open_level is not None
+        for level, step in ((1, 2), (2, 4)):
+            smaller = slide.open_level(level)
+            rows = [smaller.read(top, min(top + 37, smaller.height)) for top in range(0, smaller.height, 37)]
+            assert np.array_equal(np.concatenate(rows)[:, : 960 // step], reduced(step))
+            assert smaller.micrometres == pytest.approx((0.25 * step, 0.5 * step))
+
+
+@needs_extra
+def test_grey_of_16_bits_in_dicom(tmp_path: Path) -> None:
+    dicom_instance(tmp_path / "a.dcm", CELLS[0, 0], 1, tile=32)
+    with open_image(tmp_path / "a.dcm") as slide:
+        assert np.array_equal(np.concatenate([slide.read(0, 50), slide.read(50, 90)]), CELLS[0, 0])
