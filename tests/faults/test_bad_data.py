@@ -61,9 +61,9 @@ def tiff_bomb(path: Path) -> None:
             tags[tag].overwrite(50_000)
 
 
-def with_nan(path: Path) -> None:
+def with_infinity(path: Path) -> None:
     image = GREY.astype(np.float32)
-    image[3, 4] = np.nan
+    image[3, 4] = np.inf
     tifffile.imwrite(path, image)
 
 
@@ -83,7 +83,7 @@ BAD: dict[str, tuple[Write, str, str]] = {
     "text.jpg": (lambda path: path.write_text("name,split\n"), CANNOT, CANNOT),
     "header.png": (bomb, f"{CANNOT} .*exceeds limit", f"{CANNOT} .*exceeds limit"),
     "claim.tif": (tiff_bomb, CLAIMS, CLAIMS),
-    "nan.tif": (with_nan, "infinite or NaN: save it", "infinite or NaN: save it"),
+    "infinite.tif": (with_infinity, "infinite or NaN: save it", "infinite or NaN: save it"),
     "infinity.tif": (with_infinity, "infinite or NaN: save it", "infinite or NaN: save it"),
     "loop.png": (lambda path: path.symlink_to(path), CANNOT, CANNOT),
     "nowhere.png": (lambda path: path.symlink_to(path.with_name("none")), CANNOT, CANNOT),

@@ -228,7 +228,7 @@ def test_a_file_that_breaks_off_is_told_or_read_as_far(kind: str, share: float, 
 def test_a_folder_and_nothing_are_told(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(tmp_path / "none.png")
     os.mkfifo(tmp_path / "pipe.png")
-    told = {".": "a folder", "none.png": "is not there", "link.png": "a link to", "pipe.png": "a pipe"}
+    told = {".": "a folder", "none.png": "not there", "link.png": "a link to", "pipe.png": "a pipe"}
     for name, what in told.items():
         with pytest.raises(UserError, match=what):
             pixels(tmp_path / name)

@@ -53,12 +53,14 @@ def name_file(path: Path, error: UserError) -> UserError:
 def refuse_no_file(path: Path) -> None:
     """Raise UserError over what is no file: a link to nothing, a folder, a pipe, on which reading would wait."""
     if path.is_symlink() and not path.exists():
-        raise UserError(f"{path} is a link to a file that is not there: mend or remove it")
+        raise UserError(
+            f"{path} cannot be read as an image (it is a link to a file that is not there): mend or remove it"
+        )
     if not path.exists():
-        raise UserError(f"{path} is not there: it may have been moved or removed meanwhile")
+        raise UserError(f"{path} cannot be read as an image (it is not there): it may have been moved meanwhile")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device"
-        raise UserError(f"{path} is {kind}, and no image: remove or rename it")
+        raise UserError(f"{path} cannot be read as an image (it is {kind}): remove or rename it")
 
 
 def refuse_one_piece(pixels: int, path: Path) -> None:
