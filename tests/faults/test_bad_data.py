@@ -67,12 +67,6 @@ def with_infinity(path: Path) -> None:
     tifffile.imwrite(path, image)
 
 
-def with_infinity(path: Path) -> None:
-    image = GREY.astype(np.float32)
-    image[3, 4] = np.inf
-    tifffile.imwrite(path, image)
-
-
 CLAIMS = "claims 2,500,000,000 bytes of pixels in a file of"
 CANNOT = "cannot be read as an image"
 # File in, sentence out, of training and of prediction.
@@ -83,7 +77,6 @@ BAD: dict[str, tuple[Write, str, str]] = {
     "text.jpg": (lambda path: path.write_text("name,split\n"), CANNOT, CANNOT),
     "header.png": (bomb, f"{CANNOT} .*exceeds limit", f"{CANNOT} .*exceeds limit"),
     "claim.tif": (tiff_bomb, CLAIMS, CLAIMS),
-    "infinite.tif": (with_infinity, "infinite or NaN: save it", "infinite or NaN: save it"),
     "infinity.tif": (with_infinity, "infinite or NaN: save it", "infinite or NaN: save it"),
     "loop.png": (lambda path: path.symlink_to(path), CANNOT, CANNOT),
     "nowhere.png": (lambda path: path.symlink_to(path.with_name("none")), CANNOT, CANNOT),
@@ -282,7 +275,8 @@ def test_bad_files_among_good_ones_are_told_and_the_good_ones_are_segmented(
         predict(cfg)
     assert ended.value.code == 1
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    files = [name for name in BAD if (images / name).is_file()]
+    # Links to nothing are told, too; a folder is passed over.
+    files = [name for name in BAD if not (images / name).is_dir()]
     assert len(told) == len(files)
     for name in files:
         assert sum(name in line for line in told) == 1
