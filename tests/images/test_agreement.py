@@ -13,13 +13,10 @@ from tests.images.extra_layouts import EXTRA_COLOURS, czi_in_colour, dicom, dico
 from tests.images.layouts import CELLS, COLOURS, IMAGE, STACKS, aperio, philips, reduced
 from tests.images.references import by_openslide, by_wsidicom
 
-from sac_lightning.images.formats import is_installed
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.selection import Selection
 
-needs_extra = pytest.mark.skipif(
-    not all(map(is_installed, (".mrxs", ".dcm", ".czi", ".nd2", ".lif"))), reason="needs the extra: slides"
-)
+needs_extra = pytest.mark.needs("openslide", "wsidicom", "pylibCZIrw", "nd2", "liffile")
 # OpenSlide makes smaller resolutions of Hamamatsu's JPEG files of its own, and knows no OME.
 OTHER_LEVELS = {"hamamatsu.ndpi", "pyramid.ome.tif"}
 NOT_OF_OPENSLIDE = {"planes_rgb.ome.tif", "mosaic.czi", "colours.lif"}

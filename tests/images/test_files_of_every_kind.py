@@ -164,7 +164,7 @@ def test_a_broken_file_is_read_or_told_in_a_sentence(
     assert (printed.out, printed.err) == ("", "")
 
 
-@pytest.mark.skipif(not is_installed(".dcm"), reason="needs the extra: slides")
+@pytest.mark.needs("wsidicom")
 def test_a_broken_dicom_slide(tmp_path: Path) -> None:
     dicom(tmp_path)
     content = (tmp_path / "1_full.dcm").read_bytes()

@@ -107,7 +107,7 @@ def test_parts_of_slides_are_no_images(tmp_path: Path) -> None:
     assert "3 .jpg (parts of slides beside them)" in found.passed_over[0]
 
 
-@pytest.mark.skipif(not is_installed(".dcm"), reason="needs the extra: slides")
+@pytest.mark.needs("wsidicom")
 def test_a_dicom_slide_is_one_image(tmp_path: Path) -> None:
     dicom(tmp_path)
     dicom(tmp_path, series="2")

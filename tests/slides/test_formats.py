@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import json
 import zipfile
 from pathlib import Path
@@ -188,8 +189,9 @@ def systems_of(attributes: dict[str, Any]) -> dict[str, Any]:
     return {one["output"]["name"]: one.get("scale", one["type"]) for one in listed}
 
 
+@pytest.mark.needs("pyarrow")
 def test_a_spatialdata_store_whose_parts_meet(tmp_path: Path, labels: NDArray[np.int32]) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = importlib.import_module("pyarrow.parquet")
     write(OutputFolder(tmp_path, formats=("spatialdata",)), "a", labels)
     path = tmp_path / "spatialdata" / "a.zarr"
     root = zarr.open_group(path, mode="r")
@@ -214,8 +216,9 @@ def test_a_spatialdata_store_whose_parts_meet(tmp_path: Path, labels: NDArray[np
     assert dict(table.attrs) | {"region": "nuclei", "instance_key": "instance_id"} == dict(table.attrs)
 
 
+@pytest.mark.needs("spatialdata")
 def test_the_library_reads_it(tmp_path: Path, labels: NDArray[np.int32]) -> None:
-    spatialdata = pytest.importorskip("spatialdata")
+    spatialdata = importlib.import_module("spatialdata")
     write(OutputFolder(tmp_path, formats=("spatialdata",)), "a", labels)
     data = spatialdata.read_zarr(tmp_path / "spatialdata" / "a.zarr")
     assert sorted(data.coordinate_systems) == ["global", "micrometres"]
@@ -225,9 +228,9 @@ def test_the_library_reads_it(tmp_path: Path, labels: NDArray[np.int32]) -> None
     assert table.to_df()["area"].tolist() == data.shapes["nuclei"].area.tolist()
 
 
+@pytest.mark.needs("pyarrow")
 @pytest.mark.parametrize("micrometres", [None, MICROMETRES])
 def test_an_image_without_nuclei_in_every_format(micrometres: Any, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     output = OutputFolder(tmp_path, formats=ALL)
     write(output, "a", np.zeros((40, 50), dtype=np.int32), micrometres=micrometres)
     assert output.is_done("a")
@@ -264,8 +267,8 @@ def area_of(roi: ImagejRoi) -> float:
 # What is asked for
 
 
+@pytest.mark.needs("pyarrow")
 def test_results_in_further_formats_are_whole_or_not_there(tmp_path: Path, labels: NDArray[np.int32]) -> None:
-    pytest.importorskip("pyarrow")
     output = OutputFolder(tmp_path, formats=ALL)
     assert not output.is_done("a")
     with pytest.raises(InterruptedError):
