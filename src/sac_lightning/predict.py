@@ -1,5 +1,7 @@
 """``python -m sac_lightning.predict``: images of any size in; masks, label maps, QuPath's GeoJSON, tables out."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from sac_lightning.core.command import command, require_paths
@@ -11,7 +13,11 @@ from sac_lightning.slides.formats import read_formats, refuse_geojson
 
 def check(cfg: DictConfig) -> None:
     """Refuses paths that name nothing, a page or series that is no number, methods and formats that are none."""
-    require_paths("checkpoint", "points")(cfg)
+    require_paths("checkpoint", "points", "regions")(cfg)
+    if cfg.tissue is False:  # YAML's off
+        cfg.tissue = "off"
+    if cfg.tissue not in ("auto", "off") and not Path(str(cfg.tissue)).exists():
+        raise UserError(f"tissue is {cfg.tissue}, which does not exist: choose off, auto or a GeoJSON file")
     for key in ("series", "page"):
         if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < 1):
             raise UserError(f"{key} is {cfg[key]}: choose a number from 1 on")

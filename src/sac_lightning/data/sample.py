@@ -23,6 +23,7 @@ from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
 from sac_lightning.images.open_image import read_image
 from sac_lightning.images.selection import DEFAULT, Selection
+from sac_lightning.images.tone import prepare_image
 
 
 class Sample(Protocol):
@@ -159,7 +160,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
         sample = self.samples[index // self.crops_per_image]
         image, instances = sample.load()
         window, labels = apply_transform(
-            self.transform, self.view.prepare(image), instances, int(generator.integers(2**31))
+            self.transform, prepare_image(image, self.view.stretch), instances, int(generator.integers(2**31))
         )
         expert_coords, expert_labels = draw_expert_points(labels, self.expert_points, generator)
         return {
@@ -207,7 +208,7 @@ class WholeImages(Dataset[WholeImage]):
         ]
         return WholeImage(
             name=sample.name,
-            image=torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float(),
+            image=torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float(),
             instances=label_map,
             expert_points=WindowPoints(
                 torch.from_numpy(np.stack([coords for coords, _ in drawn])),

@@ -12,6 +12,7 @@ from torch import nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.windows import place_points
+from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
 from sac_lightning.inference.onnx.model import load_exported
 from sac_lightning.inference.separate import separate_nuclei
@@ -39,6 +40,13 @@ class Nuclei:
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
     instances: NDArray[np.int32]
+
+
+def empty_nuclei(height: int, width: int) -> Nuclei:
+    """Return the answer for an image in which there is nothing."""
+    probability = np.zeros((height, width), dtype=np.float32)
+    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
+    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))
 
 
 class Predictor:
@@ -92,7 +100,7 @@ class Predictor:
         if by_prompts:
             refuse_size(height, width)
             refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
-        pixels = torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float().to(self.device)
+        pixels = torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float().to(self.device)
         prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
         return Nuclei(

@@ -9,7 +9,7 @@ import numpy as np
 
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.predictor import Nuclei, Predictor
+from sac_lightning.inference.predictor import Nuclei, Predictor, empty_nuclei
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.promptable import Promptable
 from sac_lightning.page.picture_file import Picture
@@ -89,7 +89,7 @@ class Segmenter:
 
     def _segment_picture(self, picture: Picture, question: Question) -> Nuclei:
         if self.lacks_points(question):
-            return _empty_nuclei(*picture.rgb.shape[:2])
+            return empty_nuclei(*picture.rgb.shape[:2])
         clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
         image = self._encode_picture(picture)
         ask = image.segment_each if self._needs_point else image.segment
@@ -118,9 +118,3 @@ class Segmenter:
                     self._images.popitem(last=False)
             self._images.move_to_end(picture.key)
             return self._images[picture.key]
-
-
-def _empty_nuclei(height: int, width: int) -> Nuclei:
-    probability = np.zeros((height, width), dtype=np.float32)
-    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
-    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))

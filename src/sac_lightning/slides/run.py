@@ -16,10 +16,13 @@ from sac_lightning.slides.formats import read_formats
 from sac_lightning.slides.notes import Notes
 from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
+from sac_lightning.slides.regions import read_regions
 from sac_lightning.slides.segmentation import segment_file
 
 # Of the operating system: no result of any image can be written.
 NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+# Of the option; anything else is a file of regions.
+TISSUE = ("auto", "off")
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
@@ -29,6 +32,8 @@ def predict(cfg: DictConfig) -> None:
     images, failed, notes = found.images, list(found.refused), Notes()
     told: list[str] = []
     points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
+    regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
+    drawn = {} if cfg.tissue in TISSUE else read_regions(Path(cfg.tissue), images, "tissue")
     predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
     output = OutputFolder(
         Path(cfg.output),
@@ -44,7 +49,16 @@ def predict(cfg: DictConfig) -> None:
             skipped += 1
             continue
         try:
-            notes.add(path, segment_file(predictor, path, points.get(path.name, NO_POINTS), output, selection))
+            segmented_file = segment_file(
+                predictor,
+                path,
+                points.get(path.name, NO_POINTS),
+                output,
+                selection,
+                drawn.get(path.name, cfg.tissue != "off"),
+                regions.get(path.name),
+            )
+            notes.add(path, segmented_file.note, segmented_file.share)
             segmented += 1
         except UserError as error:
             failed.append(str(error))
