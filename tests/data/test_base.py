@@ -18,6 +18,7 @@ from sac_lightning.data.epoch_sampler import EpochSampler
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingBatch, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.scene import render_scene
+from sac_lightning.images.tone import prepare_image
 
 CROP, SIZE = 40, 32
 WINDOWS = View(SIZE, CROP, overlap=0.25, stretch=True)
@@ -245,7 +246,7 @@ def test_a_whole_image_is_at_its_own_size_and_stretched_like_in_training() -> No
         assert image.name == sample.name
         assert image.image.dtype == torch.float32
         assert torch.equal(image.instances, torch.from_numpy(sample.instances))
-        expected = WINDOWS.prepare(sample.image)
+        expected = prepare_image(sample.image, WINDOWS.stretch)
         assert np.array_equal(image.image.permute(1, 2, 0).numpy(), expected)
 
 

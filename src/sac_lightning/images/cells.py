@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.core.errors import UserError
 from sac_lightning.images.slide import Pixels, Slide
 
 CELL = 16
@@ -44,7 +45,11 @@ class Cells:
 
 
 def measure_cells(slide: Slide) -> Cells:
-    """Measure an image cell by cell, strip by strip. Single hot pixels, lines and columns do not count."""
+    """Measure an image cell by cell, strip by strip. Single hot pixels, lines and columns do not count.
+
+    Raises:
+        UserError: It holds numbers that are infinite.
+    """
     contrasts, levels, noises = [], [], []
     low = high = np.zeros((0, 0, 0), dtype=np.float32)
     for rows in _whole_cells(slide):
@@ -77,14 +82,10 @@ def _whole_cells(slide: Slide) -> Iterator[NDArray[Any]]:
 
 def _measure_rows(rows: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
     """Return the lowest and highest mean of cells (h, w, 2 C), fine ones first, and level and noise (h, w)."""
-    size = rows.shape[0] // CELL, rows.shape[1] // CELL, rows.shape[2]
-    absent = np.zeros(size[:2], dtype=bool)
     if rows.dtype not in (np.uint8, np.uint16):
         rows = rows.astype(np.float32)
-        finite = np.isfinite(rows)
-        if not finite.all():
-            absent = ~_split(finite, CELL).all(axis=(1, 3, 4))
-            rows = np.where(finite, rows, 0)
+        if not np.isfinite(rows).all():
+            raise UserError("it holds values that are infinite or NaN: save it with 8 or 16 bits")
     steps = np.zeros(rows.shape, dtype=rows.dtype)
     steps[:, 1:] = cv2.absdiff(rows[:, 1:], rows[:, :-1]).reshape(rows[:, 1:].shape)
     noise = _shrink(steps, CELL).max(axis=2) * TO_DEVIATION
@@ -94,7 +95,7 @@ def _measure_rows(rows: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         np.concatenate([ends(fine, axis=(1, 3)), ends(coarse, axis=(1, 3))], axis=2) for ends in (np.min, np.max)
     )
     level = _shrink(means, CELL // FINE).mean(axis=2)
-    absent |= (noise == 0) & (high == low).all(axis=2)
+    absent = (noise == 0) & (high == low).all(axis=2)
     low[absent], high[absent], noise[absent] = NOWHERE, -NOWHERE, 0
     return low, high, level, noise.astype(np.float32)
 

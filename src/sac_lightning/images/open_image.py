@@ -45,8 +45,8 @@ def open_image(path: Path, selection: Selection = DEFAULT) -> Iterator[Slide]:
 def read_image(path: Path, selection: Selection = DEFAULT) -> NDArray[np.uint8]:
     """Read an image as 8-bit RGB (H, W, 3), by the same reader and with the same numbers as predict.
 
-    Grey becomes three equal channels, what is not there becomes background, and more than 8 bits are brought from
-    the image's own minimum and maximum to 0..255.
+    Grey becomes three equal channels, what is not there becomes background, and more than 8 bits are brought to
+    0..255 as tone.py says.
 
     Args:
         path: As of open_image.

@@ -31,6 +31,9 @@ LEAST_DARK = 3.0
 CORE = 1.6
 # The percentile of the core's contrasts that is of the stronger things, and not yet of a fibre that shines.
 STRONG = 75
+# What stands out so many times more than the next weaker thing is no tissue, if the others are this share.
+GLARE = 4.0
+LEAST_SHARE = 0.05
 # The light is what five times so many cells a side have in the middle, and accounts for so many times the least.
 LIGHT_CELLS = 4
 LIGHT = 3
@@ -49,7 +52,7 @@ class Tissue:
     """Where in an image there is something.
 
     Attributes:
-        core: (h, w) bool, the cells of CELL pixels a side where something stands out.
+        core: (h, w) bool, the cells of CELL pixels a side in which something stands out, and is no glare.
         mask: (h, w) bool, these with their surroundings; outside there is no nucleus.
         contrast: How much the stronger things stand out, in the image's numbers. 0 without a core.
         noise: Standard deviation from pixel to pixel in the quietest cells.
@@ -77,7 +80,8 @@ class Tissue:
 def find_tissue(slide: Slide) -> Tissue:
     """Find where in an image there is something, strip by strip.
 
-    Rows are read in the file's own numbers, and once.
+    Raises:
+        UserError: It holds numbers that are infinite.
     """
     cells = measure_cells(slide)
     first = slide.read(0, 1)
@@ -94,10 +98,11 @@ def find_tissue(slide: Slide) -> Tissue:
         _standing_out(contrast, slope, max(least, noises * noise))
         for contrast, noises in zip((cells.fine, cells.coarse), NOISES, strict=True)
     )
-    core = fine | coarse
+    found = fine | coarse
+    core = _without_glare(_without_rim(found), cells.fine)
     return Tissue(
         core=core,
-        mask=_surround(core),
+        mask=_surround(found),
         contrast=float(np.percentile(cells.fine[core], STRONG)) if core.any() else 0.0,
         noise=noise,
         bright=bool(bright),
@@ -108,6 +113,23 @@ def _standing_out(contrast: NDArray[np.float32], slope: NDArray[np.float32], lea
     """Return the cells (h, w) in pieces that stand out, but for what the light changes by itself."""
     without_light = contrast - np.minimum(slope, LIGHT * least)
     result: NDArray[np.bool_] = apply_hysteresis_threshold(without_light, least, CORE * least)
+    return result
+
+
+def _without_rim(core: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the core without its rim, where only a neighbour stands out; the image's edge is none."""
+    inner = cv2.erode(core.astype(np.uint8), np.ones((3, 3), dtype=np.uint8), borderValue=1) > 0
+    return inner if inner.any() else core
+
+
+def _without_glare(core: NDArray[np.bool_], contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the core without what stands out very much more than all else, as a fibre that shines."""
+    strengths = np.sort(contrast[core])
+    first = max(1, int(len(strengths) * LEAST_SHARE))
+    jumps = np.flatnonzero(strengths[first:] > GLARE * strengths[first - 1 : -1])
+    if not jumps.size:
+        return core
+    result: NDArray[np.bool_] = core & (contrast < strengths[first + jumps[0]])
     return result
 
 

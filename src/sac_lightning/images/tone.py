@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import stretch_table
 from sac_lightning.images.background import full_scale
 from sac_lightning.images.limits import find_limits, sample_tissue
@@ -93,8 +92,6 @@ def _find_range(slide: Slide, tissue: Tissue) -> Tone:
     In the dark it is that of the signal. In bright field 0 stays black, and white is what the camera could hold.
     """
     sample = sample_tissue(slide, tissue)
-    if not np.isfinite(sample).all():
-        raise UserError("it holds values that are infinite: save it with 8 or 16 bits")
     low, high = find_limits(sample, tissue)
     if tissue.bright:
         full = full_scale(high, sample.dtype, sample.ndim == 2)

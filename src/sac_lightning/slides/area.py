@@ -68,8 +68,8 @@ class Area:
 WHOLE = Area()
 
 
-def take_drawn(tissue: Tissue, drawn: Regions, width: int) -> Tissue:
-    """Return the tissue that a person has drawn in place of what was found, in an image of some width."""
+def take_drawn(tissue: Tissue, drawn: Regions) -> Tissue:
+    """Return the tissue that a person has drawn in place of what was found."""
     mask = drawn.draw(0, len(tissue.mask), tissue.mask.shape[1], scale=CELL)
     core = tissue.core & mask
     return replace(tissue, core=core if core.any() else mask, mask=mask)
