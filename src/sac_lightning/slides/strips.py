@@ -15,7 +15,7 @@ from torch import Tensor
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
 from sac_lightning.data.windows import BATCH_SIZE, batch_windows, place_points, to_image_pixels
-from sac_lightning.images.slide import STRIP_PIXELS, Pixels, Slide
+from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import Blend, run_model
@@ -23,6 +23,8 @@ from sac_lightning.slides.area import WHOLE, Area
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
 MAX_WINDOW_PIXELS = 2**26
+# How much is read at a time of what no window looks at: as much as a row of windows has.
+GLASS_PIXELS = 2**22
 
 
 @dataclass
@@ -130,7 +132,7 @@ class _Rows:
         """Yield the ends of parts that lie above a row and are to be taken: first what is here, then glass."""
         while self.top < bottom:
             if self.bottom == self.top:
-                self.reach(self.top + max(1, STRIP_PIXELS // self.slide.width))
+                self.reach(self.top + max(1, GLASS_PIXELS // self.slide.width))
             yield min(self.bottom, bottom)
 
     def add(self, logits: Tensor, generator_logits: Tensor | None, window: Window) -> None:
