@@ -17,7 +17,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.notes import Notes
-from sac_lightning.slides.output import OutputFolder
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.regions import Regions, read_regions
 from sac_lightning.slides.segmentation import segment_file
 
