@@ -280,7 +280,8 @@ def test_a_label_map_has_32_bits_only_where_it_must(
     Image.fromarray(image).save(tmp_path / "a.png")
     predictor = dark(None)
     monkeypatch.setattr(predictor, "model", Black())
-    segment_file(predictor, tmp_path / "a.png", NO_POINTS, output)
+    # Single pixels are no tissue.
+    segment_file(predictor, tmp_path / "a.png", NO_POINTS, output, tissue=False)
     labels = read(output.path / "labels" / "a.tif")
     assert labels.max() == 67_600
     assert labels.dtype == np.uint32

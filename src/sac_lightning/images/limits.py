@@ -1,6 +1,6 @@
 """The range of an image's numbers worth seeing: percentiles of the tissue or signal, not of what surrounds it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from sac_lightning.images.background import full_scale
 from sac_lightning.images.cells import CELL
 from sac_lightning.images.slide import STRIP_PIXELS, Pixels, Slide
-from sac_lightning.images.tissue import Tissue
+
+if TYPE_CHECKING:  # whoever asks has found it: the chain of imports stays short
+    from sac_lightning.images.tissue import Tissue
 
 # So many pixels are looked at, spread evenly over the tissue: percentiles are known to a hundredth of a percent.
 SAMPLED_PIXELS = 2**22
@@ -23,7 +25,7 @@ GAP = 0.05
 FEW_NUMBERS = 8
 
 
-def sample_tissue(slide: Slide, tissue: Tissue) -> Pixels:
+def sample_tissue(slide: Slide, tissue: "Tissue") -> Pixels:
     """Return pixels (n,) or (n, 3), spread evenly over the tissue; over the whole image, where there is none."""
     cells = tissue.core if tissue.core.any() else np.ones_like(tissue.core)
     every = max(1, -(-int(cells.sum()) * CELL**2 // SAMPLED_PIXELS))
@@ -40,7 +42,7 @@ def sample_tissue(slide: Slide, tissue: Tissue) -> Pixels:
     return np.concatenate(parts)
 
 
-def find_limits(sample: Pixels, tissue: Tissue) -> tuple[float, float]:
+def find_limits(sample: Pixels, tissue: "Tissue") -> tuple[float, float]:
     """Return the numbers that become black and white.
 
     Args:
