@@ -6,13 +6,14 @@ from omegaconf import DictConfig
 
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats, refuse_geojson
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses paths that name nothing, a page or series that is no number, methods and formats that are none."""
+    """Raise UserError if a path names nothing, a page, series or size is no number, a method or format is none."""
     require_paths("checkpoint", "points", "regions")(cfg)
     if cfg.tissue is False:  # YAML's off
         cfg.tissue = "off"
@@ -27,6 +28,7 @@ def check(cfg: DictConfig) -> None:
         refuse_method(cfg.instances)
     refuse_geojson(cfg.geojson)
     read_formats(cfg.formats)
+    check_mpp(cfg.mpp)
     find_images(str(cfg.images))
 
 

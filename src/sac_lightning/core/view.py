@@ -67,6 +67,19 @@ class View:
             for left in _starts(width, self.crop, self.overlap)
         ]
 
+    def at_scale(self, factor: float) -> "View":
+        """Return the view by which a model sees an image at the magnification of its training.
+
+        The sides of its windows have so many times as many pixels and are resized to the same input. Of whole
+        images there is no other view: their magnification follows from their size.
+
+        Args:
+            factor: Pixels of the image to one of the training: 0.5 for an image of 20x and a model of 40x.
+        """
+        if self.crop is None or factor == 1:
+            return self
+        return replace(self, crop=max(1, round(self.crop * factor)), image_size=self.image_size or self.crop)
+
 
 def _starts(length: int, window: int, overlap: float) -> list[int]:
     """Return the first pixels of the fewest evenly spread windows that cover ``length`` with ``overlap``."""

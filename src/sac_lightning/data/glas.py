@@ -13,3 +13,4 @@ class GlaS(FixedSplit):
     """
 
     name = "glas"
+    micrometres = 0.62005  # as its organisers say

@@ -8,6 +8,7 @@ from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
+from albumentations import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -110,6 +111,7 @@ class WholeImage:
     instances: Tensor  # (H, W) label map
     expert_points: WindowPoints  # one set of points per window of the view
     seed: int
+    factor: float = 1.0  # how many of its pixels are one of the model's training, see View.at_scale
 
     def to(self, device: torch.device) -> "WholeImage":
         """Return a copy with its tensors on another device."""
@@ -130,6 +132,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
         crops_per_image: int,
         seed: int,
         augment: bool = True,
+        zoom: tuple[float, float] | None = None,
+        coarser: float | None = None,
+        factors: Sequence[float] | None = None,
     ) -> None:
         """Create the data set.
 
@@ -140,6 +145,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
             crops_per_image: Number of windows of each image per epoch.
             seed: Seed of windows, augmentation and expert points.
             augment: False: no augmentation, and an index gives the same item in every epoch.
+            zoom: See data.base.Loading.
+            coarser: See data.base.Loading.
+            factors: How many pixels of each image are one of the data set's, see core.scale. Default: 1 each.
         """
         self.samples = samples
         self.view = view
@@ -147,7 +155,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
         self.crops_per_image = crops_per_image
         self.seed = seed
         self.augment = augment
-        self.transform = training_transform(view, augment)
+        self.zoom = zoom if augment else None
+        self.coarser = coarser
+        self.factors = [1.0] * len(samples) if factors is None else factors
 
     def __len__(self) -> int:
         """Return the number of windows per epoch."""
@@ -157,10 +167,14 @@ class TrainingWindows(Dataset[dict[str, object]]):
         """Return a training window by (epoch, index)."""
         epoch, index = epoch_and_index
         generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
-        sample = self.samples[index // self.crops_per_image]
+        place = index // self.crops_per_image
+        sample = self.samples[place]
         image, instances = sample.load()
         window, labels = apply_transform(
-            self.transform, prepare_image(image, self.view.stretch), instances, int(generator.integers(2**31))
+            self._draw_transform(self.factors[place], generator),
+            prepare_image(image, self.view.stretch),
+            instances,
+            int(generator.integers(2**31)),
         )
         expert_coords, expert_labels = draw_expert_points(labels, self.expert_points, generator)
         return {
@@ -172,11 +186,24 @@ class TrainingWindows(Dataset[dict[str, object]]):
             "names": sample.name,
         }
 
+    def _draw_transform(self, factor: float, generator: np.random.Generator) -> Compose:
+        """Return the transform of a window of an image, of a side that is drawn if there is a range."""
+        if self.zoom is not None:
+            factor *= float(np.exp(generator.uniform(*np.log(self.zoom))))
+        return training_transform(self.view.at_scale(factor), self.augment, self.coarser)
+
 
 class WholeImages(Dataset[WholeImage]):
     """The images of a validation or test set."""
 
-    def __init__(self, samples: Sequence[Sample], view: View, expert_points: ExpertPoints, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        view: View,
+        expert_points: ExpertPoints,
+        seed: int,
+        factors: Sequence[float] | None = None,
+    ) -> None:
         """Create the data set.
 
         Args:
@@ -184,11 +211,13 @@ class WholeImages(Dataset[WholeImage]):
             view: How the model sees them.
             expert_points: Expert points of each window of the view.
             seed: Seed of the expert points.
+            factors: How many pixels of each image are one of the model's training. Default: 1 each.
         """
         self.samples = samples
         self.view = view
         self.expert_points = expert_points
         self.seed = seed
+        self.factors = [1.0] * len(samples) if factors is None else factors
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -204,7 +233,7 @@ class WholeImages(Dataset[WholeImage]):
         generator = np.random.default_rng([self.seed, seed])
         drawn = [
             draw_expert_points(cut_window(label_map[None], window)[0].numpy(), self.expert_points, generator)
-            for window in self.view.windows(*instances.shape)
+            for window in self.view.at_scale(self.factors[index]).windows(*instances.shape)
         ]
         return WholeImage(
             name=sample.name,
@@ -215,4 +244,5 @@ class WholeImages(Dataset[WholeImage]):
                 torch.from_numpy(np.stack([labels for _, labels in drawn])),
             ),
             seed=seed,
+            factor=self.factors[index],
         )

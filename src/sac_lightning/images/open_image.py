@@ -63,6 +63,27 @@ def read_image(path: Path, selection: Selection = DEFAULT) -> NDArray[np.uint8]:
         raise name_file(path, error) from error
 
 
+def read_micrometres(path: Path, selection: Selection = DEFAULT) -> tuple[float, float] | None:
+    """Return the width and height of a pixel as a file says them; of a format that does not say, nothing is read.
+
+    Args:
+        path: As of open_image.
+        selection: As of open_image.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    try:
+        if not path.is_dir() and path.suffix.lower() not in EXTRA_ENDINGS:
+            with path.open("rb") as file:
+                if not is_tiff(file.read(4)):
+                    return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with open_image(path, selection) as slide:
+        return slide.micrometres
+
+
 def _open(stack: ExitStack, path: Path, selection: Selection) -> Slide:
     refuse_ending(path)
     if is_zarr(path):

@@ -34,7 +34,7 @@ class Picture:
         raw: (H, W) or (H, W, 3) in the file's own numbers, of which intensities are measured.
         micrometres: Width and height of a pixel, if the file has them.
         note: What was chosen of the images, planes and channels of the file; empty: it holds one.
-        key: The same for the same pixels.
+        key: The same for the same pixels of the same size.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Picture:
     def __post_init__(self) -> None:
         """Make the key."""
         digest = hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes())
-        object.__setattr__(self, "key", f"{self.rgb.shape} {digest.hexdigest()}")
+        object.__setattr__(self, "key", f"{self.rgb.shape} {self.micrometres} {digest.hexdigest()}")
 
 
 def samples() -> dict[str, Callable[[], Picture]]:
@@ -93,7 +93,7 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
     if path.stat().st_size > MAX_BYTES:
         raise UserError(
             f"{path.name} has {path.stat().st_size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}: "
-            "cut out a region, or use the predict command"
+            f"{MAX_SIDE:,}: cut out a region, or use the predict command"
         )
     try:
         _refuse_size_of_header(path)
@@ -138,6 +138,21 @@ def _refuse_size(width: int, height: int, name: str) -> None:
         )
     if min(width, height) < SMALLEST_SIDE:
         raise UserError(f"{name} has only {width} x {height} pixels: choose a larger image")
+
+
+def refuse_enlarged(picture: Picture, factor: float) -> None:
+    """Raise UserError if a picture is too large to be encoded at the magnification of the model's training.
+
+    Args:
+        picture: The image.
+        factor: How many of its pixels are one of the training.
+    """
+    side = max(picture.rgb.shape[:2]) / factor
+    if factor < 1 and side > MAX_SIDE:
+        raise UserError(
+            f"{picture.name} has {side:,.0f} pixels a side where it is enlarged for the model, more than "
+            f"{MAX_SIDE:,}: cut out a region, or use the predict command"
+        )
 
 
 def _kinds() -> str:

@@ -51,12 +51,23 @@ def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str
     return "" if is_own else SHIPPED
 
 
-def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
-    """Summarise what was found, and what was chosen of the file, in Markdown."""
-    found = _summary(picture, nuclei, is_empty)
-    # Names of the file's own, without what Markdown or HTML would make of them.
-    note = re.sub(r"[^\w ,()-]+", " ", picture.note)
-    return f"{found}\n\nTaken: {note} of the file." if note else found
+def summary(picture: Picture, nuclei: Nuclei, is_empty: bool, magnified: str = "") -> str:
+    """Summarise what was found, what was chosen of the file, and its magnification, in Markdown.
+
+    Args:
+        picture: The image.
+        nuclei: In it.
+        is_empty: Whether nobody has asked for anything yet.
+        magnified: What was done to the image's magnification.
+    """
+    parts = [_summary(picture, nuclei, is_empty)]
+    if magnified:
+        parts.append(f"The image was {magnified}.")
+    if picture.note:
+        # Names of the file's own, without what Markdown or HTML would make of them.
+        note = re.sub(r"[^\w ,()-]+", " ", picture.note)
+        parts.append(f"Taken: {note} of the file.")
+    return "\n\n".join(parts)
 
 
 def _summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:

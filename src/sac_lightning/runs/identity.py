@@ -47,6 +47,9 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.series", None, since="1.0.0"),
     NeutralOption("data.page", None, since="1.0.0"),
     NeutralOption("data.channel", None, since="1.0.0"),
+    NeutralOption("data.micrometres", None, since="1.0.0"),
+    NeutralOption("data.zoom", None, since="1.0.0"),
+    NeutralOption("data.coarser", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
     NeutralOption("resume", None),
 )

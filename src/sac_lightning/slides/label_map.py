@@ -60,7 +60,7 @@ def label_slide(
     if not isinstance(separation, EveryPrompt):
         strips = segment_slide(predictor, slide, tone, points, progress=progress, area=area)
         return Labelling(strips, lambda maps: labels_of_maps(maps, separation), mask_threshold(separation))
-    refuse_size(slide.height, slide.width)
+    refuse_size(slide.height, slide.width, predictor.factor)
     raw = slide.read(0, slide.height)
     rgb = tone.rgb(raw)
     windows = predictor.view.windows(slide.height, slide.width)

@@ -34,7 +34,7 @@ def predict(cfg: DictConfig) -> None:
     points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
     regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
     drawn = {} if cfg.tissue in TISSUE else read_regions(Path(cfg.tissue), images, "tissue")
-    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
+    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust, cfg.mpp)
     output = OutputFolder(
         Path(cfg.output),
         probability=cfg.probability,
@@ -58,7 +58,7 @@ def predict(cfg: DictConfig) -> None:
                 drawn.get(path.name, cfg.tissue != "off"),
                 regions.get(path.name),
             )
-            notes.add(path, segmented_file.note, segmented_file.share)
+            notes.add(path, segmented_file.notes, segmented_file.share)
             segmented += 1
         except UserError as error:
             failed.append(str(error))

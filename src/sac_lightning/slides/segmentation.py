@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.data.structure import MOST_SIDE
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.refusals import name_file
+from sac_lightning.images.sample_part import read_sample
 from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Slide
 from sac_lightning.images.tissue import Tissue, find_tissue
@@ -33,11 +35,12 @@ class Segmented:
     """What is told of an image that was segmented.
 
     Attributes:
-        note: What was chosen of the images, channels and planes of the file; empty if it holds one.
+        notes: In words that the file's name follows: what was chosen of its images, channels and planes, if there
+            was a choice; and what was done to its magnification.
         share: Which part of its windows was segmented: 1, unless glass or what is in no region was passed over.
     """
 
-    note: str
+    notes: tuple[str, ...]
     share: float
 
 
@@ -69,8 +72,11 @@ def segment_file(
             found = find_tissue(slide) if tissue or predictor.view.stretch else None
             tone = tone_of(slide, predictor.view.stretch, found)
             area = _area(slide, found, points, tissue, regions)
-            share = _segment(predictor, slide, tone, area, points, output, path.stem + selection.suffix)
-            return Segmented(slide.note, share)
+            magnified = predictor.magnify(slide.micrometres, lambda: tone.rgb(read_sample(slide, MOST_SIDE)))
+            scaled = predictor.at_scale(magnified.factor)
+            share = _segment(scaled, slide, tone, area, points, output, path.stem + selection.suffix)
+            notes = (f"took {slide.note} of" if slide.note else "", f"{magnified.note}:" if magnified.note else "")
+            return Segmented(tuple(filter(None, notes)), share)
     except UserError as error:
         raise name_file(path, error) from error
 
