@@ -51,13 +51,13 @@ class WindowBatch:
         """Cut the windows out and resize them to the model's input.
 
         Args:
-            image: (C, H, W) in 0..255, the whole image, or the rows of it that the windows need.
+            image: (C, H, W) in 0..255 of any type, the whole image, or the rows of it that the windows need.
             top: Which row of the whole image is the first one of ``image``.
 
         Returns:
-            (B, C, *size).
+            (B, C, *size) float32.
         """
-        pixels = torch.stack([cut_window(image, window.move(down=-top)) for window in self.windows])
+        pixels = torch.stack([cut_window(image, window.move(down=-top)) for window in self.windows]).float()
         if pixels.shape[-2:] == self.size:
             return pixels
         return F.interpolate(pixels, self.size, mode="bilinear", antialias=True, align_corners=False)
@@ -98,7 +98,7 @@ def cut_window(image: Tensor, window: Window) -> Tensor:
     """Cut a window out of an image (C, H, W), mirrored where it reaches beyond the image."""
     rows = _mirror_indices(window.top, window.height, image.shape[-2])
     columns = _mirror_indices(window.left, window.width, image.shape[-1])
-    return image[:, rows][:, :, columns]
+    return image[:, rows[:, None], columns]
 
 
 def _mirror_indices(start: int, length: int, size: int) -> Tensor:

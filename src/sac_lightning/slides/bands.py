@@ -18,7 +18,7 @@ from sac_lightning.slides.strips import Strip
 
 # A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
 # that is taller than that is cut: 3,300 rows of an image 20,000 pixels wide, which no nucleus reaches.
-BAND_PIXELS = 2**23
+BAND_PIXELS = 2**22
 MOST_PIXELS = 2**26
 
 

@@ -109,7 +109,7 @@ class _Rows:
         self.top = self.bottom = 0
         self.raw = slide.read(0, 0)
         self.rgb = tone.rgb(self.raw)
-        self.pixels = torch.zeros(3, 0, slide.width, device=device)
+        self.pixels = torch.zeros(3, 0, slide.width, dtype=torch.uint8, device=device)
         self.blend = Blend(0, slide.width, device)
         self.generator_blend: Blend | None = None
 
@@ -122,8 +122,8 @@ class _Rows:
         rgb = self.tone.rgb(raw)
         pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
-        self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
-        empty = self.pixels.new_zeros(len(raw), self.slide.width)
+        self.pixels = torch.cat([self.pixels, pixels], dim=1)
+        empty = self.blend.sum.new_zeros(len(raw), self.slide.width)
         for blend in self._blends():
             blend.sum, blend.weight = torch.cat([blend.sum, empty]), torch.cat([blend.weight, empty])
         self.bottom = bottom
