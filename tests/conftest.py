@@ -5,6 +5,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests on real images where ``SAC_DATA`` names none, and those in a browser where there is none.
+    """Deselect tests on real images where ``SAC_DATA`` names none, and those for whose tools are not installed.
 
     Those that take long come first: one that a worker began last would leave the other idle.
     """
@@ -31,7 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, is_there in (("real_data", os.environ.get("SAC_DATA")), ("browser", chromium_path()))
         if not is_there
     ]
-    deselected = {item for item in items if any(item.get_closest_marker(marker) for marker in lacking)}
+    deselected = {
+        item
+        for item in items
+        if any(item.get_closest_marker(marker) for marker in lacking)
+        or any(find_spec(package) is None for marker in item.iter_markers("needs") for package in marker.args)
+    }
     config.hook.pytest_deselected(items=list(deselected))
     selected = [item for item in items if item not in deselected]
     items[:] = sorted(selected, key=lambda item: item.get_closest_marker("slow") is None)

@@ -15,7 +15,9 @@ OURS = re.compile(
     | instances\ \ .+,\ PQ\ [\d.]+\ on\ \d+\ validation\ images,\ kept\ in\ .+
     | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
-    | (masks|labels|overlays|geojson|measurements)\ +\S+
+    | (masks|labels|overlays|geojson|measurements|probabilities|ome_zarr|spatialdata|imagej_rois)\ +\S+
+    | skipped\ in\ .+:\ \d+\ of\ .+
+    | .+\ is\ larger\ than\ ImageJ\ opens\ by\ itself:\ .+
     | took\ (series|channel|page)\ \d+\ of\ \d+.*\ of\ .+
     | passed\ over:\ .+
     | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed

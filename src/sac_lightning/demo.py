@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import check_mpp
 from sac_lightning.page.address import bind_socket
 
 MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"
@@ -16,6 +17,7 @@ def check(cfg: DictConfig) -> None:
     require_paths("checkpoint")(cfg)
     if type(cfg.port) is not int or not 1 <= cfg.port <= 65535:
         raise UserError(f"port is {cfg.port}: choose a number from 1 to 65535")
+    check_mpp(cfg.mpp)
     if find_spec("gradio") is None:
         raise UserError(MISSING)
     bind_socket(str(cfg.host), cfg.port).close()

@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from sac_lightning.core.arguments import refuse_mask_options
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
 
 
@@ -13,6 +14,7 @@ def check(cfg: DictConfig) -> None:
     require_paths("checkpoint")(cfg)
     refuse_method(cfg.instances)
     refuse_mask_options(cfg.get("data"))
+    check_mpp(cfg.mpp)
     if cfg.tune and cfg.instances == "components":
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
 

@@ -1,16 +1,24 @@
 """``python -m sac_lightning.predict``: images of any size in; masks, label maps, QuPath's GeoJSON, tables out."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.formats import read_formats, refuse_geojson
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses paths that name nothing, a page or series that is no number, and a method that there is not."""
-    require_paths("checkpoint", "points")(cfg)
+    """Raise UserError if a path names nothing, a page, series or size is no number, a method or format is none."""
+    require_paths("checkpoint", "points", "regions")(cfg)
+    if cfg.tissue is False:  # YAML's off
+        cfg.tissue = "off"
+    if cfg.tissue not in ("auto", "off") and not Path(str(cfg.tissue)).exists():
+        raise UserError(f"tissue is {cfg.tissue}, which does not exist: choose off, auto or a GeoJSON file")
     for key in ("series", "page"):
         if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < 1):
             raise UserError(f"{key} is {cfg[key]}: choose a number from 1 on")
@@ -18,6 +26,9 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"channel is {cfg.channel}: choose a number from 1 on, or a name")
     if cfg.instances is not None:
         refuse_method(cfg.instances)
+    refuse_geojson(cfg.geojson)
+    read_formats(cfg.formats)
+    check_mpp(cfg.mpp)
     find_images(str(cfg.images))
 
 

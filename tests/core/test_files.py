@@ -56,6 +56,18 @@ def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_replaces_the_one_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_other(path)
+    with whole_folder(path, replace=True) as partial:
+        (partial / "b.txt").write_text("new")
+        assert (path / "mine.txt").exists()
+    assert [each.name for each in tmp_path.rglob("*")] == ["a", "b.txt"]
+    with pytest.raises(InterruptedError), whole_folder(path, replace=True) as partial:
+        write_half(partial / "c.txt")
+    assert [each.name for each in tmp_path.rglob("*")] == ["a", "b.txt"]
+
+
 def write_other(path: Path) -> None:
     path.mkdir()
     (path / "mine.txt").write_text("old")

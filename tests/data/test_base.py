@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
 from sac_lightning.data.base import NucleiDataModule, Splits
 from sac_lightning.data.epoch_sampler import EpochSampler
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import LoadedSample, Sample, TrainingBatch, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.scene import render_scene
+from sac_lightning.images.tone import prepare_image
 
 CROP, SIZE = 40, 32
 WINDOWS = View(SIZE, CROP, overlap=0.25, stretch=True)
@@ -245,7 +247,7 @@ def test_a_whole_image_is_at_its_own_size_and_stretched_like_in_training() -> No
         assert image.name == sample.name
         assert image.image.dtype == torch.float32
         assert torch.equal(image.instances, torch.from_numpy(sample.instances))
-        expected = WINDOWS.prepare(sample.image)
+        expected = prepare_image(sample.image, WINDOWS.stretch)
         assert np.array_equal(image.image.permute(1, 2, 0).numpy(), expected)
 
 
@@ -377,3 +379,72 @@ def test_a_split_without_images_is_refused(part: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Scenes, "splits", lambda self: Splits(**given))
     with pytest.raises(UserError, match=part):
         _ = scenes().samples
+
+
+# Magnification
+
+
+def test_windows_of_any_zoom_have_the_size_of_the_input_and_differ() -> None:
+    plain, zoomed = (epoch_of(scenes(zoom=zoom)) for zoom in (None, (0.5, 2.0)))
+    for batch in zoomed:
+        assert batch["images"].shape[1:] == (3, SIZE, SIZE)
+        assert batch["masks"].shape[1:] == (1, SIZE, SIZE)
+    assert any(not torch.equal(one["images"], other["images"]) for one, other in zip(plain, zoomed, strict=True))
+    again = epoch_of(scenes(zoom=(0.5, 2.0)))
+    assert all(torch.equal(one["images"], other["images"]) for one, other in zip(again, zoomed, strict=True))
+
+
+def test_coarser_windows_lose_sharpness_and_keep_their_truth() -> None:
+    plain, coarser = (
+        chain(*(batch["images"] for batch in epoch_of(scenes(coarser=coarse)))) for coarse in (None, 8)
+    )
+    sharpness = [float(torch.stack(list(part)).diff(dim=-1).abs().mean()) for part in (plain, coarser)]
+    assert sharpness[1] < 0.9 * sharpness[0]
+    masks = [[batch["masks"] for batch in epoch_of(scenes(coarser=coarse))] for coarse in (1, 8)]
+    assert all(torch.equal(one, other) for one, other in zip(*masks, strict=True)), "the truth is as sharp as ever"
+
+
+def test_without_augmentation_there_is_no_zoom() -> None:
+    plain, zoomed = (epoch_of(scenes(augment=False, zoom=zoom, coarser=4)) for zoom in (None, (0.5, 2.0)))
+    assert all(torch.equal(one["images"], other["images"]) for one, other in zip(plain, zoomed, strict=True))
+
+
+@pytest.mark.parametrize("zoom", [[1.2, 0.8], [0, 1], [1], 1.2, ["a", "b"], [True, 2]])
+def test_a_zoom_that_is_no_range_is_refused(zoom: Any) -> None:
+    with pytest.raises(UserError, match=r"data\.zoom is .* such as \[0\.8,1\.25\]"):
+        scenes(zoom=zoom)
+
+
+@pytest.mark.parametrize("coarser", [0.5, True, "4"])
+def test_a_coarseness_below_that_of_the_image_is_refused(coarser: Any) -> None:
+    with pytest.raises(UserError, match=r"data\.coarser is .* such as 4"):
+        scenes(coarser=coarser)
+
+
+class Sized(Scenes):
+    """A data set that says what size its pixels have: an image of training and test has half the magnification."""
+
+    def size_of(self, sample: Sample) -> float | None:
+        return 0.5 if sample.name in ("train_1", "test_0") else 0.25
+
+
+def test_images_of_one_data_set_are_brought_to_one_magnification() -> None:
+    data = Sized(view=WINDOWS, expert_points=ExpertPoints(2), batch_size=3, crops_per_image=2)
+    assert data.own_micrometres == 0.25
+    assert data.measure_scale().micrometres == 0.25
+    image = data.whole_images("test")[0, 0]
+    assert image.factor == 0.5
+    assert len(image.expert_points.coords) == len(WINDOWS.at_scale(0.5).windows(50, 50))
+    assert [data.whole_images("val")[0, index].factor for index in range(2)] == [1.0, 1.0]
+    assert data.factors_by_name("test") == {"test_0": 0.5}
+
+
+def test_images_are_brought_to_the_magnification_of_a_model_that_was_trained_on_others() -> None:
+    data = Sized(view=WINDOWS)
+    data.trained = Scale(1.0)
+    assert data.whole_images("val")[0, 0].factor == 4
+    data.trained = Scale()
+    assert data.whole_images("test")[0, 0].factor == 1, "a checkpoint of before does not say its size"
+    data.trained = Scale(9.0)
+    with pytest.raises(UserError, match="val_0: pixels of"):
+        data.whole_images("val")

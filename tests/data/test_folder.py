@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
@@ -298,3 +299,32 @@ def test_a_mask_in_colour_is_named(tmp_path: Path) -> None:
     save(tmp_path / "masks" / f"{name}.png", np.arange(SIZE[0] * SIZE[1] * 3, dtype=np.uint8).reshape(*SIZE, 3))
     with pytest.raises(UserError, match=rf"masks.{name}\.png is in colour \(#000102, "):
         folder(tmp_path).read("val")
+
+
+# Files that hold several images
+
+
+def test_the_page_and_the_channel_that_are_named_are_read(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 200, (2, 2, *SIZE), dtype=np.uint8)
+    stack[:, :, 0, 0], stack[:, :, 0, 1] = 0, 255  # the range that 8 bits keep
+    make_folder(tmp_path, TEN[:5])
+    for name in TEN[:5]:
+        (tmp_path / "images" / f"{name}.png").unlink()
+        axes = {"axes": "ZCYX", "Channel": {"Name": ["DAPI", "FITC"]}}
+        tifffile.imwrite(tmp_path / "images" / f"{name}.ome.tif", stack, ome=True, metadata=axes)
+        (tmp_path / "masks" / f"{name}.png").rename(tmp_path / "masks" / f"{name}.ome.png")
+    for settings, expected in (({}, stack[0, 0]), ({"page": 2, "channel": "FITC"}, stack[1, 1])):
+        image, _ = folder(tmp_path, **settings).samples.train[0].load()
+        assert np.array_equal(image[:, :, 0], expected)
+    with pytest.raises(UserError, match="no channel Cy5"):
+        folder(tmp_path, channel="Cy5").samples.train[0].load()
+
+
+def test_an_image_whose_kind_cannot_be_read_is_told(tmp_path: Path) -> None:
+    make_folder(tmp_path, TEN)
+    (tmp_path / "images" / "image_3.png").rename(tmp_path / "images" / "image_3.vsi")
+    assert "image_3.vsi cannot be read as it is; Olympus keeps the slide" in refusal(folder(tmp_path))
+    # A note beside an image is none.
+    (tmp_path / "images" / "image_3.vsi").rename(tmp_path / "images" / "image_3.png")
+    (tmp_path / "images" / "image_3.zvi").touch()
+    assert len(names_of(folder(tmp_path))["train"]) == 5

@@ -82,3 +82,42 @@ def test_what_is_no_image_is_told(tmp_path: Path) -> None:
             open_image(tmp_path / name),
         ):
             pass
+
+
+def test_chunks_of_cells_that_are_not_there_are_the_ground(tmp_path: Path) -> None:
+    image = CELLS[0, 0] + 100
+    image[:32, :40] = 0
+    write(make(tmp_path / "a.zarr", "0.4"), image, "yx", "0.4")
+    with open_image(tmp_path / "a.zarr") as slide:
+        found = slide.read(10, 96)
+        assert slide.open_level is not None
+        smaller = slide.open_level(1).read(0, 48)
+    ground = np.percentile(image[image > 0], 1)
+    assert abs(found[:22, :40].astype(int) - ground).max() < 100
+    assert np.array_equal(found[22:], image[32:])
+    assert np.array_equal(smaller[16:], image[32::2, ::2])
+    assert smaller[:, 20:].shape == (48, 40)
+
+
+def test_a_plate_and_labels_of_an_image(tmp_path: Path) -> None:
+    root = make(tmp_path / "plate.zarr", "0.4")
+    root.attrs["plate"] = {"wells": [{"path": "A/1"}]}
+    well = root.create_group("A").create_group("1")
+    well.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+    for field in ("0", "1"):
+        write(well.create_group(field), CELLS[0, int(field)], "yx", "0.4")
+    labels = well["0"].create_group("labels").create_group("nuclei")
+    write(labels, np.ones((96, 120), np.uint16), "yx", "0.4")
+    labels.attrs["image-label"] = {}
+    with open_image(tmp_path / "plate.zarr", Selection(series=2)) as slide:
+        assert len(slide.candidates) == 2
+        assert np.array_equal(slide.read(0, 96), CELLS[0, 1])
+    # A set in which an image lies beside its labels, each a group with a name.
+    root = make(tmp_path / "set.zarr", "0.5")
+    write(root.create_group("image"), CELLS[0, 0], "yx", "0.5")
+    named = root.create_group("mask")
+    write(named, np.ones((200, 200), np.uint16), "yx", "0.5")
+    named.attrs.update({"ome": {**named.attrs["ome"], "image-label": {}}})
+    with open_image(tmp_path / "set.zarr") as slide:
+        assert len(slide.candidates) == 1
+        assert np.array_equal(slide.read(0, 96), CELLS[0, 0])

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import Scale
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.page import words
 from sac_lightning.page.desk import Desk, Visit
@@ -162,3 +164,21 @@ def test_images_are_forgotten_when_they_are_too_many(
     desk.draw(Visit(picture(64, 48), visit.question), MASK, 0.5)
     assert len(desk.segmenter._images) == 1
     assert np.array_equal(desk.draw(visit, MASK, 0.5), first)
+
+
+def test_a_picture_of_another_magnification_is_enlarged_and_told(predictor: Maker, results: Path) -> None:
+    model = predictor("model=sac", crop=32)
+    model.scale = Scale(micrometres=0.25)
+    desk, visit = opened(model, results, micrometres=(0.5, 0.5))
+    assert "The image was enlarged 2 times" in desk.summary(visit)
+    nuclei = desk.segmenter.answer(visit.picture, visit.question)
+    assert nuclei.probability == pytest.approx(model.segment(visit.picture.rgb, mpp=0.5).probability, abs=1e-5)
+    assert visit.picture.key != picture().key, "the same pixels of another size have another answer"
+
+
+def test_a_picture_that_is_too_large_once_enlarged_is_refused(predictor: Maker, results: Path) -> None:
+    model = predictor("model=sac", crop=32)
+    model.scale = Scale(micrometres=0.25)
+    desk, _ = opened(model, results)
+    with pytest.raises(UserError, match="has 4,800 pixels a side where it is enlarged"):
+        desk.segmenter.encode(picture(20, 1200, (1.0, 1.0)))

@@ -10,8 +10,10 @@ import tifffile
 from PIL import Image
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page import picture_file
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, read_upload, samples
+from sac_lightning.page.words import summary
 
 
 def pixels(height: int = 40, width: int = 50) -> np.ndarray:
@@ -99,3 +101,30 @@ def test_samples_are_drawn_the_same_every_time() -> None:
 def test_a_photograph_that_is_not_there_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_file, "_immunohistochemistry_file", lambda: tmp_path / "none.png")
     assert len(samples()) == 2
+
+
+def test_what_was_taken_of_a_file_with_several_planes_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 32, 32), np.uint8), metadata=None, photometric="minisblack")
+    picture = read_upload(path)
+    assert picture.note == "page 1 of 3"
+    nothing = np.zeros((32, 32))
+    nuclei = Nuclei(
+        nothing.astype(bool),
+        nothing.astype(np.float32),
+        np.zeros((0, 2), np.float32),
+        np.zeros(0, np.int64),
+        nothing.astype(np.int32),
+    )
+    assert "Taken: page 1 of 3 of the file." in summary(picture, nuclei, is_empty=False)
+
+
+def test_a_kind_of_file_that_needs_an_extra_or_its_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sac_lightning.images.formats.find_spec", lambda name: None)
+    for name, told in (("a.czi", "pip install"), ("a.vsi", "Olympus"), ("a.txt", "no image of a kind")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(UserError, match=told) as refused:
+            read_upload(tmp_path / name)
+        assert str(tmp_path) not in str(refused.value)

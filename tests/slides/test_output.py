@@ -26,7 +26,7 @@ from sac_lightning.slides import output as results
 from sac_lightning.slides import overlay, segmentation
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.bands import join_strips
-from sac_lightning.slides.output import OutputFolder
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.segmentation import segment_file
 
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
@@ -280,7 +280,8 @@ def test_a_label_map_has_32_bits_only_where_it_must(
     Image.fromarray(image).save(tmp_path / "a.png")
     predictor = dark(None)
     monkeypatch.setattr(predictor, "model", Black())
-    segment_file(predictor, tmp_path / "a.png", NO_POINTS, output)
+    # Single pixels are no tissue.
+    segment_file(predictor, tmp_path / "a.png", NO_POINTS, output, tissue=False)
     labels = read(output.path / "labels" / "a.tif")
     assert labels.max() == 67_600
     assert labels.dtype == np.uint32

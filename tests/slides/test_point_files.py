@@ -1,10 +1,14 @@
-"""Expert points of QuPath's GeoJSON (those of a CSV: test_predict.py)."""
+"""Expert points of QuPath, ImageJ and napari (those of a CSV: test_predict.py)."""
 
+import gzip
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from roifile import ROI_TYPE, ImagejRoi, roiwrite
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.slides.point_files import read_points
@@ -73,8 +77,9 @@ def test_of_several_images_the_name_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ([point("Point", [1, 1], named("Tumor"))], "a point has Tumor, and only Positive"),
-        ([point("Point", [1, 1], None)], "a point has no class"),
+        ([point("Point", [1, 1], named("Tumor"))], "only 1 of Tumor, which mean nothing: give points of the"),
+        ([point("Point", [1, 1], None)], "only 1 of no class"),
+        ([point("MultiPoint", [[1, 1], [2, 2]], named("Ignore*"))], r"only 2 of Ignore\*"),
         ([point("Point", [1, 1], {"names": ["Positive", "Negative"]})], "Positive: Negative"),
         ([FEATURES[2]], "holds no points"),
         ([], "holds no points"),
@@ -99,5 +104,156 @@ def test_what_is_no_json_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bad\.geojson"):
         read_points(tmp_path / "bad.geojson", [Path("a.png")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no GeoJSON"):
+    with pytest.raises(UserError, match="holds no points"):
         read_points(tmp_path / "empty", [Path("a.png")])
+
+
+# QuPath's classes
+
+
+@pytest.mark.parametrize(
+    ("classification", "label"),
+    [
+        (named("Positive"), 1),
+        (named("POSITIVE"), 1),
+        ({"name": "Nucleus", "colorRGB": -3140401}, 1),  # before 0.3
+        ({"parentClass": {"name": "Tumor", "colorRGB": -3670016}, "name": "Negative", "colorRGB": -6895466}, 0),
+        (named("Tumor: Positive"), 1),
+        ({"names": ["Positive", "Large"], "color": [1, 2, 3]}, 1),
+        ({"name": "Background*"}, 0),
+        ("Negative", 0),
+        ("Immune cells: nuclei", 1),
+        (named("Ignore*"), None),
+        ({"names": ["Ignore*", "Positive"]}, None),
+        ({"names": ["Positive", "Negative"]}, None),
+        (named("Tumor"), None),
+        (named(""), None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_every_spelling_of_a_class(classification: Any, label: int | None, tmp_path: Path) -> None:
+    features = [FEATURES[1], point("MultiPoint", [[5.5, 6.5], [1.5, 1.5]], classification)]
+    told: list[str] = []
+    points = read_points(written(tmp_path / "a.geojson", features), [Path("a.png")], told.append)["a.png"].tolist()
+    if label is None:
+        assert points == EXPECTED[2:3]
+        assert len(told) == 1
+        assert told[0].startswith("skipped in a.geojson: 2 of ")
+    else:
+        assert points == [*EXPECTED[2:3], [5, 6, label], [1, 1, label]]
+        assert told == []
+
+
+def test_what_is_skipped_is_counted_by_class(tmp_path: Path) -> None:
+    others = [point("MultiPoint", [[1, 1]] * 3, None), point("Point", [1, 1], named("Tumor"))]
+    others += [point("MultiPoint", [[1, 1]] * 2, named("Ignore*")), point("Point", [2, 2], {"name": "Tumor"})]
+    told: list[str] = []
+    path = written(tmp_path / "a.geojson", [*FEATURES, *others])
+    assert read_points(path, [Path("a.png")], told.append)["a.png"].tolist() == EXPECTED
+    assert told == ["skipped in a.geojson: 2 of Ignore*, 2 of Tumor, 3 of no class"]
+
+
+# Compressed
+
+
+def test_geojson_compressed_by_gzip_or_zip(tmp_path: Path) -> None:
+    folder = tmp_path / "points"
+    folder.mkdir()
+    (folder / "a.ome.tif.geojson.gz").write_bytes(gzip.compress(json.dumps(FEATURES).encode()))
+    with zipfile.ZipFile(folder / "b.zip", "w") as archive:
+        archive.writestr("some name.geojson", json.dumps(FEATURES))
+    points = read_points(folder, [Path("a.ome.tif"), Path("b.png")])
+    assert {name: of.tolist() for name, of in points.items()} == {"a.ome.tif": EXPECTED, "b.png": EXPECTED}
+
+
+def test_the_table_of_the_point_tool(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    rows = ["x\ty\tclass\tname\tcolor\t", "10.5\t20.5\tPositive\t\t-1", "3.5\t1.5\tTumor: Negative\tany\t-1"]
+    path.write_text("\r\n".join([*rows, "1.0\t1.0\t\t\t-1", "1.0\t1.0\tIgnore*\t\t-1", ""]))
+    told: list[str] = []
+    points = read_points(path, [Path("a.png"), Path("b.png")], told.append)["a.png"].tolist()
+    assert points == [[10, 20, 1], [3, 1, 0]]
+    assert told == ["skipped in a.tsv: 1 of Ignore*, 1 of no class"]
+    path.write_text("x\ty\t\n1.0\t1.0\t\n")
+    with pytest.raises(UserError, match="only 1 of no class"):
+        read_points(path, [Path("a.png")])
+    path.write_text("1.0\t1.0\n2\t2\n")
+    with pytest.raises(UserError, match="line 2, is no point"):
+        read_points(path, [Path("a.png")])
+
+
+def test_features_that_lie_nowhere_are_passed_over(tmp_path: Path) -> None:
+    nowhere = [point("MultiPoint", [], None), {"type": "Feature", "geometry": None, "properties": {}}]
+    told: list[str] = []
+    path = written(tmp_path / "a.geojson", [*nowhere, FEATURES[1]])
+    assert read_points(path, [Path("a.png")], told.append)["a.png"].tolist() == [[3, 1, 0]]
+    assert told == []
+
+
+@pytest.mark.parametrize("name", ["a.geojson.gz", "a.zip", "a.roi"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"\x1f\x8b\x08\x00 and no more", b"Iout\x00"])
+def test_a_broken_file_is_a_sentence(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name} cannot be used"):
+        read_points(tmp_path / name, [Path("a.png")])
+
+
+# ImageJ
+
+
+def roi_of(points: Any, name: str, kind: ROI_TYPE = ROI_TYPE.POINT) -> ImagejRoi:
+    roi = ImagejRoi.frompoints(points, name=name)
+    roi.roitype = kind
+    return roi
+
+
+def test_points_of_imagejs_roi_manager(tmp_path: Path) -> None:
+    rois = [
+        roi_of(np.array([[10, 20], [11, 4]]), "0001-0234"),
+        roi_of(np.array([[70_000, 3]]), "Negative-2"),
+        roi_of(np.array([[6.5, 7.5]], dtype=np.float32), "background"),
+        roi_of(np.array([[0, 0], [0, 5], [5, 5]]), "region", ROI_TYPE.POLYGON),
+    ]
+    roiwrite(tmp_path / "a.zip", rois)
+    points = read_points(tmp_path / "a.zip", [Path("a.png"), Path("b.png")])
+    assert points["a.png"].tolist() == [[10, 20, 1], [11, 4, 1], [70_000, 3, 0], [6.5, 7.5, 0]]
+    rois[0].tofile(tmp_path / "b.roi")
+    assert read_points(tmp_path / "b.roi", [Path("any.png")])["any.png"].tolist() == [[10, 20, 1], [11, 4, 1]]
+    rois[3].tofile(tmp_path / "b.roi")
+    with pytest.raises(UserError, match=r"b\.roi holds no points .* only regions"):
+        read_points(tmp_path / "b.roi", [Path("any.png")])
+
+
+# napari
+
+
+def test_points_of_napari(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("index,axis-0,axis-1\n0.0,20.0,10.0\n1.0,4.25,11.5\n")
+    assert read_points(path, [Path("a.png"), Path("b.png")])["a.png"].tolist() == [[10, 20, 1], [11.5, 4.25, 1]]
+
+
+def test_points_of_napari_with_labels_on_a_stack(tmp_path: Path) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text(
+        "index,label,axis-0,axis-1,axis-2\n0,Negative,7,20,10\n1,1.0,7,4,11\n2,0,7,5,6\n3,Tumor,1,1,1\n"
+    )
+    told: list[str] = []
+    points = read_points(path, [Path("a.png")], told.append)["a.png"].tolist()
+    assert points == [[10, 20, 0], [11, 4, 1], [6, 5, 0]]
+    assert told == ["skipped in any.csv: 1 of Tumor"]
+    path.write_text("index,axis-0,axis-1\n0,1,2\n1,x,2\n")
+    with pytest.raises(UserError, match="line 3, is no point"):
+        read_points(path, [Path("a.png")])
+
+
+def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
+    written(tmp_path / "a.geojson", FEATURES[1])
+    roi_of(np.array([[10, 20]]), "").tofile(tmp_path / "a.roi")
+    (tmp_path / "b.csv").write_text("index,axis-0,axis-1\n0,2,1\n")
+    (tmp_path / "more.csv").write_text("image,x,y,label\nb.png,3,4,0\n")
+    (tmp_path / ".b.csv.swp").write_text("hidden")
+    points = read_points(tmp_path, [Path("a.png"), Path("b.png")])
+    assert points["a.png"].tolist() == [[3, 1, 0], [10, 20, 1]]
+    assert points["b.png"].tolist() == [[1, 2, 1], [3, 4, 0]]

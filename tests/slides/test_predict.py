@@ -17,6 +17,8 @@ from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.inference.predictor import load
+from sac_lightning.predict import check
+from sac_lightning.slides import row_store
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.overlay import Overlay
 from sac_lightning.slides.point_files import read_points
@@ -62,7 +64,9 @@ def output(tmp_path: Path) -> Path:
 
 def run(checkpoint: Path, images: Path, output: Path, **settings: Any) -> None:
     cfg = compose_config("predict", [])
-    for key, value in {"checkpoint": checkpoint, "images": images, "output": output, **settings}.items():
+    # The images are noise, in which there is no tissue.
+    given = {"checkpoint": checkpoint, "images": images, "output": output, "tissue": "off", **settings}
+    for key, value in given.items():
         cfg[key] = str(value) if isinstance(value, Path) else value
     predict(cfg)
 
@@ -148,6 +152,64 @@ def test_the_probability_on_request(checkpoint: Path, images: Path, output: Path
     run(checkpoint, images / "a.png", output, probability=True)
     probability = load(checkpoint).segment(read(images / "a.png")).probability
     assert np.array_equal(read(output / "probabilities" / "a.tif"), probability)
+
+
+def test_other_forms_on_request(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images, output)
+    run(checkpoint, images, output, geojson="compressed")
+    assert "0 segmented, 3 already there" in capsys.readouterr().out, "the plain ones are the results, too"
+    run(checkpoint, images, output, geojson="compressed", formats=["ome-zarr", "imagej"])
+    told = capsys.readouterr().out
+    assert "3 segmented" in told, "as they lack the new forms"
+    assert str(output / "ome_zarr") in told
+    assert str(output / "imagej_rois") in told
+    assert written(output, "geojson") == [f"{stem}.geojson.gz" for stem in STEMS]
+    assert written(output, "ome_zarr") == [f"{stem}.ome.zarr" for stem in STEMS]
+    assert written(output, "imagej_rois") == [f"{stem}.zip" for stem in STEMS]
+
+
+def test_a_form_that_there_is_not_is_refused_before_any_work(checkpoint: Path, images: Path) -> None:
+    for override, told in (
+        ("formats=[ome-zarr,zip]", "formats=zip is none"),
+        ("geojson=gz", "geojson=gz is none"),
+    ):
+        cfg = compose_config("predict", [f"checkpoint={checkpoint}", f"images={images}", "output=x", override])
+        with pytest.raises(UserError, match=told):
+            check(cfg)
+
+
+def test_files_that_imagej_does_not_open_by_itself_are_told(
+    checkpoint: Path,
+    images: Path,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_store, "MOST_PIXELS", 2000)
+    run(checkpoint, images, output)
+    told = [line for line in capsys.readouterr().out.splitlines() if "ImageJ" in line]
+    assert told == [
+        f"{output / 'labels' / 'b.tif'} is larger than ImageJ opens by itself: open it there with Bio-Formats"
+    ]
+
+
+def test_points_that_mean_nothing_are_skipped_and_told(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [10.5, 20.5]},
+            "properties": {"classification": {"name": name, "color": [1, 2, 3]}},
+        }
+        for name in ("Positive", "Ignore*")
+    ]
+    points = tmp_path / "a.geojson"
+    points.write_text(json.dumps(features))
+    run(checkpoint, images, output, points=points)
+    assert "skipped in a.geojson: 1 of Ignore*" in capsys.readouterr().out
 
 
 def test_another_page_on_request(

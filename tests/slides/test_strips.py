@@ -14,7 +14,7 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.images.slide import whole_slide
-from sac_lightning.images.tone import tone_of
+from sac_lightning.images.tone import prepare_image, tone_of
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
@@ -56,7 +56,7 @@ def test_the_numbers_are_those_of_the_whole_image(size: tuple[int, int], sac: Pr
     assert np.array_equal(strips.probability, whole.probability)
     assert np.array_equal(strips.points, whole.points)
     assert np.array_equal(strips.labels, whole.labels)
-    pixels = torch.from_numpy(sac.view.prepare(image)).permute(2, 0, 1).float()
+    pixels = torch.from_numpy(prepare_image(image, sac.view.stretch)).permute(2, 0, 1).float()
     generated = segment(sac.model, pixels, sac.view).generator_probability
     assert strips.generator_probability is not None
     assert generated is not None

@@ -75,7 +75,10 @@ def odd_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         exif = image.getexif()
         if i == 2:
             exif[ExifTags.Base.Orientation] = 6
-        image.save(tmp_path / "images" / f"{i}.png", exif=exif)
+        if i == 4:
+            image.save(tmp_path / "images" / "4.tif", save_all=True, append_images=[image])
+        else:
+            image.save(tmp_path / "images" / f"{i}.png", exif=exif)
         mask = np.zeros((40, 44), np.uint8)
         mask[5:15, 5:20] = 255 * (i != 3)
         Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png", exif=exif)
@@ -102,6 +105,7 @@ def test_what_is_odd_in_the_data_is_named_and_drawn(odd_folder: Path, capsys: py
         "2 images left out by the split (8, 9)",
         "1 truth without a nucleus (3)",
         "1 image with an EXIF orientation, which is not applied (2)",
+        "1 image of which page 1 of 2 is read (4)",
         "2 images with a copy in another part (0, 7)",
     ]
     for picture in pictures:

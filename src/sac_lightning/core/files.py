@@ -107,18 +107,22 @@ def remove_partial_files(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Yield a new folder to write to, which is renamed to ``path`` if the block succeeds.
 
-    Nothing is left of it after an error, or if ``path`` exists by then.
+    Nothing is left of it after an error, or if ``path`` exists by then and is not to be replaced.
 
     Args:
-        path: The folder, which does not exist; missing folders above it are made.
+        path: The folder; missing folders above it are made.
+        replace: Whether it may exist, and is removed once the new one is whole.
     """
-    partial = _partial_path(path)
+    partial, former = _partial_path(path), _partial_path(path)
     partial.mkdir(parents=True)
     try:
         yield partial
+        if replace and path.exists():
+            path.rename(former)
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)

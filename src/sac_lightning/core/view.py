@@ -1,14 +1,11 @@
 """How a model sees an image: input size, whole or in overlapping windows, contrast stretched or not."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
-
-STRETCH_PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class View:
         crop: Side in image pixels of a window: random ones in training, overlapping ones otherwise.
             None: the whole image. Stretching it to a square is our choice, as MedSAM's: the paper is silent.
         overlap: Smallest fraction of a window's side that it shares with its neighbour, in [0, 1).
-        stretch: Stretch the contrast of each image between two percentiles (fluorescence is often nearly
-            black).
+        stretch: Stretch the contrast of each image between two percentiles of its tissue or signal
+            (fluorescence is often nearly black), see images/tone.py.
     """
 
     image_size: int | None
@@ -70,9 +67,18 @@ class View:
             for left in _starts(width, self.crop, self.overlap)
         ]
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the image (H, W, 3) as the model sees it: stretched, if the view says so."""
-        return stretch_contrast(image) if self.stretch else image
+    def at_scale(self, factor: float) -> "View":
+        """Return the view by which a model sees an image at the magnification of its training.
+
+        The sides of its windows have so many times as many pixels and are resized to the same input. Of whole
+        images there is no other view: their magnification follows from their size.
+
+        Args:
+            factor: Pixels of the image to one of the training: 0.5 for an image of 20x and a model of 40x.
+        """
+        if self.crop is None or factor == 1:
+            return self
+        return replace(self, crop=max(1, round(self.crop * factor)), image_size=self.image_size or self.crop)
 
 
 def _starts(length: int, window: int, overlap: float) -> list[int]:
@@ -84,35 +90,12 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     return [round(i * (length - window) / (count - 1)) for i in range(count)]
 
 
-def stretch_contrast(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch an image (H, W, 3): its 0.5th percentile to 0, its 99.5th to 255, all channels alike.
+def stretch_table(low: float, high: float) -> NDArray[np.uint8]:
+    """Return what becomes of each of the 256 values (256,) where ``low`` becomes 0 and ``high`` 255.
 
-    One scale for the three channels keeps the hues of a stain.
+    One table for the three channels keeps the hues of a stain.
     """
-    result: NDArray[np.uint8] = stretch_table(np.bincount(image.ravel(), minlength=256))[image]
-    return result
-
-
-def stretch_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return what stretch_contrast makes of each of the 256 values of an image, (256,).
-
-    The percentiles are those of ``np.percentile``, taken from the histogram: every training window asks for those
-    of a whole image.
-
-    Args:
-        counts: (256,), how many pixels and channels of the image have each value.
-    """
-    cumulated = np.cumsum(counts)
-    limits = []
-    for percent in STRETCH_PERCENTILES:
-        rank = percent / 100 * (int(cumulated[-1]) - 1)
-        below, above = (
-            int(np.searchsorted(cumulated, index, side="right")) for index in (int(rank), math.ceil(rank))
-        )
-        limits.append(below + (above - below) * (rank - int(rank)))
-    low, high = limits
     scale = 255 / max(high - low, 1)
-    table: NDArray[np.uint8] = (
-        np.clip((np.arange(256, dtype=np.float32) - low) * scale, 0, 255).round().astype(np.uint8)
-    )
+    stretched = np.clip((np.arange(256, dtype=np.float32) - low) * scale, 0, 255)
+    table: NDArray[np.uint8] = stretched.round().astype(np.uint8)
     return table

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -13,16 +14,29 @@ from tqdm import tqdm
 
 from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
+from sac_lightning.data.augmentation import check_coarser, check_zoom
 from sac_lightning.data.epoch_sampler import EpochSampler, SameEpochSampler
 from sac_lightning.data.examination import Oddity, examine_truths
 from sac_lightning.data.experts import ExpertPoints
+from sac_lightning.data.nuclear_size import MOST_IMAGES, measure_samples
 from sac_lightning.data.sample import FileSample, LoadedSample, Sample, TrainingWindows, WholeImage, WholeImages
 from sac_lightning.data.sample_names import refuse_names
 from sac_lightning.data.split import PARTS, split_hash
 
 # Of images that no task sees: a module that is asked for its loaders by itself.
 WHOLE_IMAGE = View(image_size=256)
+
+
+def find_factor(scale: Scale, name: str, micrometres: float | None) -> float:
+    """Return how many pixels of an image are one of the training, 1 if that is unknown; see Scale.factor_of."""
+    if scale.micrometres is None or micrometres is None:
+        return 1.0
+    try:
+        return scale.factor_of(micrometres)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 @dataclass
@@ -59,6 +73,10 @@ class Loading(FromTask, total=False):
         in_memory: Keep the decoded images. Default: True, but for Folder.
         augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
             epoch, as they are. Default: True.
+        zoom: Between which factors the side of a training window varies, such as (0.8, 1.25), so that nuclei are
+            smaller or larger in it. Default: none.
+        coarser: Up to how many times as coarse as the image's own the pixels of half of the training windows look,
+            such as 4. Default: as they are.
     """
 
     batch_size: int
@@ -66,6 +84,8 @@ class Loading(FromTask, total=False):
     crops_per_image: int
     in_memory: bool
     augment: bool
+    zoom: Sequence[float] | None
+    coarser: float | None
 
 
 class NucleiDataModule(LightningDataModule):
@@ -82,11 +102,14 @@ class NucleiDataModule(LightningDataModule):
         first_epoch: The first epoch of this training; more than 0 in one that is resumed.
         leave_out_single: Whether the last window of an epoch is left out if it is alone in its batch.
         oddities: What is odd in the data set, once its samples have been asked for.
+        micrometres: Of a side of a pixel of its images; None: unknown, or not the same in each.
+        trained: Of the model, if it was trained on other data: images are brought to its magnification.
     """
 
     name: str | None = None
     scores_objects = False
     """Whether its challenge scores objects, see metrics.objects."""
+    micrometres: float | None = None
 
     def __init__(
         self,
@@ -95,6 +118,8 @@ class NucleiDataModule(LightningDataModule):
         crops_per_image: int = 1,
         in_memory: bool = True,
         augment: bool = True,
+        zoom: Sequence[float] | None = None,
+        coarser: float | None = None,
         **given: Unpack[FromTask],
     ) -> None:
         """Note how samples are loaded; see Loading."""
@@ -108,9 +133,12 @@ class NucleiDataModule(LightningDataModule):
         self.crops_per_image = crops_per_image
         self.in_memory = in_memory
         self.augment = augment
+        self.zoom = None if zoom is None else check_zoom(zoom)
+        self.coarser = None if coarser is None else check_coarser(coarser)
         self.first_epoch = 0
         self.leave_out_single = False
         self.oddities: list[Oddity] = []
+        self.trained: Scale | None = None
         self._found: Splits | None = None
         self._ready: dict[str, Sequence[Sample]] = {}
 
@@ -166,7 +194,7 @@ class NucleiDataModule(LightningDataModule):
         """What data.build.make_data makes this module from; None for a class that no configuration names."""
         if self.name is None:
             return None
-        loading = ("batch_size", "workers", "crops_per_image", "in_memory", "augment")
+        loading = ("batch_size", "workers", "crops_per_image", "in_memory", "augment", "zoom", "coarser")
         return {
             "_target_": read_choice("data", self.name)["_target_"],
             "name": self.name,
@@ -217,6 +245,32 @@ class NucleiDataModule(LightningDataModule):
         image, instances = sample.load()
         return LoadedSample(sample.name, image, instances) if self.in_memory else sample
 
+    def size_of(self, sample: Sample) -> float | None:
+        """Return the micrometres of a side of a pixel of an image; None: unknown."""
+        return self.micrometres
+
+    @cached_property
+    def own_micrometres(self) -> float | None:
+        """Of a pixel of the training images, of the one in the middle if they differ; None: none is known."""
+        known = [size for sample in self.samples.train if (size := self.size_of(sample)) is not None]
+        return sorted(known)[len(known) // 2] if known else None
+
+    def measure_scale(self) -> Scale:
+        """Measure the size of pixels and nuclei of the training images, at the magnification of the training."""
+        samples, factors = self._ready_samples("train"), self._factors("train")
+        chosen = range(0, len(samples), -(-len(samples) // MOST_IMAGES))
+        return measure_samples([samples[i] for i in chosen], [factors[i] for i in chosen], self.own_micrometres)
+
+    def _factors(self, part: str) -> list[float]:
+        """Return how many pixels of each image of a part are one of the model's training."""
+        wanted = Scale(self.own_micrometres) if self.trained is None else self.trained
+        return [find_factor(wanted, sample.name, self.size_of(sample)) for sample in getattr(self.samples, part)]
+
+    def factors_by_name(self, part: str) -> dict[str, float]:
+        """Return how many pixels of an image are one of the model's training, of each of which it is not one."""
+        factors = zip(getattr(self.samples, part), self._factors(part), strict=True)
+        return {sample.name: factor for sample, factor in factors if factor != 1}
+
     @property
     def split_hash(self) -> str:
         """SHA-256 (hex) of the assignment of images to splits."""
@@ -231,6 +285,9 @@ class NucleiDataModule(LightningDataModule):
             self.crops_per_image,
             self.seed,
             self.augment,
+            self.zoom,
+            self.coarser,
+            self._factors("train"),
         )
         return DataLoader(
             windows,
@@ -264,7 +321,8 @@ class NucleiDataModule(LightningDataModule):
 
     def whole_images(self, part: str) -> WholeImages:
         """Return all images of a part (val or test); in a distributed run, every process gets them all."""
-        return WholeImages(self._ready_samples(part), self.view, self.expert_points, self.seed)
+        samples = self._ready_samples(part)
+        return WholeImages(samples, self.view, self.expert_points, self.seed, self._factors(part))
 
     def _whole_images(self, part: str) -> DataLoader[WholeImage]:
         images = self.whole_images(part)

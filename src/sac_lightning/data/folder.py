@@ -1,7 +1,7 @@
 """A user's own images: ``images/`` beside ``instances/`` or ``masks/``, paired by file name without extension."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.masks import read_mask_options
+from sac_lightning.core.scale import check_micrometres, side_of_pixel
 from sac_lightning.data.base import Loading, NucleiDataModule, Splits
 from sac_lightning.data.examination import Oddity
 from sac_lightning.data.folder_files import (
@@ -20,6 +21,8 @@ from sac_lightning.data.folder_files import (
     find_truth_folder,
 )
 from sac_lightning.data.sample import FileSample, Sample
+from sac_lightning.images.open_image import read_micrometres
+from sac_lightning.images.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class Folder(NucleiDataModule):
         mask_values: float | Sequence[float] | None = None,
         threshold: float | None = None,
         inverted: bool | None = None,
+        series: int | None = None,
+        page: int | None = None,
+        channel: int | str | None = None,
+        micrometres: float | None = None,
         **loading: Unpack[Loading],
     ) -> None:
         """Note where the images are and how they are split.
@@ -75,6 +82,11 @@ class Folder(NucleiDataModule):
             mask_values: The values of masks that are nucleus. Default: all but 0, of masks with two values.
             threshold: The least value of masks that is nucleus, for edges of grey and for probabilities.
             inverted: True: nuclei are what would be background. False: masks that look inverted are right.
+            series: Which image of files with several, from 1. Default: the largest that is no thumbnail.
+            page: Which plane of it, from 1. Default: the first.
+            channel: Which channel, from 1 or by name. Default: colours as they are, else the first.
+            micrometres: Of a side of a pixel of every image. Default: what each file says; where they differ,
+                images are brought to one magnification.
             loading: See Loading.
 
         Raises:
@@ -88,7 +100,10 @@ class Folder(NucleiDataModule):
         self.split = None if split is None else str(split)
         self.ratios = {"val": val_ratio, "test": test_ratio}
         self.split_seed = split_seed
+        self.micrometres = None if micrometres is None else check_micrometres(micrometres)
+        self._sizes: dict[str, float | None] = {}
         self.meaning = read_mask_options(mask_values, threshold, inverted)
+        self.selection = Selection(series, page, channel)
 
     def source_settings(self) -> dict[str, Any]:
         """Return the part of the settings that tells where the samples come from."""
@@ -102,7 +117,19 @@ class Folder(NucleiDataModule):
             "mask_values": None if values is None else list(values),
             "threshold": self.meaning.threshold,
             "inverted": self.meaning.inverted,
+            **asdict(self.selection),
+            "micrometres": self.micrometres,
         }
+
+    def size_of(self, sample: Sample) -> float | None:
+        """Return the micrometres of a side of a pixel: as given, or as the image's file says."""
+        if self.micrometres is not None:
+            return self.micrometres
+        if not isinstance(sample, FileSample):
+            return None
+        if sample.name not in self._sizes:
+            self._sizes[sample.name] = side_of_pixel(read_micrometres(sample.image, self.selection))
+        return self._sizes[sample.name]
 
     def splits(self) -> Splits:
         """Pair the files and split them.
@@ -118,7 +145,9 @@ class Folder(NucleiDataModule):
                 "label maps, which are taken instead: leave the options out, or remove the folder"
             )
         pairs = find_pairs(self.root)
-        samples = {name: FileSample(name, pair.image, pair.truth, meaning) for name, pair in pairs.items()}
+        samples = {
+            name: FileSample(name, pair.image, pair.truth, meaning, self.selection) for name, pair in pairs.items()
+        }
         truths = find_files(truth_folder, TRUTH_ENDINGS)
         spare = [
             WithoutImage(FileSample(name, path, path, meaning))

@@ -11,7 +11,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.array_file import ARRAY_ENDINGS
 from sac_lightning.data.sample_files import SampleFiles
 from sac_lightning.data.split import PARTS
-from sac_lightning.images.formats import IMAGE_ENDINGS, readable_endings, refuse_name
+from sac_lightning.images.formats import IMAGE_ENDINGS, readable_endings, refuse_ending, refuse_name
 
 TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 
@@ -26,15 +26,24 @@ def find_pairs(root: Path) -> dict[str, SampleFiles]:
     """Return the images of a folder with their truths, by name.
 
     Raises:
-        UserError: A folder is missing, an image has no partner, or two files have the same name.
+        UserError: A folder is missing, an image has no partner or cannot be read, or two files have the same name.
     """
     images = find_files(root / "images", readable_endings())
     truth_folder = find_truth_folder(root)
     truths = find_files(truth_folder, TRUTH_ENDINGS)
+    _refuse_unreadable(root / "images", images, truths)
     for name, path in images.items():
         if name not in truths:
             raise UserError(f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image")
     return {name: SampleFiles(name, path, truths[name]) for name, path in images.items()}
+
+
+def _refuse_unreadable(folder: Path, images: Mapping[str, Path], truths: Mapping[str, Path]) -> None:
+    """Raise UserError over a file with a truth whose kind cannot be read: it would be left out in silence."""
+    for path in sorted(folder.iterdir()):
+        name = unicodedata.normalize("NFC", path.stem)
+        if name in truths and name not in images:
+            refuse_ending(path)
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from sac_lightning.data.canonical import canonical_files, canonical_names
 from sac_lightning.data.split import load_split
 from sac_lightning.images.open_image import read_image
+from sac_lightning.images.selection import DEFAULT, Selection
 
 HASH_SIDE = 16
 # Of the hash's 256 bits. Copies of 143 images of the three data sets, at 0.37 to 2 times their size and with JPEG
@@ -24,12 +25,13 @@ MOST_BITS = 40
 
 @dataclass(frozen=True)
 class Entry:
-    """An image: the name of its data set, its split (train, val or test), its own name and its file."""
+    """An image: its data set's name, its split (train, val or test), its own name, its file and what of it."""
 
     dataset: str
     split: str
     name: str
     path: Path
+    selection: Selection = DEFAULT
 
     def __str__(self) -> str:
         """Return dataset/split/name, by which a person finds the image."""
@@ -87,7 +89,7 @@ def find_shared_images(entries: Sequence[Entry]) -> list[Shared]:
         UserError: An image cannot be read.
     """
     progress = tqdm(entries, desc="hashing", unit="image", disable=None)
-    hashes = np.stack([perceptual_hash(entry.path) for entry in progress])
+    hashes = np.stack([perceptual_hash(entry.path, entry.selection) for entry in progress])
     found = []
     for i, j in combinations(range(len(entries)), 2):
         if entries[i].split == entries[j].split:
@@ -95,15 +97,20 @@ def find_shared_images(entries: Sequence[Entry]) -> list[Shared]:
         bits = int(np.count_nonzero(hashes[i] != hashes[j]))
         if bits <= MOST_BITS:
             first, second = entries[i], entries[j]
-            identical = np.array_equal(read_image(first.path), read_image(second.path))
+            identical = _have_same_pixels(first, second)
             found.append(Shared(first, second, bits, identical))
     return sorted(found, key=lambda shared: shared.bits)
 
 
-def perceptual_hash(path: Path) -> NDArray[np.bool_]:
+def perceptual_hash(path: Path, selection: Selection = DEFAULT) -> NDArray[np.bool_]:
     """Return the perceptual hash (pHash) of an image, (256,): which low frequencies exceed their median."""
-    bits: NDArray[np.bool_] = imagehash.phash(Image.fromarray(read_image(path)), hash_size=HASH_SIDE).hash
+    image = Image.fromarray(read_image(path, selection))
+    bits: NDArray[np.bool_] = imagehash.phash(image, hash_size=HASH_SIDE).hash
     return bits.ravel()
+
+
+def _have_same_pixels(first: Entry, second: Entry) -> bool:
+    return np.array_equal(read_image(first.path, first.selection), read_image(second.path, second.selection))
 
 
 def print_shared(datasets: Sequence[str], root: Path) -> list[Shared]:

@@ -13,3 +13,4 @@ class MoNuSeg(FixedSplit):
     """
 
     name = "monuseg"
+    micrometres = 0.25

@@ -8,6 +8,7 @@ from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
+from albumentations import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,6 +23,8 @@ from sac_lightning.data.mask_file import read_mask
 from sac_lightning.data.transforms import apply_transform, training_transform
 from sac_lightning.data.windows import WindowPoints, cut_window
 from sac_lightning.images.open_image import read_image
+from sac_lightning.images.selection import DEFAULT, Selection
+from sac_lightning.images.tone import prepare_image
 
 
 class Sample(Protocol):
@@ -44,12 +47,14 @@ class FileSample:
         image: The image.
         instances: The label map, or the mask.
         mask: Which values of the mask are nucleus; each connected region is one. None: a label map.
+        selection: Which image, plane and channel of the image file.
     """
 
     name: str
     image: Path
     instances: Path
     mask: MaskMeaning | None = None
+    selection: Selection = DEFAULT
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Read the image and its label map.
@@ -57,7 +62,7 @@ class FileSample:
         Raises:
             UserError: One of them cannot be read, their sizes differ, or what the truth means is doubtful.
         """
-        image, instances = read_image(self.image), self.read_truth()
+        image, instances = read_image(self.image, self.selection), self.read_truth()
         if image.shape[:2] != instances.shape:
             turned = ", turned by 90 degrees," if image.shape[1::-1] == instances.shape else ""
             raise UserError(
@@ -107,6 +112,7 @@ class WholeImage:
     instances: Tensor  # (H, W) label map
     expert_points: WindowPoints  # one set of points per window of the view
     seed: int
+    factor: float = 1.0  # how many of its pixels are one of the model's training, see View.at_scale
 
     def to(self, device: torch.device) -> "WholeImage":
         """Return a copy with its tensors on another device."""
@@ -127,6 +133,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
         crops_per_image: int,
         seed: int,
         augment: bool = True,
+        zoom: tuple[float, float] | None = None,
+        coarser: float | None = None,
+        factors: Sequence[float] | None = None,
     ) -> None:
         """Create the data set.
 
@@ -137,6 +146,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
             crops_per_image: Number of windows of each image per epoch.
             seed: Seed of windows, augmentation and expert points.
             augment: False: no augmentation, and an index gives the same item in every epoch.
+            zoom: See data.base.Loading.
+            coarser: See data.base.Loading.
+            factors: How many pixels of each image are one of the data set's, see core.scale. Default: 1 each.
         """
         self.samples = samples
         self.view = view
@@ -144,7 +156,9 @@ class TrainingWindows(Dataset[dict[str, object]]):
         self.crops_per_image = crops_per_image
         self.seed = seed
         self.augment = augment
-        self.transform = training_transform(view, augment)
+        self.zoom = zoom if augment else None
+        self.coarser = coarser
+        self.factors = [1.0] * len(samples) if factors is None else factors
 
     def __len__(self) -> int:
         """Return the number of windows per epoch."""
@@ -154,10 +168,14 @@ class TrainingWindows(Dataset[dict[str, object]]):
         """Return a training window by (epoch, index)."""
         epoch, index = epoch_and_index
         generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
-        sample = self.samples[index // self.crops_per_image]
+        place = index // self.crops_per_image
+        sample = self.samples[place]
         image, instances = sample.load()
         window, labels = apply_transform(
-            self.transform, self.view.prepare(image), instances, int(generator.integers(2**31))
+            self._draw_transform(self.factors[place], generator),
+            prepare_image(image, self.view.stretch),
+            instances,
+            int(generator.integers(2**31)),
         )
         expert_coords, expert_labels = draw_expert_points(labels, self.expert_points, generator)
         return {
@@ -170,11 +188,24 @@ class TrainingWindows(Dataset[dict[str, object]]):
             "names": sample.name,
         }
 
+    def _draw_transform(self, factor: float, generator: np.random.Generator) -> Compose:
+        """Return the transform of a window of an image, of a side that is drawn if there is a range."""
+        if self.zoom is not None:
+            factor *= float(np.exp(generator.uniform(*np.log(self.zoom))))
+        return training_transform(self.view.at_scale(factor), self.augment, self.coarser)
+
 
 class WholeImages(Dataset[WholeImage]):
     """The images of a validation or test set."""
 
-    def __init__(self, samples: Sequence[Sample], view: View, expert_points: ExpertPoints, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        view: View,
+        expert_points: ExpertPoints,
+        seed: int,
+        factors: Sequence[float] | None = None,
+    ) -> None:
         """Create the data set.
 
         Args:
@@ -182,11 +213,13 @@ class WholeImages(Dataset[WholeImage]):
             view: How the model sees them.
             expert_points: Expert points of each window of the view.
             seed: Seed of the expert points.
+            factors: How many pixels of each image are one of the model's training. Default: 1 each.
         """
         self.samples = samples
         self.view = view
         self.expert_points = expert_points
         self.seed = seed
+        self.factors = [1.0] * len(samples) if factors is None else factors
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -202,15 +235,16 @@ class WholeImages(Dataset[WholeImage]):
         generator = np.random.default_rng([self.seed, seed])
         drawn = [
             draw_expert_points(cut_window(label_map[None], window)[0].numpy(), self.expert_points, generator)
-            for window in self.view.windows(*instances.shape)
+            for window in self.view.at_scale(self.factors[index]).windows(*instances.shape)
         ]
         return WholeImage(
             name=sample.name,
-            image=torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float(),
+            image=torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float(),
             instances=label_map,
             expert_points=WindowPoints(
                 torch.from_numpy(np.stack([coords for coords, _ in drawn])),
                 torch.from_numpy(np.stack([labels for _, labels in drawn])),
             ),
             seed=seed,
+            factor=self.factors[index],
         )

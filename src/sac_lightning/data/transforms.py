@@ -1,6 +1,8 @@
 """Turn an image of any size into a training sample: a random window, mirrored, rotated, with colour jitter."""
 
 import os
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +14,11 @@ import albumentations as A
 
 from sac_lightning.core.view import View
 
+REDUCE_AND_ENLARGE: dict[Any, Any] = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
-def training_transform(view: View, augment: bool = True) -> A.Compose:
+
+@lru_cache(maxsize=64)  # a window's side may be drawn
+def training_transform(view: View, augment: bool = True, coarser: float | None = None) -> A.Compose:
     """Build the transform: a random window (or the whole image) at the input size, then the augmentation.
 
     The augmentation is our choice, the paper is silent: all eight symmetries, because nuclei have no preferred
@@ -23,12 +28,16 @@ def training_transform(view: View, augment: bool = True) -> A.Compose:
     Args:
         view: How the model sees images.
         augment: False: only the window.
+        coarser: Half of the windows are reduced by up to this factor and enlarged again, as an image of lower
+            magnification is when it is brought to the model's. None: none.
     """
     size = view.image_size
     steps: list[A.BasicTransform] = []
     if view.crop is not None:
         steps.append(A.PadIfNeeded(view.crop, view.crop, border_mode=cv2.BORDER_REFLECT_101))
         steps.append(A.RandomCrop(view.crop, view.crop))
+    if augment and coarser is not None:
+        steps.append(A.Downscale((1 / coarser, 1.0), REDUCE_AND_ENLARGE, p=0.5))
     if size is not None and size != view.crop:
         steps.append(
             A.Resize(size, size, interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST_EXACT)

@@ -36,13 +36,13 @@ class WindowBatch:
     """Windows of one size that go through a model together.
 
     Attributes:
-        first: Number of the first one among all windows of the image.
+        numbers: The number of each among all windows of the image.
         windows: The windows, B of them.
         size: Height and width of the model's input.
         expert_points: (B, E) points in pixels of the model's input, or None.
     """
 
-    first: int
+    numbers: Sequence[int]
     windows: Sequence[Window]
     size: tuple[int, int]
     expert_points: WindowPoints | None = None
@@ -51,20 +51,20 @@ class WindowBatch:
         """Cut the windows out and resize them to the model's input.
 
         Args:
-            image: (C, H, W) in 0..255, the whole image, or the rows of it that the windows need.
+            image: (C, H, W) in 0..255 of any type, the whole image, or the rows of it that the windows need.
             top: Which row of the whole image is the first one of ``image``.
 
         Returns:
-            (B, C, *size).
+            (B, C, *size) float32.
         """
-        pixels = torch.stack([cut_window(image, window.move(down=-top)) for window in self.windows])
+        pixels = torch.stack([cut_window(image, window.move(down=-top)) for window in self.windows]).float()
         if pixels.shape[-2:] == self.size:
             return pixels
         return F.interpolate(pixels, self.size, mode="bilinear", antialias=True, align_corners=False)
 
     def seeds(self, seed: int) -> Tensor:
         """Return a seed per window, (B,): window t of the image gets ``seed`` + t."""
-        return torch.arange(seed + self.first, seed + self.first + len(self.windows))
+        return torch.tensor(self.numbers) + seed
 
 
 def batch_windows(
@@ -72,6 +72,7 @@ def batch_windows(
     view: View,
     expert_points: WindowPoints | None = None,
     batch_size: int = BATCH_SIZE,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[WindowBatch]:
     """Yield the windows of an image batch by batch, in their order.
 
@@ -80,22 +81,24 @@ def batch_windows(
         view: Size of the model's input.
         expert_points: A set of points per window, in pixels of the window. Default: none.
         batch_size: Windows per batch.
+        numbers: Of the windows that are wanted. Default: all.
     """
-    for first in range(0, len(windows), batch_size):
-        batch = windows[first : first + batch_size]
+    wanted = range(len(windows)) if numbers is None else numbers
+    for first in range(0, len(wanted), batch_size):
+        chosen = list(wanted[first : first + batch_size])
+        batch = [windows[number] for number in chosen]
         points = None
         if expert_points is not None:
-            labels = expert_points.labels[first : first + batch_size]
-            coords = expert_points.coords[first : first + batch_size]
+            labels, coords = expert_points.labels[chosen], expert_points.coords[chosen]
             points = WindowPoints(to_input_pixels(coords, labels, batch[0], view), labels)
-        yield WindowBatch(first, batch, input_size(batch[0], view), points)
+        yield WindowBatch(chosen, batch, input_size(batch[0], view), points)
 
 
 def cut_window(image: Tensor, window: Window) -> Tensor:
     """Cut a window out of an image (C, H, W), mirrored where it reaches beyond the image."""
     rows = _mirror_indices(window.top, window.height, image.shape[-2])
     columns = _mirror_indices(window.left, window.width, image.shape[-1])
-    return image[:, rows][:, :, columns]
+    return image[:, rows[:, None], columns]
 
 
 def _mirror_indices(start: int, length: int, size: int) -> Tensor:

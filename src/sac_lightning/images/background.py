@@ -33,15 +33,27 @@ def find_background(visible: NDArray[Any]) -> float:
 
 def is_bright(visible: NDArray[Any]) -> bool:
     """Return whether pixels (n,) or (n, C) are of bright field: stained on white, and not bright on black."""
-    low, high = 0.0, float(visible.max())
-    if visible.dtype == np.uint8:
-        high = 255.0
-    elif visible.dtype.kind == "u":
-        high = float(2 ** int(visible.max()).bit_length() - 1)  # 12 bits of a camera in 16
-    else:
-        low = min(0.0, float(visible.min()))
+    low = min(0.0, float(visible.min()))
+    # A single hot pixel does not make a dark field of it.
+    high = full_scale(float(np.percentile(visible, 99.9)), visible.dtype, visible.ndim == 2)
     brightness = visible if visible.ndim == 1 else visible.mean(axis=1)
     return high > low and float(np.median(brightness)) - low >= BRIGHT * (high - low)
+
+
+def full_scale(highest: float, dtype: "np.dtype[Any]", colour: bool) -> float:
+    """Return the number that stands for white: of a camera of 12 bits in a file of 16 it is 4095.
+
+    Args:
+        highest: The highest number that is there, but for hot pixels.
+        dtype: Of the numbers.
+        colour: Whether there are three channels. A grey image of few counts is no image of 8 bits.
+    """
+    if dtype == np.uint8:
+        return 255.0
+    if dtype.kind == "f" and highest <= 1.05:  # resampling overshoots a little
+        return 1.0
+    least = 255 if colour or dtype.kind == "f" else 1023
+    return float(max(2 ** int(max(highest, 0)).bit_length() - 1, least))
 
 
 def cover(

@@ -1,10 +1,13 @@
 """Units of length, as files spell them, in micrometres."""
 
+from math import inf
+
 # A name that is not here is no unit of length.
 MICROMETRES = {
     "a": 1e-4,
     "angstrom": 1e-4,
     "å": 1e-4,
+    "pm": 1e-6,
     "nm": 1e-3,
     "nanometer": 1e-3,
     "um": 1.0,
@@ -33,3 +36,8 @@ Size = tuple[float, float]
 def plausible(size: Size | None) -> Size | None:
     """Return the width and height of a pixel if a microscope may have made it, else None."""
     return size if size is not None and all(FINEST <= length <= COARSEST for length in size) else None
+
+
+def positive(size: Size | None) -> Size | None:
+    """Return the width and height of a pixel if they are lengths at all, else None."""
+    return size if size is not None and all(0 < length < inf for length in size) else None

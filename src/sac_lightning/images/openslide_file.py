@@ -1,23 +1,23 @@
-"""Slides that OpenSlide reads, an extra: MRXS, Ventana, Hamamatsu, Zeiss CZI of bright field, DICOM."""
+"""Slides that OpenSlide reads, an extra: MIRAX, Ventana, Hamamatsu."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from openslide import OpenSlide, OpenSlideError
+from openslide import OpenSlide
 
-from sac_lightning.core.errors import UserError, unreadable
+from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import cover, find_background
 from sac_lightning.images.choice import choose_page, choose_series
 from sac_lightning.images.lengths import Size
+from sac_lightning.images.refusals import tell_broken
 from sac_lightning.images.selection import Candidate, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide, whole_slide
 
-BROKEN = (OpenSlideError, OSError, ValueError)
 # What is asked of OpenSlide at a time is so wide.
 COLUMNS = 4096
 # How many pixels of the smallest level tell the background.
@@ -35,12 +35,10 @@ def open_with_openslide(path: Path, selection: Selection) -> Iterator[Slide]:
     Raises:
         UserError: The file cannot be read, or lacks what is asked for; while it is read, too.
     """
-    try:
-        slide = OpenSlide(path)
-    except BROKEN as error:
-        raise unreadable(path, error) from error
-    with slide:
-        yield _open_image(slide, path, selection)
+    with ExitStack() as stack:
+        with tell_broken(path):
+            slide = _open_image(stack.enter_context(OpenSlide(path)), path, selection)
+        yield slide
 
 
 def _open_image(slide: OpenSlide, path: Path, selection: Selection) -> Slide:
@@ -58,7 +56,7 @@ def _open_image(slide: OpenSlide, path: Path, selection: Selection) -> Slide:
     note = describe_choice(candidates, index, 0, 1, None)
     if index > 0:
         return whole_slide(np.array(slide.associated_images[pictures[index - 1]].convert("RGB")), note=note)
-    find = cache(lambda: _find_background(slide))
+    find = cache(lambda: _find_background(slide, path))
 
     def open_level(level: int) -> Slide:
         high, wide = levels[level]
@@ -88,14 +86,12 @@ def _read_region(
     """Return colours (n, W, 3) and alpha (n, W) of rows of a level; the corner is in pixels of the largest."""
     factor = slide.level_downsamples[level]
     left, top = corner[0], corner[1] + round(rows.start * factor)
-    parts = []
-    try:
-        for x in range(0, width, COLUMNS):
+    pixels = np.zeros((len(rows), width, 4), np.uint8)
+    with tell_broken(path):
+        for x in range(0, width if len(rows) else 0, COLUMNS):
             size = (min(COLUMNS, width - x), len(rows))
-            parts.append(np.array(slide.read_region((left + round(x * factor), top), level, size)))
-    except BROKEN as error:
-        raise unreadable(path, error) from error
-    pixels = np.concatenate([part.reshape(len(rows), -1, 4) for part in parts], axis=1)
+            part = slide.read_region((left + round(x * factor), top), level, size)
+            pixels[:, x : x + COLUMNS] = np.array(part)
     return pixels[:, :, :3], pixels[:, :, 3]
 
 
@@ -116,10 +112,11 @@ def _size(slide: OpenSlide) -> Size | None:
         return None
 
 
-def _find_background(slide: OpenSlide) -> float:
+def _find_background(slide: OpenSlide, path: Path) -> float:
     """Return what stands for what was not scanned, by the smallest level."""
     width, height = slide.level_dimensions[-1]
     rows = max(1, min(height, SAMPLED_PIXELS // width))
     top = int((height - rows) // 2 * slide.level_downsamples[-1])
-    sample: NDArray[np.uint8] = np.array(slide.read_region((0, top), slide.level_count - 1, (width, rows)))
+    with tell_broken(path):
+        sample: NDArray[np.uint8] = np.array(slide.read_region((0, top), slide.level_count - 1, (width, rows)))
     return find_background(sample[:, :, :3][sample[:, :, 3] > 0])

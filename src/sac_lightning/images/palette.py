@@ -19,6 +19,7 @@ def is_display_table(colours: NDArray[np.uint8]) -> bool:
     """
     if len(colours) < 256:
         return False
+    colours = colours[:: len(colours) // 256]  # of 16 bits, as many as of 8
     steps = np.abs(np.diff(colours.astype(int), axis=0)).max(axis=1)
     if (steps >= SMOOTH_STEP).sum() > MOST_JUMPS or len(np.unique(colours, axis=0)) < len(colours) // 2:
         return False

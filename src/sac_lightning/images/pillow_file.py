@@ -12,8 +12,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from sac_lightning.core.errors import unreadable
 from sac_lightning.images.background import cover_transparent
 from sac_lightning.images.choice import choose_channel, choose_page, choose_series
+from sac_lightning.images.netpbm import read_deep_netpbm
 from sac_lightning.images.palette import is_display_table
-from sac_lightning.images.refusals import refuse_one_piece
+from sac_lightning.images.refusals import refuse_one_piece, tell_broken
 from sac_lightning.images.selection import Candidate, Plane, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 
@@ -59,18 +60,15 @@ def open_picture(path: Path, selection: Selection) -> Slide:
     Raises:
         UserError: The file cannot be read, claims more than MAX_WHOLE_PIXELS, or lacks what is asked for.
     """
-    try:
-        with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1)
-            candidates = (Candidate("", ((image.height, image.width),), pages),)
-            choose_series(candidates, selection.series, path)
-            page = choose_page(selection.page, pages, path)
-            if page > 0:
-                image.seek(page)
-            refuse_one_piece(image.width * image.height, path)
-            pixels = _read_pixels(image, path)
-    except BROKEN as error:
-        raise unreadable(path, error) from error
+    with tell_broken(path), Image.open(path) as image:
+        pages = getattr(image, "n_frames", 1)
+        candidates = (Candidate("", ((image.height, image.width),), pages),)
+        choose_series(candidates, selection.series, path)
+        page = choose_page(selection.page, pages, path)
+        if page > 0:
+            image.seek(page)
+        refuse_one_piece(image.width * image.height, path)
+        pixels = _read_pixels(image, path)
     if selection.channel is not None:
         pixels = _take_channel(pixels, selection.channel, path)
     note = describe_choice(candidates, 0, page, pages, None)
@@ -126,6 +124,8 @@ def _read_deep_colours(image: Image.Image, path: Path) -> NDArray[Any] | None:
         decoded = np.asarray(jpeg2k_decode(path.read_bytes()))
         if decoded.dtype != np.uint8:
             return decoded
+    if image.format == "PPM":
+        return read_deep_netpbm(path)
     return None
 
 

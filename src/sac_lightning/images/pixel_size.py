@@ -8,11 +8,13 @@ from tifffile import TiffFile, TiffPage
 from sac_lightning.images.lengths import MICROMETRES, Size, plausible
 from sac_lightning.images.ome import OmeImage
 
-INCH, CENTIMETRE = 2, 3
+INCH = 2
+# Micrometres in the units of a resolution; the last two are no standard, but written.
+UNITS = {INCH: 25_400.0, 3: 1e4, 4: 1e3, 5: 1.0}
 
 
 def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Size | None:
-    """Read the size of a pixel (width, height) in micrometres: OME-XML, Aperio, Philips, ImageJ, or the tags.
+    """Read the size of a pixel (width, height) in micrometres, from what a program writes or else from the tags.
 
     Args:
         file: The file.
@@ -21,7 +23,8 @@ def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Si
     """
     of_ome = image.micrometres if image is not None else None
     of_tags = plausible(_size_of_tags(page))
-    for size in (of_ome, _size_of_aperio(page), _size_of_philips(file), _size_of_imagej(file), of_tags):
+    of_programs = (_size_of_aperio(page), _size_of_philips(file), _size_of_trestle(page), _size_of_imagej(file))
+    for size in (of_ome, *of_programs, of_tags):
         if size is not None and all(0 < length < inf for length in size):
             return size
     return None
@@ -42,6 +45,11 @@ def _size_of_philips(file: TiffFile) -> Size | None:
     return None if spacing is None else (float(spacing[2]) * 1e3, float(spacing[1]) * 1e3)
 
 
+def _size_of_trestle(page: TiffPage) -> Size | None:
+    """Return what Trestle's scanners store where others have pixels per unit: the size itself."""
+    return plausible(_resolution(page)) if str(page.software).startswith("MedScan") else None
+
+
 def _size_of_imagej(file: TiffFile) -> Size | None:
     if not file.is_imagej:
         return None
@@ -57,7 +65,7 @@ def _size_of_imagej(file: TiffFile) -> Size | None:
 def _size_of_tags(page: TiffPage) -> Size | None:
     tag = page.tags.get("ResolutionUnit")
     # A file without the unit means inches.
-    unit = {INCH: 25_400.0, CENTIMETRE: 1e4}.get(int(tag.value) if tag is not None else INCH)
+    unit = UNITS.get(int(tag.value) if tag is not None else INCH)
     per_unit = _resolution(page)
     if unit is None or per_unit is None:
         return None

@@ -5,7 +5,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOGGERS = ("tifffile", "imagecodecs", "zarr", "PIL", "openslide", "wsidicom", "pydicom", "fsspec", "asyncio")
+LOGGERS = (
+    "tifffile",
+    "imagecodecs",
+    "zarr",
+    "PIL",
+    "openslide",
+    "wsidicom",
+    "pydicom",
+    "fsspec",
+    "asyncio",
+    "roifile",
+)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Image files that are not read: broken ones, and those that claim more than they can hold."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tifffile import TiffPage
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import UserError, unreadable
 
 # What is decoded in one piece at most, 800 MB of 16-bit RGB. A header can claim more than any memory holds.
 MAX_WHOLE_PIXELS = 2**27
@@ -30,9 +32,35 @@ BROKEN = (
 )
 
 
+@contextmanager
+def tell_broken(path: Path) -> Iterator[None]:
+    """Make one sentence of whatever a library raises over a file: each has exceptions of its own.
+
+    Raises:
+        UserError: Something was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
 def name_file(path: Path, error: UserError) -> UserError:
     """Return an error that names the file it is about."""
     return error if str(path) in str(error) else UserError(f"{path}: {error}")
+
+
+def refuse_no_file(path: Path) -> None:
+    """Raise UserError over what is no file: a link to nothing, a folder, a pipe, on which reading would wait."""
+    if path.is_symlink() and not path.exists():
+        raise UserError(
+            f"{path} cannot be read as an image (it is a link to a file that is not there): mend or remove it"
+        )
+    if not path.exists():
+        raise UserError(f"{path} cannot be read as an image (it is not there): it may have been moved meanwhile")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UserError(f"{path} cannot be read as an image (it is {kind}): remove or rename it")
 
 
 def refuse_one_piece(pixels: int, path: Path) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.core.errors import unreadable
 from sac_lightning.images.background import cover, find_background, is_bright
 from sac_lightning.images.choice import Choice, choose_plane, choose_series
 from sac_lightning.images.palette import is_display_table
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
-from sac_lightning.images.refusals import BROKEN, refuse_claims
+from sac_lightning.images.refusals import refuse_claims, tell_broken
 from sac_lightning.images.selection import Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_image import (
@@ -60,10 +59,8 @@ def open_tiff(path: Path, selection: Selection) -> Iterator[Slide]:
         UserError: The file cannot be read, claims too much, or lacks what is asked for; while it is read, too.
     """
     with ExitStack() as stack:
-        try:
+        with tell_broken(path):
             slide = _open_image(stack, path, selection)
-        except BROKEN as error:
-            raise unreadable(path, error) from error
         yield slide
 
 
@@ -85,10 +82,8 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
     whole = _open_level(file, image, plane, path, 0)
 
     def open_level(level: int) -> Slide:
-        try:
+        with tell_broken(path):
             return _open_level(file, image, plane, path, level)
-        except BROKEN as error:
-            raise unreadable(path, error) from error
 
     levels = image.candidate.levels
     return replace(
@@ -112,10 +107,8 @@ def _open_level(file: TiffFile, image: TiffImage, plane: Choice, path: Path, lev
     scaled = None if size is None else (size[0] * width / rows.width, size[1] * height / rows.height)
 
     def read_or_tell(top: int, bottom: int) -> Pixels:
-        try:
+        with tell_broken(path):
             return rows.read(top, bottom)
-        except BROKEN as error:
-            raise unreadable(path, error) from error
 
     return Slide(rows.height, rows.width, read_or_tell, scaled if level else size, rows.piece)
 

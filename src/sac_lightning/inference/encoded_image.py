@@ -28,6 +28,7 @@ from sac_lightning.data.windows import (
     to_image_pixels,
     to_input_pixels,
 )
+from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
@@ -101,7 +102,9 @@ class EncodedImage:
 
     @torch.no_grad()
     def _encode(self, image: NDArray[np.uint8], progress: Callable[[int, int], object]) -> None:
-        pixels = torch.from_numpy(self._view.prepare(image)).permute(2, 0, 1).float().to(self._device)
+        pixels = (
+            torch.from_numpy(prepare_image(image, self._view.stretch)).permute(2, 0, 1).float().to(self._device)
+        )
         for batch in batch_windows(self._windows, self._view):
             images = batch.cut(pixels)
             if self._promptable is not None:

@@ -49,11 +49,19 @@ def refuse_given_points(count: int) -> None:
         )
 
 
-def refuse_size(height: int, width: int) -> None:
-    """Raise UserError if an image is too large for the embeddings of all its windows to be kept."""
-    if height * width > MAX_PIXELS:
+def refuse_size(height: int, width: int, factor: float = 1.0) -> None:
+    """Raise UserError if an image is too large for the embeddings of all its windows to be kept.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        factor: How many of them are one of the training, see View.at_scale: an enlarged image has more windows.
+    """
+    pixels = round(height * width * max(1.0, factor**-2))
+    if pixels > MAX_PIXELS:
+        enlarged = ", which it has where it is enlarged for the model" if factor < 1 else ""
         raise UserError(
-            f"instances=prompts takes images of up to {MAX_PIXELS:,} pixels, not {height * width:,}: choose "
+            f"instances=prompts takes images of up to {MAX_PIXELS:,} pixels, not {pixels:,}{enlarged}: choose "
             "instances=watershed, or cut the image into regions"
         )
 

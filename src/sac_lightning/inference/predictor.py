@@ -1,5 +1,6 @@
 """A trained model for people with images: ``sac_lightning.load(checkpoint).segment(image)``."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import OFF, Mpp, Scale, check_mpp
 from sac_lightning.core.view import View
 from sac_lightning.data.windows import place_points
+from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
+from sac_lightning.inference.magnification import Look, Magnification, find_magnification, refuse_mpp
 from sac_lightning.inference.onnx.model import load_exported
 from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import THRESHOLD, Components, EveryPrompt, Separation, choose_separation
+from sac_lightning.inference.thresholds import (
+    THRESHOLD,
+    Components,
+    EveryPrompt,
+    Separation,
+    choose_separation,
+    scale_separation,
+)
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.trust import read_trusted
@@ -41,11 +52,24 @@ class Nuclei:
     instances: NDArray[np.int32]
 
 
+def empty_nuclei(height: int, width: int) -> Nuclei:
+    """Return the answer for an image in which there is nothing."""
+    probability = np.zeros((height, width), dtype=np.float32)
+    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
+    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))
+
+
 class Predictor:
     """A model with its view of images. It never sees a true mask."""
 
     def __init__(
-        self, model: nn.Module, view: View, device: str = "cpu", separation: Separation | None = None
+        self,
+        model: nn.Module,
+        view: View,
+        device: str = "cpu",
+        separation: Separation | None = None,
+        scale: Scale | None = None,
+        mpp: Mpp = None,
     ) -> None:
         """Put a model on its device.
 
@@ -54,9 +78,11 @@ class Predictor:
             view: As it was trained.
             device: Such as ``cpu`` or ``cuda``.
             separation: How touching nuclei are separated. Default: by the mask's connected regions.
+            scale: The size of pixels and nuclei of its training. Default: unknown.
+            mpp: Micrometres per pixel of every image, see magnification.find_magnification.
 
         Raises:
-            UserError: The model cannot decode every prompt by itself.
+            UserError: The model cannot decode every prompt by itself, or cannot use ``mpp``.
         """
         self.separation = separation or Components()
         if isinstance(self.separation, EveryPrompt):
@@ -64,6 +90,21 @@ class Predictor:
         self.model = model.eval().to(device)
         self.view = view
         self.device = torch.device(device)
+        self.scale = scale or Scale()
+        self.mpp = check_mpp(mpp)
+        refuse_mpp(self.scale, view, self.mpp)
+        self.factor = 1.0
+
+    def magnify(self, micrometres: tuple[float, float] | None, look: Look) -> Magnification:
+        """Return how much an image is enlarged or reduced for the model, see magnification.find_magnification."""
+        return find_magnification(self.scale, self.view, micrometres, self.mpp, look)
+
+    def at_scale(self, factor: float) -> "Predictor":
+        """Return the predictor for images of one magnification, see View.at_scale; the model is the same."""
+        view, separation = self.view.at_scale(factor), scale_separation(self.separation, factor)
+        scaled = Predictor(self.model, view, str(self.device), separation, self.scale, OFF)
+        scaled.factor = factor * self.factor
+        return scaled
 
     def segment(
         self,
@@ -71,28 +112,38 @@ class Predictor:
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         seed: int = 0,
+        mpp: Mpp = None,
     ) -> Nuclei:
-        """Segment an image of any size.
+        """Segment an image of any size and magnification.
 
         Args:
             image: (H, W, 3) RGB.
             points: (N, 2) xy in image pixels: expert points beside the automatic ones. Default: none.
             labels: (N,), 1 nucleus, 0 background. Default: all 1.
             seed: Of the random selection of points.
+            mpp: Micrometres per pixel, or ``off`` for those of the training. Default: the predictor's, else a
+                guess from the image, with a warning if it is another magnification than the training's.
 
         Raises:
             UserError: The image is not 8-bit RGB, the points are not (N, 2), or one is outside the image; or every
-                prompt is decoded by itself, and the image is large or there are expert points.
+                prompt is decoded by itself, and the image is large or there are expert points; or the model cannot
+                use ``mpp``.
         """
         refuse_image(image)
+        given = self.mpp if mpp is None else check_mpp(mpp)
+        found = find_magnification(self.scale, self.view, None, given, lambda: image)
+        if found.guessed:
+            warnings.warn(f"the image was {found.note}", stacklevel=2)
+        if found.factor != 1:
+            return self.at_scale(found.factor).segment(image, points, labels, seed)
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
         expert_points = place_points(points, labels, (width, height), windows, self.device)
         by_prompts = isinstance(self.separation, EveryPrompt)
         if by_prompts:
-            refuse_size(height, width)
+            refuse_size(height, width, self.factor)
             refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
-        pixels = torch.from_numpy(self.view.prepare(image)).permute(2, 0, 1).float().to(self.device)
+        pixels = torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float().to(self.device)
         prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
         return Nuclei(
@@ -110,6 +161,7 @@ def load(
     device: str = "cpu",
     instances: str | None = None,
     trust: str | Sequence[str] | None = None,
+    mpp: Mpp = None,
 ) -> Predictor:
     """Load a predictor from a checkpoint alone, or from what the export command made of one.
 
@@ -121,13 +173,16 @@ def load(
         instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed
             where the checkpoint holds thresholds for it, else components.
         trust: Packages of one's own whose code the checkpoint may name, such as that of one's own network.
+        mpp: Micrometres per pixel of the images, or ``off`` for those of the training. Default: as each file says,
+            else a guess from the image.
 
     Raises:
-        UserError: See checkpoint.load_checkpoint, onnx.model.load_exported and thresholds.choose_separation.
+        UserError: See checkpoint.load_checkpoint, onnx.model.load_exported, thresholds.choose_separation and
+            magnification.refuse_mpp.
     """
     path = Path(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
-        return _load_exported(path, weights, device, instances)
+        return _load_exported(path, weights, device, instances, mpp)
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
@@ -136,10 +191,10 @@ def load(
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(path, weights=weights, trusted=read_trusted(trust))
     separation = choose_separation(instances, loaded.thresholds, path)
-    return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation)
+    return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation, loaded.scale, mpp)
 
 
-def _load_exported(folder: Path, weights: str | None, device: str, instances: str | None) -> Predictor:
+def _load_exported(folder: Path, weights: str | None, device: str, instances: str | None, mpp: Mpp) -> Predictor:
     """Load an exported model, see load."""
     if weights is not None:
         raise UserError(f"{folder} holds all its weights: leave weights out")
@@ -149,7 +204,7 @@ def _load_exported(folder: Path, weights: str | None, device: str, instances: st
         )
     model, description = load_exported(folder)
     separation = choose_separation(instances, description.thresholds, folder)
-    return Predictor(model, description.view, separation=separation)
+    return Predictor(model, description.view, separation=separation, scale=description.scale, mpp=mpp)
 
 
 def refuse_image(image: NDArray[np.uint8]) -> None:

@@ -4,7 +4,7 @@ Free of torch: a wrong name is refused at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Watershed:
     Attributes:
         mask: Pixels above this probability are nucleus, in [0, 1).
         marker: Connected pixels above this probability of the prompt generator are a marker, in [0, 1).
-        min_area: Nuclei of fewer pixels are dropped.
+        min_area: Nuclei of fewer pixels, as large as those of the training, are dropped.
     """
 
     mask: float
@@ -47,7 +47,7 @@ class EveryPrompt:
     Attributes:
         score: Masks with at most this score are dropped, in [0, 1).
         overlap: Of two masks with a greater IoU, the one of the lower score is dropped, in [0, 1).
-        min_area: Nuclei of fewer pixels are dropped.
+        min_area: Nuclei of fewer pixels, as large as those of the training, are dropped.
     """
 
     score: float
@@ -63,6 +63,18 @@ class EveryPrompt:
 Tuned = Watershed | EveryPrompt
 Separation = Components | Watershed | EveryPrompt
 TUNED: dict[str, type[Watershed] | type[EveryPrompt]] = {"watershed": Watershed, "prompts": EveryPrompt}
+
+
+def scale_area(area: int, factor: float) -> int:
+    """Return how many pixels of an image an area of the training has, see View.at_scale."""
+    return round(area * factor**2)
+
+
+def scale_separation(separation: Separation, factor: float) -> Separation:
+    """Return a method for images of another magnification, see View.at_scale: only areas depend on it."""
+    if isinstance(separation, Components):
+        return separation
+    return replace(separation, min_area=scale_area(separation.min_area, factor))
 
 
 def refuse_method(method: object) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
+from sac_lightning.core.scale import Scale, read_scale
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.trust import name_foreign_targets, refuse_foreign_targets, refuse_hidden_calls
 
@@ -23,6 +24,8 @@ KEY = "sac_lightning"
 PREFIX = "model."
 THRESHOLDS = "instances"
 """Key, beside the settings, of the thresholds that separate nuclei."""
+SCALE = "scale"
+"""Key, beside the settings, of the size of pixels and nuclei of the training, see core.scale.Scale."""
 
 
 @dataclass
@@ -34,12 +37,14 @@ class Loaded:
         settings: ``model``, ``view``, ``data`` and ``seed`` of its training.
         base: ``name`` and ``sha256`` of its base weights, None if it has none.
         thresholds: Thresholds that separate nuclei, by method, see inference.thresholds; empty before tuning.
+        scale: The size of pixels and nuclei of its training.
     """
 
     model: nn.Module
     settings: dict[str, Any]
     base: dict[str, str] | None
     thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)
 
 
 def kept_names(model: nn.Module, base: Mapping[str, str] | None) -> list[str]:
@@ -156,7 +161,9 @@ def load_checkpoint(
                 f"{found['name']} ({found['sha256'][:12]}...): give the file with the first hash as weights="
             )
     load_trained_state(model, state, path, whole=base is None)
-    return Loaded(model.eval(), settings, base, content[KEY].get(THRESHOLDS, {}))
+    return Loaded(
+        model.eval(), settings, base, content[KEY].get(THRESHOLDS, {}), read_scale(content[KEY].get(SCALE), path)
+    )
 
 
 def _replace_prompts(

@@ -105,7 +105,8 @@ class Desk:
     def summary(self, visit: Visit) -> str:
         """Summarise what was found, in Markdown."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
-        return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question))
+        note = self.segmenter.magnify(visit.picture).note
+        return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question), note)
 
     def histogram(self, visit: Visit) -> tuple[pd.DataFrame, float, str]:
         """Return a row per nucleus, ``area`` and ``nuclei`` (1); the width of a bar; the title of the areas."""

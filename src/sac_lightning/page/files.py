@@ -7,7 +7,8 @@ from sac_lightning.images.slide import whole_slide
 from sac_lightning.inference.predictor import Nuclei
 from sac_lightning.page.picture_file import Picture
 from sac_lightning.slides.band import Band
-from sac_lightning.slides.output import OutputFolder, Results
+from sac_lightning.slides.output import Results
+from sac_lightning.slides.output_folder import OutputFolder
 
 
 class Downloads(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from sac_lightning.images.formats import IMAGE_ENDINGS
+from sac_lightning.images.formats import upload_endings
 from sac_lightning.page import words
 from sac_lightning.page.drawing import MASK, NOTHING, NUCLEI
 from sac_lightning.page.segmenter import Segmenter
@@ -54,7 +54,7 @@ def make_parts(samples: list[str], segmenter: Segmenter, is_own: bool) -> Parts:
         sample = gr.Radio(samples, value=samples[0], label="Sample image", scale=3, elem_id="sample")
         with gr.Column(scale=2, min_width=280):
             upload = gr.UploadButton(
-                "Upload an image", file_types=list(IMAGE_ENDINGS), size="md", elem_id="upload"
+                "Upload an image", file_types=list(upload_endings()), size="md", elem_id="upload"
             )
             gr.Markdown(words.UPLOAD, elem_classes="note")
     with gr.Row():

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.scene import Stain, render_scene
-from sac_lightning.images.formats import IMAGE_ENDINGS, is_tiff
+from sac_lightning.images.formats import EXTRA_ENDINGS, is_tiff, refuse_ending, upload_endings
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.slide import Pixels
 from sac_lightning.images.tone import tone_of
@@ -33,19 +33,21 @@ class Picture:
         rgb: (H, W, 3) uint8, shown and segmented.
         raw: (H, W) or (H, W, 3) in the file's own numbers, of which intensities are measured.
         micrometres: Width and height of a pixel, if the file has them.
-        key: The same for the same pixels.
+        note: What was chosen of the images, planes and channels of the file; empty: it holds one.
+        key: The same for the same pixels of the same size.
     """
 
     name: str
     rgb: NDArray[np.uint8]
     raw: Pixels
     micrometres: tuple[float, float] | None = None
+    note: str = ""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the key."""
         digest = hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes())
-        object.__setattr__(self, "key", f"{self.rgb.shape} {digest.hexdigest()}")
+        object.__setattr__(self, "key", f"{self.rgb.shape} {self.micrometres} {digest.hexdigest()}")
 
 
 def samples() -> dict[str, Callable[[], Picture]]:
@@ -85,12 +87,13 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
     Raises:
         UserError: It is no image, too large, or too small.
     """
-    if path.suffix.lower() not in IMAGE_ENDINGS:
+    if path.suffix.lower() not in upload_endings():
+        refuse_ending(Path(path.name))
         raise UserError(f"{path.name} is no image of a kind that is read here: choose {_kinds()}")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(
             f"{path.name} has {path.stat().st_size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}: "
-            "cut out a region, or use the predict command"
+            f"{MAX_SIDE:,}: cut out a region, or use the predict command"
         )
     try:
         _refuse_size_of_header(path)
@@ -98,7 +101,7 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
             _refuse_size(slide.width, slide.height, path.name)
             raw = slide.read(0, slide.height)
             rgb = tone_of(slide, stretch=False).rgb(raw)
-            return Picture(name or path.stem, np.ascontiguousarray(rgb), raw, slide.micrometres)
+            return Picture(name or path.stem, np.ascontiguousarray(rgb), raw, slide.micrometres, slide.note)
     except UserError as error:
         # The path on the server is not for visitors.
         raise UserError(str(error).replace(str(path), path.name)) from error
@@ -106,6 +109,8 @@ def read_upload(path: Path, name: str | None = None) -> Picture:
 
 def _refuse_size_of_header(path: Path) -> None:
     """Raise UserError over the size in a file's header, if open_image would decode it at once."""
+    if path.suffix.lower() in EXTRA_ENDINGS:
+        return
     with path.open("rb") as file:
         if is_tiff(file.read(4)):
             return
@@ -135,5 +140,20 @@ def _refuse_size(width: int, height: int, name: str) -> None:
         raise UserError(f"{name} has only {width} x {height} pixels: choose a larger image")
 
 
+def refuse_enlarged(picture: Picture, factor: float) -> None:
+    """Raise UserError if a picture is too large to be encoded at the magnification of the model's training.
+
+    Args:
+        picture: The image.
+        factor: How many of its pixels are one of the training.
+    """
+    side = max(picture.rgb.shape[:2]) / factor
+    if factor < 1 and side > MAX_SIDE:
+        raise UserError(
+            f"{picture.name} has {side:,.0f} pixels a side where it is enlarged for the model, more than "
+            f"{MAX_SIDE:,}: cut out a region, or use the predict command"
+        )
+
+
 def _kinds() -> str:
-    return "PNG, JPEG, TIFF, WebP or BMP"
+    return "PNG, JPEG, TIFF, WebP or BMP, or a file of a microscope that predict reads"

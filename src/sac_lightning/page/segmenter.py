@@ -9,10 +9,11 @@ import numpy as np
 
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.predictor import Nuclei, Predictor
+from sac_lightning.inference.magnification import Magnification
+from sac_lightning.inference.predictor import Nuclei, Predictor, empty_nuclei
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.promptable import Promptable
-from sac_lightning.page.picture_file import Picture
+from sac_lightning.page.picture_file import Picture, refuse_enlarged
 
 CACHE_BYTES = 2 * 2**30
 """What encoded images may take; the one in use is kept whatever it takes."""
@@ -53,6 +54,7 @@ class Segmenter:
         self._predictor = predictor
         self._images: OrderedDict[str, EncodedImage] = OrderedDict()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
+        self._magnifications: dict[str, Magnification] = {}
         self._lock = threading.RLock()
         self._model = predictor.model if isinstance(predictor.model, Promptable) else None
         self.takes_points = self._model is not None
@@ -66,6 +68,13 @@ class Segmenter:
     def lacks_points(self, question: Question) -> bool:
         """Return whether there are no points where SAM's own, untrained decoder needs one."""
         return self._needs_point and not question.clicks and not question.points
+
+    def magnify(self, picture: Picture) -> Magnification:
+        """Return how much a picture is enlarged or reduced for the model, and why."""
+        if picture.key not in self._magnifications:
+            found = self._predictor.magnify(picture.micrometres, lambda: picture.rgb)
+            self._magnifications[picture.key] = found
+        return self._magnifications[picture.key]
 
     def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Encode a picture, which takes long, unless it has been done.
@@ -89,7 +98,7 @@ class Segmenter:
 
     def _segment_picture(self, picture: Picture, question: Question) -> Nuclei:
         if self.lacks_points(question):
-            return _empty_nuclei(*picture.rgb.shape[:2])
+            return empty_nuclei(*picture.rgb.shape[:2])
         clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
         image = self._encode_picture(picture)
         ask = image.segment_each if self._needs_point else image.segment
@@ -115,14 +124,11 @@ class Segmenter:
     ) -> EncodedImage:
         with self._lock:
             if picture.key not in self._images:
-                self._images[picture.key] = EncodedImage(self._predictor, picture.rgb, progress)
+                factor = self.magnify(picture).factor
+                refuse_enlarged(picture, factor)
+                scaled = self._predictor.at_scale(factor)
+                self._images[picture.key] = EncodedImage(scaled, picture.rgb, progress)
                 while len(self._images) > 1 and sum(each.bytes for each in self._images.values()) > CACHE_BYTES:
                     self._images.popitem(last=False)
             self._images.move_to_end(picture.key)
             return self._images[picture.key]
-
-
-def _empty_nuclei(height: int, width: int) -> Nuclei:
-    probability = np.zeros((height, width), dtype=np.float32)
-    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
-    return Nuclei(probability > 0, probability, points, labels, np.zeros((height, width), np.int32))

@@ -28,7 +28,9 @@ SHIPPED = Path(__file__).parents[1] / "pretrained" / "demo.ckpt"
 
 def serve(cfg: DictConfig) -> None:
     """Serve the page until it is interrupted."""
-    predictor = load(cfg.checkpoint or SHIPPED, weights=cfg.weights, device=cfg.device, trust=cfg.trust)
+    predictor = load(
+        cfg.checkpoint or SHIPPED, weights=cfg.weights, device=cfg.device, trust=cfg.trust, mpp=cfg.mpp
+    )
     bound = bind_socket(str(cfg.host), cfg.port)
     with own_folder() as folder:
         app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint is not None)

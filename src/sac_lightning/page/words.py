@@ -1,5 +1,7 @@
 """The texts of the page, in plain words."""
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,8 @@ INTRODUCTION = (
     "missed, or on background that it took for one. Then take the result with you."
 )
 UPLOAD = (
-    f"Or your own image: PNG, JPEG, TIFF, WebP or BMP, at most {MAX_SIDE:,} pixels a side and "
-    f"{MAX_BYTES // 2**20} MB. It stays on the computer that runs this page."
+    f"Or your own image: PNG, JPEG, TIFF, WebP, BMP or a microscope's file, at most {MAX_SIDE:,} pixels a side "
+    f"and {MAX_BYTES // 2**20} MB. It stays on the computer that runs this page."
 )
 SHIPPED = (
     "This is the small model that comes with the program. It has learned from computer-drawn images alone, so on "
@@ -49,8 +51,26 @@ def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str
     return "" if is_own else SHIPPED
 
 
-def summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
-    """Summarise what was found, in Markdown."""
+def summary(picture: Picture, nuclei: Nuclei, is_empty: bool, magnified: str = "") -> str:
+    """Summarise what was found, what was chosen of the file, and its magnification, in Markdown.
+
+    Args:
+        picture: The image.
+        nuclei: In it.
+        is_empty: Whether nobody has asked for anything yet.
+        magnified: What was done to the image's magnification.
+    """
+    parts = [_summary(picture, nuclei, is_empty)]
+    if magnified:
+        parts.append(f"The image was {magnified}.")
+    if picture.note:
+        # Names of the file's own, without what Markdown or HTML would make of them.
+        note = re.sub(r"[^\w ,()-]+", " ", picture.note)
+        parts.append(f"Taken: {note} of the file.")
+    return "\n\n".join(parts)
+
+
+def _summary(picture: Picture, nuclei: Nuclei, is_empty: bool) -> str:
     if is_empty:
         return "### Click on a nucleus to begin."
     areas = areas_of(nuclei.instances)

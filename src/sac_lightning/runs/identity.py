@@ -44,6 +44,12 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.mask_values", None, since="1.0.0"),
     NeutralOption("data.threshold", None, since="1.0.0"),
     NeutralOption("data.inverted", None, since="1.0.0"),
+    NeutralOption("data.series", None, since="1.0.0"),
+    NeutralOption("data.page", None, since="1.0.0"),
+    NeutralOption("data.channel", None, since="1.0.0"),
+    NeutralOption("data.micrometres", None, since="1.0.0"),
+    NeutralOption("data.zoom", None, since="1.0.0"),
+    NeutralOption("data.coarser", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
     *(
         NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")

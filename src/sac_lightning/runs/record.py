@@ -84,6 +84,8 @@ class RunRecord(Header, Provenance):
         epochs: Their number.
         checkpoint: Path of the tested checkpoint, from the record's folder if it lies there.
         instances: Of an evaluation: how nuclei were told apart, and by which thresholds.
+        factors: Of an evaluation: how many pixels of each image that was enlarged or reduced were one of the
+            training, by its name, see View.at_scale.
         parameters_as_trained: Of a count: the numbers in our way of counting, as ``parameters`` are Table 6's.
         test_images: Their number.
         collapsed: ``background`` or ``nucleus`` if nearly every pixel was predicted to be that.
@@ -105,6 +107,7 @@ class RunRecord(Header, Provenance):
     epochs: NotRequired[int]
     checkpoint: NotRequired[str]
     instances: NotRequired[dict[str, Any]]
+    factors: NotRequired[dict[str, float]]
     parameters_as_trained: NotRequired[dict[str, int]]
     test_images: NotRequired[int]
     collapsed: NotRequired[str | None]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.watershed import Maps
+from sac_lightning.slides.area import WHOLE, Area
 from sac_lightning.slides.band import Band
 from sac_lightning.slides.strips import Strip
 
 # A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
 # that is taller than that is cut: 3,300 rows of an image 20,000 pixels wide, which no nucleus reaches.
-BAND_PIXELS = 2**23
+BAND_PIXELS = 2**22
 MOST_PIXELS = 2**26
 
 
@@ -28,6 +29,7 @@ def join_strips(
     band_pixels: int,
     most_pixels: int,
     threshold: float = THRESHOLD,
+    area: Area = WHOLE,
 ) -> Iterator[Band]:
     """Join the strips of an image and label its nuclei.
 
@@ -38,8 +40,9 @@ def join_strips(
         band_pixels: From how many pixels on a band is closed; such as BAND_PIXELS.
         most_pixels: From how many pixels on a band is closed though a nucleus is incomplete; such as MOST_PIXELS.
         threshold: The mask is where the probability is greater.
+        area: Of which the nuclei are kept.
     """
-    waiting = _Waiting(size, threshold)
+    waiting = _Waiting(size, threshold, area)
     for strip in strips:
         waiting.strips.append(strip)
         del strip  # A slide is larger than memory: no reference to what is given away may stay.
@@ -50,9 +53,9 @@ def join_strips(
 class _Waiting:
     """The rows that no band has given away as final."""
 
-    def __init__(self, size: tuple[int, int], threshold: float) -> None:
+    def __init__(self, size: tuple[int, int], threshold: float, area: Area) -> None:
         self.height, self.width = size
-        self.threshold = threshold
+        self.threshold, self.area = threshold, area
         self.strips: list[Strip] = []
         self.labels = np.zeros((0, self.width), dtype=np.int32)  # of these rows, as far as they have been labelled
         self.top = self.count = 0
@@ -80,9 +83,11 @@ class _Waiting:
         mask = (whole.probability > self.threshold) & (labels == 0)
         final = _clear_open_regions(mask) if may_wait else len(mask)
         new = label(Maps(mask, whole.probability, whole.generator_probability))
+        new = self.area.keep(new, whole.probability, self.top)
         np.add(new, self.count, out=new, where=new > 0)
         self.count = max(self.count, int(new.max(initial=0)))
         labels += new
+        self.area.clear_outside(whole.probability[:final], labels[:final], self.top)
         band = Band(self.top, final, whole.raw, whole.rgb, whole.probability, labels, new)
         self.strips, self.labels = [_copy_rows_below(whole, final)], labels[final:].copy()
         self.top += final
@@ -94,8 +99,16 @@ def _stack_strips(strips: list[Strip]) -> Strip:
     raw, rgb, probability = (
         np.concatenate([getattr(strip, name) for strip in strips]) for name in ("raw", "rgb", "probability")
     )
-    generated = [strip.generator_probability for strip in strips if strip.generator_probability is not None]
-    generator = np.concatenate(generated) if generated else None
+    generated = [strip.generator_probability for strip in strips]
+    generator = None
+    if any(part is not None for part in generated):
+        # Above the first window, none has been asked.
+        generator = np.concatenate(
+            [
+                np.zeros_like(strip.probability) if part is None else part
+                for part, strip in zip(generated, strips, strict=True)
+            ]
+        )
     return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0])
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.images.slide import Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.every_prompt import refuse_size
-from sac_lightning.inference.predictor import Predictor
+from sac_lightning.inference.predictor import Predictor, empty_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
+from sac_lightning.slides.area import WHOLE, Area
 from sac_lightning.slides.strips import Strip, segment_slide
 
 
@@ -36,6 +38,7 @@ def label_slide(
     tone: Tone,
     points: NDArray[np.float32],
     progress: Callable[[int], object] = lambda windows: None,
+    area: Area = WHOLE,
 ) -> Labelling:
     """Label the nuclei of an image by the predictor's method.
 
@@ -48,17 +51,25 @@ def label_slide(
         tone: Its 8-bit colours.
         points: (N, 3) expert points, xy in image pixels and label.
         progress: Called with the number of windows that have been segmented since the last call.
+        area: The part of the image in which nuclei are looked for.
 
     Raises:
         UserError: Every prompt is to be decoded by itself, and the image is large or there are expert points.
     """
     separation = predictor.separation
     if not isinstance(separation, EveryPrompt):
-        strips = segment_slide(predictor, slide, tone, points, progress=progress)
+        strips = segment_slide(predictor, slide, tone, points, progress=progress, area=area)
         return Labelling(strips, lambda maps: labels_of_maps(maps, separation), mask_threshold(separation))
-    refuse_size(slide.height, slide.width)
+    refuse_size(slide.height, slide.width, predictor.factor)
     raw = slide.read(0, slide.height)
     rgb = tone.rgb(raw)
-    nuclei = predictor.segment(rgb, points[:, :2], points[:, 2])
+    windows = predictor.view.windows(slide.height, slide.width)
+    if any(map(area.meets, windows)):
+        nuclei = predictor.segment(rgb, points[:, :2], points[:, 2])
+    else:
+        nuclei = empty_nuclei(slide.height, slide.width)
+    area.clear_glass(nuclei.probability, 0)
+    instances = renumber_labels(np.where(nuclei.probability > 0, nuclei.instances, 0))
+    progress(len(windows))
     strip = Strip(raw, rgb, nuclei.probability, None, nuclei.points, nuclei.labels)
-    return Labelling(iter([strip]), lambda maps: nuclei.instances, mask_threshold(separation))
+    return Labelling(iter([strip]), lambda maps: instances, mask_threshold(separation))

@@ -1,6 +1,7 @@
 """Nuclei as polygons along the edges of their pixels, so that a polygon's area is the number of its pixels."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float], pl
 
     Args:
         shape: Its outline, with whole numbers as coordinates.
-        measurements: By name; QuPath shows them in its tables.
+        measurements: By name; QuPath shows them in its tables. They are written to seven digits (the
+            table of measurements has all), and what is no number is left out.
         plane: Of the stack in which it lies; QuPath shows it there.
     """
     parts = [_rings(part) for part in shapely.get_parts(shape)]
@@ -50,9 +52,15 @@ def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float], pl
     properties = {
         "objectType": "detection",
         "classification": {"name": CLASS_NAME, "color": CLASS_COLOUR},
-        "measurements": dict(measurements),
+        "measurements": {name: _shorten(value) for name, value in measurements.items() if math.isfinite(value)},
     }
-    return json.dumps({"type": "Feature", "geometry": geometry, "properties": properties}, allow_nan=False)
+    content = {"type": "Feature", "geometry": geometry, "properties": properties}
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))
+
+
+def _shorten(number: float) -> float:
+    """Return a whole number as it is, another to seven digits: a hundredth of a pixel on the largest slides."""
+    return int(number) if float(number).is_integer() else float(f"{number:.7g}")
 
 
 def _rings(polygon: Polygon) -> list[list[list[int]]]:

@@ -1,81 +1,40 @@
-"""The files that predict writes for an image: which ones, and how they are filled from top to bottom."""
+"""The files that predict writes for an image, filled from top to bottom."""
 
 import csv
 import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 from scipy import ndimage
+from shapely import MultiPolygon, Polygon
 
-from sac_lightning.core.errors import UserError
-from sac_lightning.core.files import whole_file
+from sac_lightning.core.files import whole_file, whole_folder
 from sac_lightning.images.slide import Slide
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.slides.band import Band
+from sac_lightning.slides.formats import FORMATS
+from sac_lightning.slides.geojson_file import open_geojson
 from sac_lightning.slides.measurements import Measurements, columns, measure_nuclei
-from sac_lightning.slides.outlines import feature, outline
+from sac_lightning.slides.outlines import outline
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.overlay import Overlay
-from sac_lightning.slides.row_store import RowStore
+from sac_lightning.slides.row_store import RowStore, opens_in_imagej
 
-# From this size on the mask is a tiled TIFF and the overlay a reduced JPEG: few programs open a larger PNG.
+# From this size on the mask is a TIFF file and the overlay a reduced JPEG: few programs open a larger PNG.
 LARGE_PIXELS = 2**26
-KINDS = ("masks", "labels", "overlays", "geojson", "measurements")
+ZARR_FOLDERS = (FORMATS["ome-zarr"].folder, FORMATS["spatialdata"].folder)
 
 
-@dataclass(frozen=True)
-class OutputFolder:
-    """The folder of the results: a folder per kind in it, a file per image in each.
+class NucleiWriter(Protocol):
+    """What takes nuclei as they come."""
 
-    Attributes:
-        path: Of the folder.
-        probability: Whether the probability is written as well.
-    """
-
-    path: Path
-    probability: bool = False
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The names of the folders that are filled."""
-        return (*KINDS, "probabilities") if self.probability else KINDS
-
-    def make(self) -> None:
-        """Make the folders.
-
-        Raises:
-            UserError: One cannot be made.
-        """
-        for kind in self.kinds:
-            folder = self.path / kind
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{folder} cannot be made ({error.strerror}): choose another output") from error
-
-    def is_done(self, stem: str) -> bool:
-        """Return whether all results of an image are there."""
-        return all(self._has_result(kind, stem) for kind in self.kinds)
-
-    def files(self, stem: str, is_large: bool) -> dict[str, Path]:
-        """Return the path of each kind of result."""
-        endings = {
-            "masks": "tif" if is_large else "png",
-            "labels": "tif",
-            "overlays": "jpg" if is_large else "png",
-            "geojson": "geojson",
-            "measurements": "csv",
-            "probabilities": "tif",
-        }
-        return {kind: self.path / kind / f"{stem}.{endings[kind]}" for kind in self.kinds}
-
-    def _has_result(self, kind: str, stem: str) -> bool:
-        return any(self.files(stem, is_large)[kind].exists() for is_large in (False, True))
+    def add(self, shapes: list[Polygon | MultiPolygon], rows: list[Measurements]) -> None:
+        """Add nuclei: the outline and the measurements of each."""
 
 
 class Results:
@@ -85,14 +44,14 @@ class Results:
         """Args: output: its folders exist; stem: the image's name; slide: the image."""
         self.slide = slide
         self.is_large = slide.height * slide.width > LARGE_PIXELS
+        self.output, self.stem = output, stem
         self.files = output.files(stem, self.is_large)
-        self.folder = output.path
         self.stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Open files beside the results, which take their places in the end."""
         with ExitStack() as stack:
-            self.partial = {kind: stack.enter_context(whole_file(path)) for kind, path in self.files.items()}
+            self.partial = {kind: stack.enter_context(_whole(kind, path)) for kind, path in self.files.items()}
             self.masks = self._store(stack, np.uint8)
             self.labels = self._store(stack, np.uint32)
             self.probabilities = self._store(stack, np.float32) if "probabilities" in self.files else None
@@ -100,10 +59,10 @@ class Results:
             lines = stack.enter_context(self.partial["measurements"].open("w", newline="", encoding="utf-8"))
             self.table = csv.DictWriter(lines, columns(self.slide.micrometres))
             self.table.writeheader()
-            self.geojson: TextIO = stack.enter_context(self.partial["geojson"].open("w", encoding="utf-8"))
-            self.geojson.write('{"type": "FeatureCollection", "features": [')
+            geojson = open_geojson(self.partial["geojson"], self.output.compressed, self.slide.plane)
+            self.writers: list[NucleiWriter] = [stack.enter_context(geojson)]
+            self._open_formats(stack)
             self.highest = 0  # label
-            self.separator = "\n"
             self.stack = stack.pop_all()
         return self
 
@@ -112,12 +71,16 @@ class Results:
     ) -> None:
         """Put the files in their places, or remove them after an error."""
         self.stack.__exit__(kind, error, trace)
+        if error is None:
+            self.output.remove_former(self.stem, self.files)
 
     def add(self, band: Band) -> None:
         """Add the nuclei that are new in a band, and the rows that are final."""
         rows = measure_nuclei(band.new, band.raw, band.top, self.slide.micrometres)
         self.table.writerows(rows)
-        self._add_outlines(band, rows)
+        shapes = _outlines(band, rows)
+        for writer in self.writers:
+            writer.add(shapes, rows)
         final = slice(band.final)
         self.masks.append((band.probability[final] > THRESHOLD).astype(np.uint8) * 255)
         self.labels.append(band.labels[final])
@@ -133,28 +96,63 @@ class Results:
             points: (N, 2) xy in image pixels, all prompts.
             signs: (N,) 1 nucleus, 0 background.
         """
-        self.geojson.write("\n]}\n")
-        micrometres = self.slide.micrometres
         if self.is_large:
-            self.masks.write_tiff(self.partial["masks"], np.uint8, micrometres)
+            self._write_tiff(self.masks, "masks", np.uint8)
         else:
             mask = Image.fromarray(self.masks.read(0, self.masks.height))
             mask.save(self.partial["masks"], format="PNG")
         label_type = np.uint16 if self.highest <= np.iinfo(np.uint16).max else np.uint32
-        self.labels.write_tiff(self.partial["labels"], label_type, micrometres)
+        self._write_tiff(self.labels, "labels", label_type)
         if self.probabilities is not None:
-            self.probabilities.write_tiff(self.partial["probabilities"], np.float32, micrometres)
+            self._write_tiff(self.probabilities, "probabilities", np.float32)
         self.overlay.write(self.partial["overlays"], points, signs)
+        self._finish_formats(label_type)
 
-    def _add_outlines(self, band: Band, rows: list[Measurements]) -> None:
-        boxes = ndimage.find_objects(band.new)
-        for row in rows:
-            label = int(row["label"])
-            vertical, horizontal = boxes[label - 1]
-            mask = band.new[vertical, horizontal] == label
-            shape = outline(mask, horizontal.start, band.top + vertical.start)
-            self.geojson.write(self.separator + feature(shape, row, self.slide.plane))
-            self.separator = ",\n"
+    def _open_formats(self, stack: ExitStack) -> None:
+        self.spatial_data = None
+        if "imagej" in self.output.formats:
+            from sac_lightning.slides.roi_set import open_roi_set
+
+            path = self.partial[FORMATS["imagej"].folder]
+            self.writers.append(stack.enter_context(open_roi_set(path, self.slide.plane)))
+        if "spatialdata" in self.output.formats:
+            from sac_lightning.slides.spatial_data import open_spatial_data
+
+            path = self.partial[FORMATS["spatialdata"].folder]
+            self.spatial_data = stack.enter_context(open_spatial_data(path, self.slide.micrometres))
+            self.writers.append(self.spatial_data)
+
+    def _finish_formats(self, label_type: DTypeLike) -> None:
+        if self.spatial_data is not None:
+            self.spatial_data.finish(self.labels, label_type)
+        if "ome-zarr" in self.output.formats:
+            from sac_lightning.slides.label_pyramid import write_ome_zarr
+
+            path = self.partial[FORMATS["ome-zarr"].folder]
+            write_ome_zarr(self.labels, path, label_type, self.slide.micrometres, self.stem)
+
+    def _write_tiff(self, store: RowStore, kind: str, dtype: DTypeLike) -> None:
+        store.write_tiff(self.partial[kind], dtype, self.slide.micrometres)
+        if not opens_in_imagej(store.height, store.width, dtype):
+            self.output.beyond_imagej.append(self.files[kind])
 
     def _store(self, stack: ExitStack, dtype: type[np.generic]) -> RowStore:
-        return RowStore(stack.enter_context(tempfile.TemporaryFile(dir=self.folder)), self.slide.width, dtype)
+        folder = self.output.path
+        return RowStore(stack.enter_context(tempfile.TemporaryFile(dir=folder)), self.slide.width, dtype)
+
+
+def _whole(kind: str, path: Path) -> AbstractContextManager[Path]:
+    """Return what makes a result appear whole, a file or a folder."""
+    return whole_folder(path, replace=True) if kind in ZARR_FOLDERS else whole_file(path)
+
+
+def _outlines(band: Band, rows: list[Measurements]) -> list[Polygon | MultiPolygon]:
+    """Return the outlines of the nuclei that are new in a band, in the order of their measurements."""
+    boxes = ndimage.find_objects(band.new)
+    shapes = []
+    for row in rows:
+        label = int(row["label"])
+        vertical, horizontal = boxes[label - 1]
+        mask = band.new[vertical, horizontal] == label
+        shapes.append(outline(mask, horizontal.start, band.top + vertical.start))
+    return shapes

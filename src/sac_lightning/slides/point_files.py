@@ -1,35 +1,35 @@
-"""Expert points that a person gives for images: as a CSV, or as GeoJSON that QuPath has exported."""
+"""Expert points that a person gives for images: as a CSV, or as files of QuPath, ImageJ and napari."""
 
 import csv
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.slides.napari_points import is_of_napari, read_napari
+from sac_lightning.slides.point_labels import FoundPoints, make_array
+from sac_lightning.slides.qupath_points import is_of_qupath, read_qupath
+from sac_lightning.slides.qupath_table import read_qupath_table
 
-GEOJSON_ENDINGS = (".geojson", ".json")
-# QuPath's own classes, and the words of this package; case does not matter.
-LABELS = {"positive": 1, "nucleus": 1, "negative": 0, "background": 0}
-
-# Raised over JSON of something else, or no JSON; OverflowError of a number with hundreds of digits.
-NOT_POINTS = (OSError, RecursionError, AttributeError, LookupError, TypeError, ValueError, OverflowError)
+# Of files that belong to one image, after which they are named.
+ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz", ".tsv", ".roi", ".zip", ".csv")
 
 Points = dict[str, NDArray[np.float32]]
+Tell = Callable[[str], object]
 
 
-def read_points(path: Path, images: list[Path]) -> Points:
+def read_points(path: Path, images: list[Path], tell: Tell = lambda line: None) -> Points:
     """Read expert points, by image file name.
 
     Args:
-        path: A CSV with the columns image (file name, with or without ending), x, y and label; a GeoJSON file of
-            one image; or a folder of GeoJSON files. A GeoJSON file belongs to the image of its name; where only
-            one image is segmented, a single file belongs to it whatever its name.
+        path: A CSV with the columns image (file name, with or without ending), x, y and label; a file of points of
+            one image by QuPath, ImageJ or napari; or a folder of such files. They belong to the image of their
+            name; where only one image is segmented, a single file belongs to it whatever its name.
         images: The images that are segmented.
+        tell: Called with a line on what was skipped in a file.
 
     Returns:
         (N, 3) x, y in pixels (whole numbers are the centres of pixels) and label per image file name.
@@ -38,20 +38,78 @@ def read_points(path: Path, images: list[Path]) -> Points:
         UserError: A file cannot be read, holds no points, or names an image that is not segmented.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in GEOJSON_ENDINGS)
+        files = sorted(file for file in path.iterdir() if _ending(file) and not file.name.startswith("."))
         if not files:
-            raise UserError(f"{path} holds no GeoJSON: give a folder with a file NAME.geojson per image")
-        return _read_geojson(files, images)
-    if path.suffix.lower() in GEOJSON_ENDINGS:
-        if len(images) == 1:
-            return {images[0].name: _geojson_points(path)}
-        return _read_geojson([path], images)
-    return _read_csv(path, images)
+            raise UserError(f"{path} holds no points: give a folder with a file NAME.geojson per image")
+        return _read_each(files, images, tell)
+    if not _ending(path) or _is_table(path):
+        return _read_csv(path, images)
+    if len(images) == 1:
+        return {images[0].name: _read_file(path, tell)}
+    return _read_each([path], images, tell)
+
+
+def _ending(file: Path) -> str:
+    """Return the ending of a file of points, the longest if two fit; empty: it has none of them."""
+    fitting = [ending for ending in ENDINGS if file.name.lower().endswith(ending)]
+    return max(fitting, key=len, default="")
+
+
+def _is_table(file: Path) -> bool:
+    """Return whether a file is a CSV that names the image of each point."""
+    return file.suffix.lower() == ".csv" and not is_of_napari(file)
 
 
 def _names(images: list[Path]) -> dict[str, str]:
     """Return the file name of each image by its name with and without ending."""
     return {image.name: image.name for image in images} | {image.stem: image.name for image in images}
+
+
+def _read_each(files: list[Path], images: list[Path], tell: Tell) -> Points:
+    names = _names(images)
+    points: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    for file in files:
+        if _is_table(file):
+            for image, of_image in _read_csv(file, images).items():
+                points[image].append(of_image)
+            continue
+        name = file.name[: -len(_ending(file))]
+        if name not in names:
+            raise UserError(
+                f"{file} belongs to no image by its name: name it after its image, or remove it from the points"
+            )
+        points[names[name]].append(_read_file(file, tell))
+    return {name: np.concatenate(parts) for name, parts in points.items()}
+
+
+def _read_file(path: Path, tell: Tell) -> NDArray[np.float32]:
+    """Read the points (N, 3) of one image.
+
+    Raises:
+        UserError: The file cannot be read, or holds no points that mean something.
+    """
+    if path.suffix.lower() == ".csv":
+        found = read_napari(path)
+    elif path.suffix.lower() == ".tsv":
+        found = read_qupath_table(path)
+    elif is_of_qupath(path):
+        found = read_qupath(path)
+    else:
+        from sac_lightning.slides.imagej_points import read_imagej
+
+        found = read_imagej(path)
+    _tell_skipped(path, found, tell)
+    return make_array(found.points)
+
+
+def _tell_skipped(path: Path, found: FoundPoints, tell: Tell) -> None:
+    skipped = ", ".join(f"{count} of {name}" for name, count in sorted(found.skipped.items()))
+    if not found.points:
+        reason = f"only {skipped}, which mean nothing" if skipped else "only regions, or nothing"
+        remedy = "give points of the classes Positive and Negative"
+        raise UserError(f"{path} holds no points of nuclei or background, {reason}: {remedy}")
+    if skipped:
+        tell(f"skipped in {path.name}: {skipped}")
 
 
 def _read_csv(path: Path, images: list[Path]) -> Points:
@@ -74,68 +132,4 @@ def _read_csv(path: Path, images: list[Path]) -> Points:
                 f"{path}, line {line}, names the image {image}, which is not among the images: correct it"
             )
         points[names[image]].append(point)
-    return {name: _array(rows) for name, rows in points.items()}
-
-
-def _array(points: Sequence[tuple[float, float, float]]) -> NDArray[np.float32]:
-    """Return points as (N, 3); a number that is too large becomes infinite, which lies outside of every image."""
-    with np.errstate(over="ignore"):
-        return np.array(points, dtype=np.float32)
-
-
-def _read_geojson(files: list[Path], images: list[Path]) -> Points:
-    names = _names(images)
-    points: Points = {}
-    for file in files:
-        if file.stem not in names:
-            raise UserError(
-                f"{file} belongs to no image by its name: name it after its image, or remove it from the points"
-            )
-        points[names[file.stem]] = _geojson_points(file)
-    return points
-
-
-def _geojson_points(path: Path) -> NDArray[np.float32]:
-    """Read the points (N, 3) of a GeoJSON file. QuPath counts from a pixel's corner, we from its centre.
-
-    Features that are no points, such as the regions around them, are passed over.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        points = [(x - 0.5, y - 0.5, label) for x, y, label in _points_in(_features(content))]
-    except NOT_POINTS as error:
-        reason = str(error) if isinstance(error, UserError | OSError) else "it is not GeoJSON of points"
-        raise UserError(f"{path} cannot be used ({reason}): export points from QuPath as GeoJSON") from error
-    if not points:
-        raise UserError(f"{path} holds no points: export point annotations from QuPath, not only regions")
-    return _array(points)
-
-
-def _features(content: Any) -> list[dict[str, Any]]:
-    """Return the features of a collection, of a bare list (as older QuPaths write) or of a single feature."""
-    if isinstance(content, list):
-        return content
-    return [content] if content["type"] == "Feature" else list(content["features"])
-
-
-def _points_in(features: Iterable[dict[str, Any]]) -> Iterator[tuple[float, float, int]]:
-    for feature in features:
-        kind, coordinates = feature["geometry"]["type"], feature["geometry"].get("coordinates")
-        if kind not in ("Point", "MultiPoint"):
-            continue
-        label = _label(feature.get("properties") or {})
-        for x, y, *_ in [coordinates] if kind == "Point" else coordinates:
-            yield float(x), float(y), label
-
-
-def _label(properties: dict[str, Any]) -> int:
-    """Return the label that the classification of a feature stands for."""
-    classification = properties.get("classification") or {}
-    names = classification.get("names") or [classification.get("name")]
-    labels = {LABELS[str(name).lower()] for name in names if str(name).lower() in LABELS}
-    if len(labels) != 1:
-        classes = ": ".join(str(name) for name in names if name) or "no class"
-        raise UserError(
-            f"a point has {classes}, and only Positive, Nucleus, Negative and Background mean something"
-        )
-    return labels.pop()
+    return {name: make_array(rows) for name, rows in points.items()}

@@ -12,13 +12,17 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
+from sac_lightning.slides.formats import read_formats
 from sac_lightning.slides.notes import Notes
-from sac_lightning.slides.output import OutputFolder
+from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
+from sac_lightning.slides.regions import read_regions
 from sac_lightning.slides.segmentation import segment_file
 
 # Of the operating system: no result of any image can be written.
-NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+# Of the option; anything else is a file of regions.
+TISSUE = ("auto", "off")
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
@@ -26,9 +30,17 @@ def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
     found = find_images(str(cfg.images))
     images, failed, notes = found.images, list(found.refused), Notes()
-    points = read_points(Path(cfg.points), images) if cfg.points else {}
-    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust)
-    output = OutputFolder(Path(cfg.output), probability=cfg.probability)
+    told: list[str] = []
+    points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
+    regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
+    drawn = {} if cfg.tissue in TISSUE else read_regions(Path(cfg.tissue), images, "tissue")
+    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust, cfg.mpp)
+    output = OutputFolder(
+        Path(cfg.output),
+        probability=cfg.probability,
+        compressed=cfg.geojson == "compressed",
+        formats=read_formats(cfg.formats),
+    )
     output.make()
     selection = Selection(cfg.series, cfg.page, cfg.channel)
     segmented = skipped = 0
@@ -37,7 +49,16 @@ def predict(cfg: DictConfig) -> None:
             skipped += 1
             continue
         try:
-            notes.add(path, segment_file(predictor, path, points.get(path.name, NO_POINTS), output, selection))
+            segmented_file = segment_file(
+                predictor,
+                path,
+                points.get(path.name, NO_POINTS),
+                output,
+                selection,
+                drawn.get(path.name, cfg.tissue != "off"),
+                regions.get(path.name),
+            )
+            notes.add(path, segmented_file.notes, segmented_file.share)
             segmented += 1
         except UserError as error:
             failed.append(str(error))
@@ -45,11 +66,13 @@ def predict(cfg: DictConfig) -> None:
             if isinstance(error, OSError) and error.errno in NOWHERE_TO_WRITE:
                 raise
             failed.append(_tell(path, error))
-    for line in (*notes.lines(), *found.passed_over):
+    for line in (*notes.lines(), *found.passed_over, *told):
         print(line)
     print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
+    for path in output.beyond_imagej:
+        print(f"{path} is larger than ImageJ opens by itself: open it there with Bio-Formats")
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     if failed:

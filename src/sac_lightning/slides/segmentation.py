@@ -1,6 +1,7 @@
 """From one image file to all of its results."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,39 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.data.structure import MOST_SIDE
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.refusals import name_file
+from sac_lightning.images.sample_part import read_sample
 from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Slide
-from sac_lightning.images.tone import tone_of
+from sac_lightning.images.tissue import Tissue, find_tissue
+from sac_lightning.images.tone import Tone, tone_of
 from sac_lightning.inference.predictor import Predictor
+from sac_lightning.slides.area import Area, add_points, take_drawn
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
 from sac_lightning.slides.label_map import label_slide
-from sac_lightning.slides.output import OutputFolder, Results
+from sac_lightning.slides.output import Results
+from sac_lightning.slides.output_folder import OutputFolder
+from sac_lightning.slides.regions import Regions
 from sac_lightning.slides.strips import Strip
 
 # From so many windows on they have a progress bar of their own.
 MANY_WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What is told of an image that was segmented.
+
+    Attributes:
+        notes: In words that the file's name follows: what was chosen of its images, channels and planes, if there
+            was a choice; and what was done to its magnification.
+        share: Which part of its windows was segmented: 1, unless glass or what is in no region was passed over.
+    """
+
+    notes: tuple[str, ...]
+    share: float
 
 
 def segment_file(
@@ -29,7 +50,9 @@ def segment_file(
     points: NDArray[np.float32],
     output: OutputFolder,
     selection: Selection = DEFAULT,
-) -> str:
+    tissue: Regions | bool = True,
+    regions: Regions | None = None,
+) -> Segmented:
     """Segment an image file of any size and write its results.
 
     Args:
@@ -38,25 +61,55 @@ def segment_file(
         points: (N, 3) expert points: x, y in pixels and label.
         output: Folder of the results.
         selection: Which image of the file.
-
-    Returns:
-        What was chosen of the images, channels and planes of the file; empty if it holds one.
+        tissue: Whether glass and empty field are passed over; or the tissue that a person has drawn.
+        regions: Only nuclei whose centre lies in them are kept. Default: all.
 
     Raises:
-        UserError: The image cannot be used, or a point lies outside of it.
+        UserError: The image cannot be used, a point lies outside of it, or all regions do.
     """
     try:
         with open_image(path, selection) as slide:
-            _segment(predictor, slide, points, output, path.stem + selection.suffix)
-            return slide.note
+            found = find_tissue(slide) if tissue or predictor.view.stretch else None
+            tone = tone_of(slide, predictor.view.stretch, found)
+            area = _area(slide, found, points, tissue, regions)
+            magnified = predictor.magnify(slide.micrometres, lambda: tone.rgb(read_sample(slide, MOST_SIDE)))
+            scaled = predictor.at_scale(magnified.factor)
+            share = _segment(scaled, slide, tone, area, points, output, path.stem + selection.suffix)
+            notes = (f"took {slide.note} of" if slide.note else "", f"{magnified.note}:" if magnified.note else "")
+            return Segmented(tuple(filter(None, notes)), share)
     except UserError as error:
         raise name_file(path, error) from error
 
 
+def _area(
+    slide: Slide,
+    found: Tissue | None,
+    points: NDArray[np.float32],
+    tissue: Regions | bool,
+    regions: Regions | None,
+) -> Area:
+    """Return the part of an image in which nuclei are looked for."""
+    size = slide.height, slide.width
+    within = None if regions is None else regions.within(*size)
+    if found is None or tissue is False:
+        return Area(None, within)
+    if isinstance(tissue, Regions):
+        found = take_drawn(found, tissue.within(*size))
+    return Area(add_points(found, points), within)
+
+
 def _segment(
-    predictor: Predictor, slide: Slide, points: NDArray[np.float32], output: OutputFolder, stem: str
-) -> None:
-    windows = len(predictor.view.windows(slide.height, slide.width))
+    predictor: Predictor,
+    slide: Slide,
+    tone: Tone,
+    area: Area,
+    points: NDArray[np.float32],
+    output: OutputFolder,
+    stem: str,
+) -> float:
+    """Write all results; return which part of the windows was segmented."""
+    all_windows = predictor.view.windows(slide.height, slide.width)
+    windows = sum(map(area.meets, all_windows))
     coords: list[NDArray[np.float32]] = []
     signs: list[NDArray[np.int64]] = []
 
@@ -73,8 +126,7 @@ def _segment(
         Results(output, stem, slide) as results,
         tqdm(total=windows, desc=stem, unit="window", leave=False, disable=disable) as bar,
     ):
-        tone = tone_of(slide, predictor.view.stretch)
-        labelling = label_slide(predictor, slide, tone, points, progress=bar.update)
+        labelling = label_slide(predictor, slide, tone, points, progress=bar.update, area=area)
         bands = join_strips(
             note_points(labelling.strips),
             (slide.height, slide.width),
@@ -82,8 +134,10 @@ def _segment(
             BAND_PIXELS,
             MOST_PIXELS,
             labelling.threshold,
+            area,
         )
         for band in bands:
             results.add(band)
             del band  # or two are in memory while the next is made
         results.finish(np.concatenate(coords), np.concatenate(signs))
+    return windows / len(all_windows)

@@ -19,9 +19,12 @@ from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import Blend, run_model
+from sac_lightning.slides.area import WHOLE, Area
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
 MAX_WINDOW_PIXELS = 2**26
+# How much is read at a time of what no window looks at: as much as a row of windows has.
+GLASS_PIXELS = 2**22
 
 
 @dataclass
@@ -55,6 +58,7 @@ def segment_slide(
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda windows: None,
+    area: Area = WHOLE,
 ) -> Iterator[Strip]:
     """Segment a slide of any size.
 
@@ -66,6 +70,7 @@ def segment_slide(
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
         progress: Called with the number of windows that have been segmented since the last call.
+        area: The part of the slide in which nuclei are looked for; elsewhere the probability is 0.
 
     Raises:
         UserError: A point lies outside the image, or the model sees images whole and this one is too large.
@@ -75,12 +80,13 @@ def segment_slide(
     expert_points = place_points(
         points[:, :2], points[:, 2], (slide.width, slide.height), windows, predictor.device
     )
-    rows = _Rows(slide, tone, predictor.device)
+    rows = _Rows(slide, tone, predictor.device, area)
     found: list[tuple[Tensor, Tensor]] = []
-    for batch in batch_windows(windows, predictor.view, expert_points, batch_size):
+    numbers = [number for number, window in enumerate(windows) if area.meets(window)]
+    for batch in batch_windows(windows, predictor.view, expert_points, batch_size, numbers):
         # The windows go from top to bottom: what lies above this one is final.
-        if batch.windows[0].top > rows.top:
-            yield rows.take(batch.windows[0].top, found)
+        for bottom in rows.pass_over(batch.windows[0].top):
+            yield rows.take(bottom, found)
             found = []
         rows.reach(max(window.top + window.height for window in batch.windows))
         images = batch.cut(rows.pixels, rows.top)
@@ -90,18 +96,20 @@ def segment_slide(
             rows.add(output.logits[i], None if generated is None else generated[i], window)
             found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], window, predictor.view))
         progress(len(batch.windows))
-    yield rows.take(slide.height, found)
+    for bottom in rows.pass_over(slide.height):
+        yield rows.take(bottom, found)
+        found = []
 
 
 class _Rows:
     """The rows of a slide that windows still look at, and what these have added up to."""
 
-    def __init__(self, slide: Slide, tone: Tone, device: torch.device) -> None:
-        self.slide, self.tone = slide, tone
+    def __init__(self, slide: Slide, tone: Tone, device: torch.device, area: Area) -> None:
+        self.slide, self.tone, self.area = slide, tone, area
         self.top = self.bottom = 0
         self.raw = slide.read(0, 0)
         self.rgb = tone.rgb(self.raw)
-        self.pixels = torch.zeros(3, 0, slide.width, device=device)
+        self.pixels = torch.zeros(3, 0, slide.width, dtype=torch.uint8, device=device)
         self.blend = Blend(0, slide.width, device)
         self.generator_blend: Blend | None = None
 
@@ -114,11 +122,18 @@ class _Rows:
         rgb = self.tone.rgb(raw)
         pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
-        self.pixels = torch.cat([self.pixels, pixels.float()], dim=1)
-        empty = self.pixels.new_zeros(len(raw), self.slide.width)
+        self.pixels = torch.cat([self.pixels, pixels], dim=1)
+        empty = self.blend.sum.new_zeros(len(raw), self.slide.width)
         for blend in self._blends():
             blend.sum, blend.weight = torch.cat([blend.sum, empty]), torch.cat([blend.weight, empty])
         self.bottom = bottom
+
+    def pass_over(self, bottom: int) -> Iterator[int]:
+        """Yield the ends of parts that lie above a row and are to be taken: first what is here, then glass."""
+        while self.top < bottom:
+            if self.bottom == self.top:
+                self.reach(self.top + max(1, GLASS_PIXELS // self.slide.width))
+            yield min(self.bottom, bottom)
 
     def add(self, logits: Tensor, generator_logits: Tensor | None, window: Window) -> None:
         """Add what the model answered for a window of the slide."""
@@ -135,13 +150,15 @@ class _Rows:
     def take(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
         """Give away the rows above ``bottom``, with the points that have been found."""
         count = bottom - self.top
+        probability = _mean(self.blend, count)
+        self.area.clear_glass(probability, self.top)
         strip = Strip(
             raw=self.raw[:count],
             rgb=self.rgb[:count],
-            probability=_mean(self.blend, count),
+            probability=probability,
             generator_probability=None if self.generator_blend is None else _mean(self.generator_blend, count),
-            points=torch.cat([coords for coords, _ in found]).cpu().numpy(),
-            labels=torch.cat([labels for _, labels in found]).cpu().numpy(),
+            points=torch.cat([torch.zeros(0, 2), *(coords.cpu() for coords, _ in found)]).numpy(),
+            labels=torch.cat([torch.zeros(0, dtype=torch.long), *(labels.cpu() for _, labels in found)]).numpy(),
         )
         self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
         self.pixels = self.pixels[:, count:].clone()
@@ -152,8 +169,8 @@ class _Rows:
 
 
 def _mean(blend: Blend, count: int) -> NDArray[np.float32]:
-    """Return the first rows (count, W) of what has been blended."""
-    mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count]).cpu().numpy()
+    """Return the first rows (count, W) of what has been blended; 0 where no window was: all weigh 1 or more."""
+    mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count].clamp(min=1)).cpu().numpy()
     return mean
 
 

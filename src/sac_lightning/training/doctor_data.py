@@ -14,6 +14,7 @@ from sac_lightning.data.examination import Oddity
 from sac_lightning.data.leakage import Entry, find_shared_images
 from sac_lightning.data.sample import FileSample
 from sac_lightning.data.split import PARTS
+from sac_lightning.images.open_image import open_image
 from sac_lightning.images.pillow_file import read_orientation
 from sac_lightning.training.diagnosis import Diagnosis
 from sac_lightning.training.examples import write_truths
@@ -48,7 +49,7 @@ def examine_data(config: Mapping[str, Any]) -> list[Diagnosis]:
     counts = ", ".join(f"{len(getattr(samples, part))} {part}" for part in PARTS)
     good = Diagnosis("good", f"{config['data']['name']}: {counts}; {looked_at} images read")
     files = _files_of(samples)
-    oddities = [*data.oddities, *_find_turned(files), *_find_copies(files)]
+    oddities = [*data.oddities, *_find_turned(files), *_find_choices(files), *_find_copies(files)]
     return [good, *(Diagnosis("note", _show(oddity)) for oddity in oddities)]
 
 
@@ -64,11 +65,22 @@ def _find_turned(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
     return [Oddity("image", "with an EXIF orientation, which is not applied", turned)] if turned else []
 
 
+def _find_choices(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
+    """Return the images of whose files only a part is read: one of several images, planes or channels."""
+    chosen: dict[str, list[FileSample]] = {}
+    for sample in (sample for part in PARTS for sample in files[part][:MOST_IMAGES_COMPARED]):
+        with open_image(sample.image, sample.selection) as slide:
+            chosen.setdefault(slide.note, []).append(sample)
+    return [Oddity("image", f"of which {note} is read", samples) for note, samples in chosen.items() if note]
+
+
 def _find_copies(files: Mapping[str, Sequence[FileSample]]) -> list[Oddity]:
     """Return the images that another part shows, too."""
     if not 0 < sum(map(len, files.values())) <= MOST_IMAGES_COMPARED:
         return []
-    entries = [Entry("", part, sample.name, sample.image) for part in PARTS for sample in files[part]]
+    entries = [
+        Entry("", part, sample.name, sample.image, sample.selection) for part in PARTS for sample in files[part]
+    ]
     copies = {
         entry.path: None for shared in find_shared_images(entries) for entry in (shared.first, shared.second)
     }

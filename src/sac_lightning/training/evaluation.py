@@ -7,9 +7,11 @@ from omegaconf import DictConfig
 
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import OFF, Scale, check_mpp
 from sac_lightning.core.view import View
 from sac_lightning.data.build import make_data
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
+from sac_lightning.inference.magnification import refuse_mpp
 from sac_lightning.inference.thresholds import Components, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.trunk_features import keep_features
@@ -52,6 +54,11 @@ def evaluate(cfg: DictConfig) -> None:
         settings["seed"] = cfg.seed
     seed_everything(settings["seed"], workers=True, verbose=False)
     data = make_data(settings)
+    view, mpp = View(**settings["view"]), check_mpp(cfg.mpp)
+    refuse_mpp(loaded.scale, view, mpp)
+    data.trained = Scale() if mpp == OFF else loaded.scale
+    if isinstance(mpp, float):
+        data.micrometres = mpp
     if cfg.instances == "prompts":
         refuse_model(loaded.model)
         refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
@@ -61,7 +68,7 @@ def evaluate(cfg: DictConfig) -> None:
     data.read(*parts)
     task = SegmentationTask(
         model=loaded.model,
-        view=View(**settings["view"]),
+        view=view,
         settings=settings,
         base=loaded.base,
         batch_size=settings["data"]["batch_size"],
@@ -70,6 +77,8 @@ def evaluate(cfg: DictConfig) -> None:
     wanted = cfg.trainer.precision or settings["precision"]
     settings["precision"] = resolve_precision(wanted, cfg.trainer.accelerator)
     evaluated = settings | {"trainer": config["trainer"]}
+    if cfg.mpp is not None:
+        evaluated["mpp"] = cfg.mpp
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
     callbacks = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
@@ -82,6 +91,7 @@ def evaluate(cfg: DictConfig) -> None:
     about = {
         "checkpoint": str(path.absolute()),
         "instances": describe_separation(separation or Components()),
+        **({"factors": factors} if (factors := data.factors_by_name("test")) else {}),
         **record_provenance(evaluated, identity),
     }
     test_and_record(trainer, task, data, Path(cfg.output_dir), about)

@@ -61,6 +61,7 @@ def prepare_training(
     if cfg.activation_checkpointing:
         checkpoint_activations(model, settings["model"]["name"])
     task = make_task(cfg, model, settings, base)
+    task.scale = data.measure_scale()
     if start is not None:
         refuse_other_model(start, task)
     return task, data

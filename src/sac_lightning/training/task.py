@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
 from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
 from sac_lightning.data.build import make_expert_points
@@ -21,9 +22,9 @@ from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import EveryPrompt, Separation
+from sac_lightning.inference.thresholds import EveryPrompt, Separation, scale_separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
-from sac_lightning.model.checkpoint import KEY, PREFIX, kept_names
+from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
 from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
@@ -92,6 +93,7 @@ class SegmentationTask(LightningModule):
         self.separation = separation
         self._notes_settings = settings is None
         self.settings = settings if settings is not None else self._describe(model_settings, seed)
+        self.scale: Scale | None = None
         self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
         _refuse_view(self.view, model_settings)
@@ -127,6 +129,12 @@ class SegmentationTask(LightningModule):
             data = getattr(self.trainer, "datamodule", None)
             self.settings["data"] = data.settings if isinstance(data, NucleiDataModule) else None
             self.settings["precision"] = self.trainer.precision
+
+    def on_fit_start(self) -> None:
+        """Measure the size of nuclei, which checkpoints say."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.scale is None and isinstance(data, NucleiDataModule):
+            self.scale = data.measure_scale()
 
     def training_step(self, batch: TrainingBatch) -> Tensor:
         """Return the sum of the losses of a batch.
@@ -216,7 +224,9 @@ class SegmentationTask(LightningModule):
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
         instances = None
         if self.separation is not None:
-            instances = separate_nuclei(self.model, prediction, self.view, self.separation)
+            separation = scale_separation(self.separation, image.factor)
+            view = self.view.at_scale(image.factor)
+            instances = separate_nuclei(self.model, prediction, view, separation)
         self.test_scores.update(prediction, image, instances)
         prediction = replace(prediction, image_embeddings=None)
         self._keep(image, prediction)
@@ -234,8 +244,9 @@ class SegmentationTask(LightningModule):
             image: The image, on the model's device.
             keep_embeddings: Keep what the image encoder gives, for other prompts to be decoded.
         """
+        view = self.view.at_scale(image.factor)
         return segment(
-            self.model, image.image, self.view, image.expert_points, image.seed, self.batch_size, keep_embeddings
+            self.model, image.image, view, image.expert_points, image.seed, self.batch_size, keep_embeddings
         )
 
     def _keep(self, image: WholeImage, prediction: Prediction) -> None:
@@ -302,6 +313,8 @@ class SegmentationTask(LightningModule):
             )
         base = None if self.base is None else dict(self.base)
         checkpoint[KEY] = {"settings": dict(self.settings), "base": base}
+        if self.scale is not None:
+            checkpoint[KEY][SCALE] = asdict(self.scale)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the frozen weights to those of a training with averaged ones, which Lightning wants whole."""

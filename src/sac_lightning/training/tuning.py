@@ -23,7 +23,7 @@ from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.every_prompt import candidates
 from sac_lightning.inference.separate import maps_of
 from sac_lightning.inference.suppression import Candidate, paint_label_map, suppress_overlaps
-from sac_lightning.inference.thresholds import EveryPrompt, Tuned, Watershed, method_of
+from sac_lightning.inference.thresholds import EveryPrompt, Tuned, Watershed, method_of, scale_area
 from sac_lightning.inference.watershed import watershed
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.checkpoint import KEY, THRESHOLDS, read_checkpoint
@@ -87,37 +87,42 @@ def qualities(method: str, task: SegmentationTask, image: WholeImage) -> Qualiti
     truth = image.instances.cpu().numpy()
     prediction = task.predict_image(image, keep_embeddings=method == "prompts")
     if method == "prompts":
-        return prompt_qualities(candidates(task.model, prediction, task.view), truth)
-    return watershed_qualities(prediction, truth)
+        view = task.view.at_scale(image.factor)
+        return prompt_qualities(candidates(task.model, prediction, view), truth, image.factor)
+    return watershed_qualities(prediction, truth, image.factor)
 
 
-def watershed_qualities(prediction: Prediction, truth: NDArray[np.int32]) -> Qualities:
-    """Every setting of Watershed's grid on one image; truth: (H, W) label map."""
+def watershed_qualities(prediction: Prediction, truth: NDArray[np.int32], factor: float = 1.0) -> Qualities:
+    """Every setting of Watershed's grid on one image; truth: (H, W) label map; factor: see View.at_scale."""
     found: Qualities = {}
     for mask, marker in product(MASKS, MARKERS):
         labels = watershed(maps_of(prediction, mask), marker)
-        for min_area, quality in score_by_area(labels, truth).items():
+        for min_area, quality in score_by_area(labels, truth, factor).items():
             found[Watershed(mask, marker, min_area)] = quality
     return found
 
 
-def prompt_qualities(found_candidates: list[Candidate], truth: NDArray[np.int32]) -> Qualities:
-    """Every setting of EveryPrompt's grid on one image; truth: (H, W) label map."""
+def prompt_qualities(
+    found_candidates: list[Candidate], truth: NDArray[np.int32], factor: float = 1.0
+) -> Qualities:
+    """Every setting of EveryPrompt's grid on one image; truth: (H, W) label map; factor: see View.at_scale."""
     found: Qualities = {}
     height, width = truth.shape
     for overlap in OVERLAPS:
         kept = suppress_overlaps(found_candidates, overlap)
         for score in SCORES:
             labels = paint_label_map(kept, (height, width), score)
-            for min_area, quality in score_by_area(labels, truth).items():
+            for min_area, quality in score_by_area(labels, truth, factor).items():
                 found[EveryPrompt(score, overlap, min_area)] = quality
     return found
 
 
-def score_by_area(labels: NDArray[np.int32], truth: NDArray[np.int32]) -> dict[int, float]:
-    """Return the PQ of a label map after its nuclei of fewer pixels than each of AREAS have been dropped."""
+def score_by_area(labels: NDArray[np.int32], truth: NDArray[np.int32], factor: float = 1.0) -> dict[int, float]:
+    """Return the PQ of a label map without its nuclei smaller than each of AREAS, which are of the training."""
     overlaps = find_overlaps(labels, truth)
-    return {area: float(np.prod(panoptic_factors(overlaps.drop_small(area)))) for area in AREAS}
+    return {
+        area: float(np.prod(panoptic_factors(overlaps.drop_small(scale_area(area, factor))))) for area in AREAS
+    }
 
 
 def store_thresholds(path: Path, tuned: Tuned) -> None:

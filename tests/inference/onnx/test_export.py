@@ -22,10 +22,11 @@ from torch import Tensor, nn
 import sac_lightning
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
 from sac_lightning.inference.every_prompt import candidates
 from sac_lightning.inference.onnx import export as run
-from sac_lightning.inference.onnx.description import KEY
+from sac_lightning.inference.onnx.description import KEY, Description, read_description
 from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import Session, load_exported
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
@@ -461,3 +462,10 @@ def test_the_command_exports_vit_t_at_its_real_size(tmp_path: Path, processes: P
     )
     assert np.array_equal(onnxs.mask, torchs.mask)
     assert np.abs(onnxs.probability - torchs.probability).max() < TOLERANCE
+
+
+def test_an_export_says_the_size_of_the_training_and_one_of_before_does_not() -> None:
+    described = Description("sac", "0" * 64, View(64, 32), None, scale=Scale(0.25, 12.0))
+    assert read_description(described.text()) == described
+    before = {key: value for key, value in json.loads(described.text()).items() if key != "scale"}
+    assert read_description(json.dumps(before)).scale == Scale()

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.formats import refuse_name
-
-EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
+from sac_lightning.images.open_image import open_image
 
 
 @dataclass(frozen=True)
@@ -127,17 +127,25 @@ class Source:
         return picture
 
     def rgb(self, file: PurePosixPath) -> npt.NDArray[np.uint8]:
-        """Return a picture as (H, W, 3) uint8 RGB; an alpha channel is dropped, not blended.
+        """Return a picture as (H, W, 3) uint8 RGB, by the one reader of images.
 
         Raises:
             UserError: The file cannot be read, is not a picture, or has more than 8 bits per channel.
         """
-        picture = self.picture(file)
-        if picture.mode not in EIGHT_BIT_MODES:
+        # The reader takes a file, which in an archive there is none.
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"image{file.suffix}"
+            path.write_bytes(self.read(file))
+            try:
+                with open_image(path) as slide:
+                    pixels = slide.read(0, slide.height)
+            except UserError as error:
+                raise self.read_error(file) from error
+        if pixels.dtype != np.uint8:
             raise UserError(
-                f"{self.path / file} is not an 8-bit image ({picture.mode}): get the file as published."
+                f"{self.path / file} is not an 8-bit image ({pixels.dtype}): get the file as published."
             )
-        return np.asarray(picture.convert("RGB"))
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
     def read_error(self, file: PurePosixPath) -> UserError:
         """Return the error for a file that is damaged or does not match its extension."""

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sac_lightning.core.scale import Scale, read_scale
 from sac_lightning.core.view import View
 from sac_lightning.model.point_selection import PointSelection
 
@@ -22,6 +24,7 @@ class Description:
         view: How it sees images.
         selection: How its automatic points are chosen, see PointSelection; None where it takes no points.
         thresholds: By which it tells nuclei apart, see inference.thresholds.Stored.
+        scale: The size of pixels and nuclei of its training; an export of before does not say it.
     """
 
     model: str
@@ -29,6 +32,7 @@ class Description:
     view: View
     selection: dict[str, Any] | None
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)
 
     @property
     def image_size(self) -> int:
@@ -56,7 +60,8 @@ def read_description(text: str) -> Description:
         content = json.loads(text)
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
-        description = Description(**{**content, "view": View(**content["view"])})
+        scale = read_scale(content.get("scale"), Path("the export"))
+        description = Description(**{**content, "view": View(**content["view"]), "scale": scale})
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("no description of this version of the package") from error
     if not isinstance(description.view.crop, int | None):

@@ -1,0 +1,54 @@
+"""NaN in images of floating numbers stands for what is not there, as stitching and masking programs write it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from sac_lightning.images.background import cover, find_background
+from sac_lightning.images.slide import Pixels, Slide
+
+# So many rows tell the background.
+SAMPLED_ROWS = 64
+
+
+def cover_nan(slide: Slide) -> Slide:
+    """Return a slide with background in place of NaN, in all of its resolutions."""
+
+    @cache
+    def find() -> float | None:
+        """Return the background by some rows; None: there is nothing but NaN in them."""
+        there = []
+        for top in range(0, slide.height, max(1, slide.height // SAMPLED_ROWS)):
+            rows = slide.read(top, top + 1)
+            there.append(rows[_is_there(rows)])
+        values = np.concatenate(there)
+        return find_background(values) if len(values) else None
+
+    def open_level(level: int) -> Slide:
+        assert slide.open_level is not None
+        smaller = slide.open_level(level)
+        return replace(smaller, read=_cover(smaller.read, find))
+
+    return replace(
+        slide,
+        read=_cover(slide.read, find),
+        open_level=None if slide.open_level is None else open_level,
+    )
+
+
+def _cover(read: Callable[[int, int], Pixels], find: Callable[[], float | None]) -> Callable[[int, int], Pixels]:
+    def read_covered(top: int, bottom: int) -> Pixels:
+        rows = read(top, bottom)
+        if rows.dtype.kind != "f" or not np.isnan(rows).any():
+            return rows
+        background = find()
+        return rows if background is None else cover(rows, _is_there(rows), background)
+
+    return read_covered
+
+
+def _is_there(rows: Pixels) -> Pixels:
+    there: Pixels = ~np.isnan(rows)
+    return there if there.ndim == 2 else np.asarray(there.all(axis=2))
