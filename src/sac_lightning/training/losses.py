@@ -13,7 +13,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 from sac_lightning.model.promptable import Segmentation
-from sac_lightning.training.separation import separation_targets
+from sac_lightning.training.separation_targets import separation_targets
 
 # Of a separating generator: the edge serves only to make the other maps sharp.
 EDGE_WEIGHT = 0.5
