@@ -132,7 +132,7 @@ def test_each_centroid_is_decoded_once_on_its_windows_embedding(sac: SAC, monkey
     places = [(x, y) for y in (5, 20, 35, 45) for x in range(5, 78, 8)]
     windows = WINDOWS.windows(*size)
     embeddings = torch.arange(len(windows)).float().view(-1, 1, 1, 1).expand(-1, 256, 4, 4)
-    prediction = Prediction(torch.zeros(size), squares(size, *places), NO_POINTS, NO_LABELS, embeddings)
+    prediction = Prediction(torch.zeros(size), squares(size, *places)[None], NO_POINTS, NO_LABELS, embeddings)
     decoder, found = recorded(sac, prediction, monkeypatch)
     assert len(places) == 40 > BATCH
     assert [len(coords) for _, coords, _ in decoder.calls] == [BATCH, 40 - BATCH], "in batches"
@@ -161,7 +161,7 @@ def test_a_nucleus_is_what_is_connected_to_its_point(sac: SAC, monkeypatch: pyte
 
     size = (32, 32)
     embeddings = torch.zeros(1, 256, 4, 4)
-    generated = squares(size, (8, 8), (24, 24), (24, 8))
+    generated = squares(size, (8, 8), (24, 24), (24, 8))[None]
     monkeypatch.setattr(sac, "decode", lambda e, c, s, g=None: all_of_it(e, c, s))
     found = candidates(sac, Prediction(torch.zeros(size), generated, NO_POINTS, NO_LABELS, embeddings), WINDOWS)
     assert len(found) == 2, "the third point is background in its own mask"
@@ -207,7 +207,9 @@ def test_the_encoder_runs_once_per_window(sac: SAC) -> None:
 
 
 def test_an_image_without_centroids_has_no_nuclei(sac: SAC) -> None:
-    empty = Prediction(torch.zeros(20, 25), torch.zeros(20, 25), NO_POINTS, NO_LABELS, torch.zeros(1, 256, 4, 4))
+    empty = Prediction(
+        torch.zeros(20, 25), torch.zeros(1, 20, 25), NO_POINTS, NO_LABELS, torch.zeros(1, 256, 4, 4)
+    )
     assert candidates(sac, empty, WINDOWS) == []
     assert not separate_nuclei(sac, empty, WINDOWS, EveryPrompt(0.5, 0.5, 0)).any()
 
@@ -218,7 +220,7 @@ def test_without_a_generator_the_models_own_probability_has_the_centroids(
     own = Prediction(squares((30, 30), (10, 10)), None, NO_POINTS, NO_LABELS, torch.zeros(1, 256, 4, 4))
     decoder, _ = recorded(sac, own, monkeypatch)
     assert len(decoder.calls[0][1]) == 1
-    decoder, _ = recorded(sac, replace(own, generator_probability=torch.zeros(30, 30)), monkeypatch)
+    decoder, _ = recorded(sac, replace(own, generator_maps=torch.zeros(1, 30, 30)), monkeypatch)
     assert decoder.calls == []
 
 

@@ -67,7 +67,7 @@ def test_every_setting_has_the_pq_of_its_label_map(has_generator: bool) -> None:
     generator = np.sqrt(probability) if has_generator else None
     prediction = Prediction(
         torch.from_numpy(probability),
-        None if generator is None else torch.from_numpy(generator),
+        None if generator is None else torch.from_numpy(generator[None]),
         NO_POINTS,
         NO_LABELS,
     )
@@ -76,7 +76,7 @@ def test_every_setting_has_the_pq_of_its_label_map(has_generator: bool) -> None:
     assert len({round(quality, 6) for quality in found.values()}) > 5
     for separation, quality in found.items():
         assert isinstance(separation, Watershed)
-        maps = Maps(probability > separation.mask, probability, generator)
+        maps = Maps(probability > separation.mask, probability, None if generator is None else generator[None])
         assert quality == pytest.approx(pq(labels_of_maps(maps, separation), truth), abs=1e-6)
 
 

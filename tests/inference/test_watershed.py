@@ -23,7 +23,7 @@ def distance_maps(*discs: tuple[float, float, float], size: tuple[int, int] = (4
 
 
 def maps(probability: Map, generator: Map | None = None, threshold: float = 0.5) -> Maps:
-    return Maps(probability > threshold, probability, generator)
+    return Maps(probability > threshold, probability, None if generator is None else generator[None])
 
 
 TWO = distance_maps((20, 20, 12), (20, 40, 12))  # They overlap: one region, two tops.
@@ -107,7 +107,7 @@ def test_small_nuclei_are_dropped_and_the_others_numbered_on() -> None:
 
 def by_skimage(of: Maps, marker: float) -> NDArray[np.int32]:
     """The definition, flooded at once on the whole image; markers that are connected elsewhere are parted."""
-    source = of.probability if of.generator_probability is None else of.generator_probability
+    source = of.probability if of.generator_maps is None else of.generator_maps[0]
     markers = label_by_skimage(of.mask & (source > marker), connectivity=2)
     regions = label_by_skimage(of.mask, connectivity=2)
     bare = ~np.isin(regions, regions[markers > 0]) & of.mask
@@ -137,3 +137,34 @@ def test_agrees_with_scikit_image_on_the_whole_image(
 def test_each_method_has_its_mask() -> None:
     assert mask_threshold(Watershed(0.4, 0.7, 0)) == 0.4
     assert mask_threshold(Components()) == mask_threshold(EveryPrompt(0.5, 0.5, 0)) == 0.5
+
+
+# A generator that separates
+
+
+def separating(discs: list[tuple[float, float, float]], mask: NDArray[np.bool_]) -> Maps:
+    """A mask that is sure of all its pixels, and the interiors and distances of discs in it."""
+    heights = distance_maps(*discs)
+    maps_of_generator = np.stack([mask, heights > 0.75, heights]).astype(np.float32)
+    return Maps(mask, np.where(mask, 1.0, 0.0).astype(np.float32), maps_of_generator)
+
+
+def test_interiors_part_what_the_mask_cannot() -> None:
+    discs = [(20.0, 20.0, 12.0), (20.0, 40.0, 12.0)]
+    mask = distance_maps(*discs) > 0.5
+    flat = Maps(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    assert labels_of_maps(flat, Watershed(0.5, 0.5, 0)).max() == 1
+    labels = labels_of_maps(separating(discs, mask), Watershed(0.5, 0.5, 0))
+    assert labels.max() == 2
+    assert np.array_equal(labels > 0, mask)
+    left, right = (labels[:, :30] > 0).sum(), (labels[:, 30:] > 0).sum()
+    assert abs(int((labels == labels[20, 20]).sum()) - left) < 20
+    assert abs(int((labels == labels[20, 40]).sum()) - right) < 20
+
+
+def test_a_region_without_an_interior_is_no_nucleus() -> None:
+    mask = distance_maps((20, 20, 12)) > 0.5
+    mask[2:4, 50:53] = True
+    labels = labels_of_maps(separating([(20, 20, 12)], mask), Watershed(0.5, 0.5, 0))
+    assert labels.max() == 1
+    assert not labels[2:4, 50:53].any()

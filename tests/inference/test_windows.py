@@ -150,7 +150,7 @@ def test_probabilities_stay_between_0_and_1(value: float) -> None:
 
 def test_a_plain_network_has_no_points_and_no_generator() -> None:
     prediction = segment(PerPixel(), random_image(40, 40), View(None, crop=32))
-    assert prediction.generator_probability is None
+    assert prediction.generator_maps is None
     assert prediction.point_coords.shape == (0, 2)
     assert prediction.point_labels.shape == (0,)
     assert prediction.point_labels.dtype == torch.int64
@@ -260,8 +260,8 @@ def test_the_generator_has_a_map_of_its_own() -> None:
     image = torch.zeros(3, 80, 100)
     image[:, 40:56, 56:72] = 255
     prediction = segment(finder(), image, View(64, crop=64))
-    assert prediction.generator_probability is not None
-    found = prediction.generator_probability > 0.5
+    assert prediction.generator_maps is not None
+    found = prediction.generator_maps[0] > 0.5
     assert found.shape == (80, 100)
     assert found[42:54, 58:70].all(), "the generator's map does not show the square"
     found[38:58, 54:74] = False

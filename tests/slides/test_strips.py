@@ -28,12 +28,12 @@ def in_strips(predictor: Predictor, image: NDArray[np.uint8], points: NDArray[np
     strips = list(segment_slide(predictor, slide, tone_of(slide, predictor.view.stretch), points))
     assert np.array_equal(np.concatenate([strip.rgb for strip in strips]), image)
     probability = np.concatenate([strip.probability for strip in strips])
-    generated = [s.generator_probability for s in strips if s.generator_probability is not None]
+    generated = [s.generator_maps for s in strips if s.generator_maps is not None]
     return Strip(
         np.concatenate([strip.raw for strip in strips]),
         np.concatenate([strip.rgb for strip in strips]),
         probability,
-        np.concatenate(generated) if generated else None,
+        np.concatenate(generated, axis=1) if generated else None,
         np.concatenate([strip.points for strip in strips]),
         np.concatenate([strip.labels for strip in strips]),
     )
@@ -57,10 +57,11 @@ def test_the_numbers_are_those_of_the_whole_image(size: tuple[int, int], sac: Pr
     assert np.array_equal(strips.points, whole.points)
     assert np.array_equal(strips.labels, whole.labels)
     pixels = torch.from_numpy(prepare_image(image, sac.view.stretch)).permute(2, 0, 1).float()
-    generated = segment(sac.model, pixels, sac.view).generator_probability
-    assert strips.generator_probability is not None
+    generated = segment(sac.model, pixels, sac.view).generator_maps
     assert generated is not None
-    assert np.array_equal(strips.generator_probability, generated.numpy())
+    assert strips.generator_maps is not None
+    assert generated is not None
+    assert np.array_equal(strips.generator_maps, generated.numpy())
 
 
 @pytest.mark.parametrize("crop", [None, 32, 50, 64, 300])

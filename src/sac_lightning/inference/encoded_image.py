@@ -32,7 +32,7 @@ from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
-from sac_lightning.inference.windows import Blend
+from sac_lightning.inference.windows import BLENDED, Blend
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.model.promptable import Promptable, choose_points
 
@@ -93,7 +93,7 @@ class EncodedImage:
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
         self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
         self._encode(image, progress)
-        self._generator_probability = self._blend_generator()
+        self._generator_maps = self._blend_generator()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
         self._chosen: tuple[tuple[object, ...], list[_Prompts]] | None = None
         self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -116,14 +116,14 @@ class EncodedImage:
             progress(len(self._embeddings), len(self._windows))
 
     def _blend_generator(self) -> NDArray[np.float32] | None:
-        """Return the generator's own probability (H, W), which no click changes; None without a generator."""
+        """Return the generator's own maps, see Prediction, which no click changes; None without a generator."""
         if not self._generated:
             return None
-        blend = Blend(self.height, self.width, self._device)
+        blend = Blend(self.height, self.width, self._device, len(self._generated[0][:BLENDED]))
         for logits, window in zip(self._generated, self._windows, strict=True):
-            blend.add(logits, window)
-        probability: NDArray[np.float32] = blend.result().cpu().numpy()
-        return probability
+            blend.add(logits[:BLENDED], window)
+        maps: NDArray[np.float32] = blend.result().cpu().numpy()
+        return maps
 
     @torch.no_grad()
     def segment(
@@ -200,7 +200,7 @@ class EncodedImage:
         self, probability: NDArray[np.float32], points: NDArray[np.float32], labels: NDArray[np.int64]
     ) -> Nuclei:
         """Return the answer, its nuclei separated as the predictor does."""
-        maps = Maps(probability > mask_threshold(self._separation), probability, self._generator_probability)
+        maps = Maps(probability > mask_threshold(self._separation), probability, self._generator_maps)
         instances = labels_of_maps(maps, self._separation)
         return Nuclei(probability > THRESHOLD, probability, points, labels, instances)
 
@@ -297,7 +297,7 @@ class EncodedImage:
         for i, logits in zip(involved, self._logits(involved, [prompts[i] for i in involved]), strict=True):
             window = self._windows[i].move(-left, -top)
             blend.add(self._resize_to_input(logits), window)
-        self._probability[top:bottom, left:right] = blend.result()
+        self._probability[top:bottom, left:right] = blend.result()[0]
         self._shown = keys
 
     def _window_probability(

@@ -17,6 +17,7 @@ from sac_lightning.data.windows import nearest_windows, to_input_pixels
 from sac_lightning.inference.suppression import Candidate
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.point_selection import PADDING, region_centroids
+from sac_lightning.model.prompt_generator import INTERIOR, MASK
 from sac_lightning.model.promptable import Promptable
 
 # Around a disc there is room for six of its size: further ones do not touch it.
@@ -85,8 +86,8 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
     """
     assert isinstance(model, Promptable)
     assert prediction.image_embeddings is not None, "predict with keep_embeddings"
-    source = prediction.generator_probability
-    probability = prediction.probability if source is None else source
+    maps = prediction.generator_maps
+    probability = prediction.probability if maps is None else maps[INTERIOR if len(maps) > 1 else MASK]
     mask = (probability > model.point_selection.threshold).cpu().numpy()
     height, width = mask.shape
     windows = view.windows(height, width)

@@ -36,5 +36,5 @@ def separate_nuclei(
 def maps_of(prediction: Prediction, threshold: float) -> Maps:
     """Return the maps of a whole image, its mask at a threshold."""
     probability = prediction.probability.cpu().numpy()
-    generator = prediction.generator_probability
+    generator = prediction.generator_maps
     return Maps(probability > threshold, probability, None if generator is None else generator.cpu().numpy())

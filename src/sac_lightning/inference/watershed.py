@@ -9,6 +9,8 @@ from skimage.segmentation import watershed as flooded
 
 from sac_lightning.data.label_maps import connected_components, renumber_labels
 from sac_lightning.inference.thresholds import THRESHOLD, Separation, Watershed
+from sac_lightning.model.point_selection import positive_map
+from sac_lightning.model.prompt_generator import DISTANCE
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,30 @@ class Maps:
     Attributes:
         mask: (H, W) bool, the pixels that are divided among nuclei.
         probability: (H, W) float32 in [0, 1], of nucleus.
-        generator_probability: (H, W) float32, the prompt generator's own, or None without one.
+        generator_maps: (C, H, W) float32, the prompt generator's own, see Prediction; or None without one.
     """
 
     mask: NDArray[np.bool_]
     probability: NDArray[np.float32]
-    generator_probability: NDArray[np.float32] | None
+    generator_maps: NDArray[np.float32] | None
+
+    @property
+    def separates(self) -> bool:
+        """Whether the generator tells touching nuclei apart."""
+        return self.generator_maps is not None and len(self.generator_maps) > 1
+
+    @property
+    def marker_map(self) -> NDArray[np.float32]:
+        """(H, W), the map whose high regions are markers."""
+        return self.probability if self.generator_maps is None else positive_map(self.generator_maps)
+
+    @property
+    def heights(self) -> NDArray[np.float32]:
+        """(H, W), how far a pixel is inside its nucleus: what is flooded, upside down."""
+        if self.generator_maps is None or not self.separates:
+            return self.probability
+        heights: NDArray[np.float32] = self.generator_maps[DISTANCE]
+        return heights
 
 
 def mask_threshold(separation: Separation) -> float:
@@ -52,6 +72,9 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
     above ``marker`` of the generator's probability, or of the mask's own where the model has no generator. A
     region of the mask with one marker or none is one nucleus; a marker outside the mask does not count.
 
+    Of a generator that separates, the markers are regions of its interiors, its distance is flooded, and a region
+    of the mask without a marker is no nucleus.
+
     Args:
         maps: See Maps.
         marker: In [0, 1).
@@ -61,21 +84,19 @@ def watershed(maps: Maps, marker: float, min_area: int = 0) -> NDArray[np.int32]
         See labels_of_maps.
     """
     regions = connected_components(maps.mask)
-    source = maps.probability if maps.generator_probability is None else maps.generator_probability
-    markers = connected_components(maps.mask & (source > marker))
+    markers = connected_components(maps.mask & (maps.marker_map > marker))
     region_of_marker = np.zeros(markers.max(initial=0) + 1, dtype=np.int64)
     marked = markers > 0
     region_of_marker[markers[marked]] = regions[marked]
-    crowded = np.bincount(region_of_marker[1:], minlength=regions.max(initial=0) + 1) > 1
-    labels = np.where(crowded[regions], 0, regions)
+    count = np.bincount(region_of_marker[1:], minlength=regions.max(initial=0) + 1)
+    crowded = count > 1
+    labels = np.where((count == 1 if maps.separates else ~crowded)[regions], regions, 0)
     first_free = int(regions.max(initial=0))
     # Only regions of several nuclei are flooded, each in its box: what lies elsewhere has no say in them, not even
     # in the order of equal pixels, where probabilities are 1.
     for number, box in enumerate(ndimage.find_objects(regions), start=1):
         if crowded[number]:
             inside = regions[box] == number
-            basins = flooded(
-                -maps.probability[box], np.where(inside, markers[box], 0), connectivity=2, mask=inside
-            )
+            basins = flooded(-maps.heights[box], np.where(inside, markers[box], 0), connectivity=2, mask=inside)
             labels[box][inside] = basins[inside] + first_free
     return renumber_labels(labels, min_area)

@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.model.prompt_generator import DISTANCE
 from sac_lightning.model.promptable import Promptable, Segmentation
+
+# Of a separating generator's maps, those that inference looks at: the edge only helps the others in training.
+BLENDED = DISTANCE + 1
 
 
 @dataclass
@@ -19,14 +23,15 @@ class Prediction:
 
     Attributes:
         probability: (H, W) in [0, 1], of nucleus.
-        generator_probability: (H, W), the prompt generator's own, or None without one.
+        generator_maps: (1, H, W), the prompt generator's own probability of nucleus; of one that separates
+            (3, H, W), also interior and distance, see prompt_generator.MASK; or None without a generator.
         point_coords: (N, 2) xy in image pixels, every prompt that the decoder got, without padding.
         point_labels: (N,), 1 nucleus, 0 background.
         image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
     """
 
     probability: Tensor
-    generator_probability: Tensor | None
+    generator_maps: Tensor | None
     point_coords: Tensor
     point_labels: Tensor
     image_embeddings: Tensor | None = None
@@ -90,7 +95,7 @@ def segment(
     """
     height, width = image.shape[-2:]
     blend = Blend(height, width, image.device)
-    generator_blend = Blend(height, width, image.device)
+    generator_blend: Blend | None = None
     coords, labels, embeddings = [], [], []
     for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
         output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed))
@@ -99,16 +104,17 @@ def segment(
         for i, window in enumerate(batch.windows):
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
-                generator_blend.add(output.generator_logits[i], window)
+                maps = output.generator_logits[i, :BLENDED]
+                generator_blend = generator_blend or Blend(height, width, image.device, len(maps))
+                generator_blend.add(maps, window)
             window_coords, window_labels = to_image_pixels(
                 output.point_coords[i], output.point_labels[i], window, view
             )
             coords.append(window_coords)
             labels.append(window_labels)
-    has_generator = output.generator_logits is not None
     return Prediction(
-        probability=blend.result(),
-        generator_probability=generator_blend.result() if has_generator else None,
+        probability=blend.result()[0],
+        generator_maps=None if generator_blend is None else generator_blend.result(),
         point_coords=torch.cat(coords),
         point_labels=torch.cat(labels),
         image_embeddings=torch.cat(embeddings) if embeddings else None,
@@ -118,22 +124,22 @@ def segment(
 class Blend:
     """Weighted mean of overlapping windows; the weight falls linearly towards a window's edge."""
 
-    def __init__(self, height: int, width: int, device: torch.device) -> None:
-        """Args: height, width: of the image, in pixels; device: where the sums are kept."""
-        self.sum = torch.zeros(height, width, device=device)
+    def __init__(self, height: int, width: int, device: torch.device, maps: int = 1) -> None:
+        """Args: height, width: of the image, in pixels; device: where the sums are kept; maps: how many."""
+        self.sum = torch.zeros(maps, height, width, device=device)
         self.weight = torch.zeros(height, width, device=device)
 
     def add(self, logits: Tensor, window: Window) -> None:
-        """Add the probabilities of a window, from logits (1, h, w) of any resolution."""
+        """Add the probabilities of a window, from logits (maps, h, w) of any resolution."""
         size = (window.height, window.width)
         logits = F.interpolate(logits.float()[None], size, mode="bilinear", align_corners=False)
         ramp = _ramp(window.height, self.sum.device)[:, None] * _ramp(window.width, self.sum.device)[None, :]
-        in_image, in_window = window.clip(*self.sum.shape)
-        self.sum[in_image] += (torch.sigmoid(logits[0, 0]) * ramp)[in_window]
+        in_image, in_window = window.clip(*self.weight.shape)
+        self.sum[:, *in_image] += (torch.sigmoid(logits[0]) * ramp)[:, *in_window]
         self.weight[in_image] += ramp[in_window]
 
     def result(self) -> Tensor:
-        """Return the mean (H, W)."""
+        """Return the mean (maps, H, W)."""
         return self.sum / self.weight
 
 

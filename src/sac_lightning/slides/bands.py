@@ -82,7 +82,7 @@ class _Waiting:
         labels[: len(self.labels)] = self.labels
         mask = (whole.probability > self.threshold) & (labels == 0)
         final = _clear_open_regions(mask) if may_wait else len(mask)
-        new = label(Maps(mask, whole.probability, whole.generator_probability))
+        new = label(Maps(mask, whole.probability, whole.generator_maps))
         new = self.area.keep(new, whole.probability, self.top)
         np.add(new, self.count, out=new, where=new > 0)
         self.count = max(self.count, int(new.max(initial=0)))
@@ -99,22 +99,24 @@ def _stack_strips(strips: list[Strip]) -> Strip:
     raw, rgb, probability = (
         np.concatenate([getattr(strip, name) for strip in strips]) for name in ("raw", "rgb", "probability")
     )
-    generated = [strip.generator_probability for strip in strips]
+    generated = [strip.generator_maps for strip in strips]
     generator = None
-    if any(part is not None for part in generated):
+    maps = next((len(part) for part in generated if part is not None), None)
+    if maps is not None:
         # Above the first window, none has been asked.
         generator = np.concatenate(
             [
-                np.zeros_like(strip.probability) if part is None else part
+                np.zeros((maps, *strip.probability.shape), dtype=np.float32) if part is None else part
                 for part, strip in zip(generated, strips, strict=True)
-            ]
+            ],
+            axis=1,
         )
     return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0])
 
 
 def _copy_rows_below(strip: Strip, top: int) -> Strip:
     """Copy the rows of a strip from ``top`` on: a view would keep the others in memory."""
-    generator = None if strip.generator_probability is None else strip.generator_probability[top:].copy()
+    generator = None if strip.generator_maps is None else strip.generator_maps[:, top:].copy()
     return Strip(
         strip.raw[top:].copy(),
         strip.rgb[top:].copy(),

@@ -18,7 +18,7 @@ from sac_lightning.data.windows import BATCH_SIZE, batch_windows, place_points, 
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.predictor import Predictor
-from sac_lightning.inference.windows import Blend, run_model
+from sac_lightning.inference.windows import BLENDED, Blend, run_model
 from sac_lightning.slides.area import WHOLE, Area
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
@@ -35,7 +35,7 @@ class Strip:
         raw: (n, W) or (n, W, 3) in the file's own numbers.
         rgb: (n, W, 3) uint8.
         probability: (n, W) float32 in [0, 1].
-        generator_probability: (n, W) float32, the prompt generator's own, or None without one.
+        generator_maps: (C, n, W) float32, the prompt generator's own, see Prediction; or None without one.
         points: (N, 2) xy in image pixels, of the windows that were segmented since the strip before; those that
             lie in this strip's rows came with it or before it.
         labels: (N,) 1 nucleus, 0 background.
@@ -44,7 +44,7 @@ class Strip:
     raw: Pixels
     rgb: NDArray[np.uint8]
     probability: NDArray[np.float32]
-    generator_probability: NDArray[np.float32] | None
+    generator_maps: NDArray[np.float32] | None
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -93,7 +93,7 @@ def segment_slide(
         output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed))
         generated = output.generator_logits
         for i, window in enumerate(batch.windows):
-            rows.add(output.logits[i], None if generated is None else generated[i], window)
+            rows.add(output.logits[i], None if generated is None else generated[i, :BLENDED], window)
             found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], window, predictor.view))
         progress(len(batch.windows))
     for bottom in rows.pass_over(slide.height):
@@ -123,9 +123,9 @@ class _Rows:
         pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels], dim=1)
-        empty = self.blend.sum.new_zeros(len(raw), self.slide.width)
         for blend in self._blends():
-            blend.sum, blend.weight = torch.cat([blend.sum, empty]), torch.cat([blend.weight, empty])
+            empty = blend.sum.new_zeros(len(blend.sum), len(raw), self.slide.width)
+            blend.sum, blend.weight = torch.cat([blend.sum, empty], dim=1), torch.cat([blend.weight, empty[0]])
         self.bottom = bottom
 
     def pass_over(self, bottom: int) -> Iterator[int]:
@@ -141,7 +141,8 @@ class _Rows:
         self.blend.add(logits, window)
         if generator_logits is not None:
             if self.generator_blend is None:
-                self.generator_blend = Blend(len(self.raw), self.slide.width, self.pixels.device)
+                size = (len(self.raw), self.slide.width)
+                self.generator_blend = Blend(*size, self.pixels.device, len(generator_logits))
             self.generator_blend.add(generator_logits, window)
 
     def _blends(self) -> list[Blend]:
@@ -150,27 +151,27 @@ class _Rows:
     def take(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
         """Give away the rows above ``bottom``, with the points that have been found."""
         count = bottom - self.top
-        probability = _mean(self.blend, count)
+        probability = _mean(self.blend, count)[0]
         self.area.clear_glass(probability, self.top)
         strip = Strip(
             raw=self.raw[:count],
             rgb=self.rgb[:count],
             probability=probability,
-            generator_probability=None if self.generator_blend is None else _mean(self.generator_blend, count),
+            generator_maps=None if self.generator_blend is None else _mean(self.generator_blend, count),
             points=torch.cat([torch.zeros(0, 2), *(coords.cpu() for coords, _ in found)]).numpy(),
             labels=torch.cat([torch.zeros(0, dtype=torch.long), *(labels.cpu() for _, labels in found)]).numpy(),
         )
         self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
         self.pixels = self.pixels[:, count:].clone()
         for blend in self._blends():
-            blend.sum, blend.weight = blend.sum[count:].clone(), blend.weight[count:].clone()
+            blend.sum, blend.weight = blend.sum[:, count:].clone(), blend.weight[count:].clone()
         self.top = bottom
         return strip
 
 
 def _mean(blend: Blend, count: int) -> NDArray[np.float32]:
-    """Return the first rows (count, W) of what has been blended; 0 where no window was: all weigh 1 or more."""
-    mean: NDArray[np.float32] = (blend.sum[:count] / blend.weight[:count].clamp(min=1)).cpu().numpy()
+    """Return the first rows (C, count, W) of what has been blended; 0 where no window was: all weigh 1 or more."""
+    mean: NDArray[np.float32] = (blend.sum[:, :count] / blend.weight[:count].clamp(min=1)).cpu().numpy()
     return mean
 
 

@@ -143,8 +143,8 @@ def test_every_prompt_is_decoded_as_by_torch(exports: Callable[[str], Path]) -> 
         assert predictor.separation == EVERY_PROMPT
         image = torch.from_numpy(picture(70, 100)).permute(2, 0, 1).float()
         prediction = segment(predictor.model, image, predictor.view, keep_embeddings=True)
-        prediction.generator_probability = torch.zeros(70, 100)
-        prediction.generator_probability[10:15, 10:15] = prediction.generator_probability[40:60, 70:75] = 1
+        prediction.generator_maps = torch.zeros(1, 70, 100)
+        prediction.generator_maps[:, 10:15, 10:15] = prediction.generator_maps[:, 40:60, 70:75] = 1
         assert isinstance(predictor.model, Promptable)
         predictor.model.point_selection.threshold = 0.5
         found.append(candidates(predictor.model, prediction, predictor.view))

@@ -39,7 +39,7 @@ def probability(rows: Rows) -> Tensor:
 
 
 def prediction(rows: Rows, generator: Rows | None = None) -> Prediction:
-    generated = None if generator is None else probability(generator)
+    generated = None if generator is None else probability(generator)[None]
     return Prediction(probability(rows), generated, NO_POINTS, NO_LABELS)
 
 
@@ -47,7 +47,7 @@ def prompted(rows: Rows, *points: tuple[float, float, int]) -> Prediction:
     """A prediction, of the generator too, that came about with points (x, y, label)."""
     coords = torch.tensor([(x, y) for x, y, _ in points])
     return Prediction(
-        probability(rows), probability(rows), coords, torch.tensor([label for _, _, label in points])
+        probability(rows), probability(rows)[None], coords, torch.tensor([label for _, _, label in points])
     )
 
 

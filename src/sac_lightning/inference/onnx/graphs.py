@@ -75,7 +75,7 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
     if model.prompt_generator is not None:
         generated = ("generator_logits",)
         if model.dense:
-            prompts["generator_logits"] = torch.zeros(2, 1, model.map_size, model.map_size)
+            prompts["generator_logits"] = model.prompt_generator(torch.zeros(2, 3, model.map_size, model.map_size))
     return [
         Graph("encoder", EncoderGraph(model), {"images": images}, ("image_embeddings", *generated)),
         Graph("decoder", DecoderGraph(model), prompts, ("low_res_logits", "iou")),

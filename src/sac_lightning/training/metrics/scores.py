@@ -12,6 +12,7 @@ from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.windows import Prediction
+from sac_lightning.model.prompt_generator import MASK
 from sac_lightning.training.metrics.instance_scores import InstanceScores, image_figures
 from sac_lightning.training.metrics.objects import ObjectScores
 from sac_lightning.training.metrics.overlaps import find_overlaps
@@ -53,8 +54,8 @@ class Scores(nn.Module):
         mask = (prediction.probability > THRESHOLD)[None]
         self.mask.update(mask, truth)
         if self.generator is not None:
-            assert prediction.generator_probability is not None
-            self.generator.update((prediction.generator_probability > THRESHOLD)[None], truth)
+            assert prediction.generator_maps is not None
+            self.generator.update((prediction.generator_maps[MASK] > THRESHOLD)[None], truth)
         if self.instances is not None:
             if instances is None:
                 instances = connected_components(mask[0].cpu().numpy())
