@@ -11,7 +11,8 @@ from defusedxml import ElementTree
 from pylibCZIrw import czi
 
 from sac_lightning.images.background import find_background
-from sac_lightning.images.choice import Colour, Stack
+from sac_lightning.images.choice import Stack
+from sac_lightning.images.colour_channels import Colour
 from sac_lightning.images.lengths import Size, positive
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import tell_broken

@@ -9,7 +9,8 @@ from typing import Any
 import nd2
 import numpy as np
 
-from sac_lightning.images.choice import Colour, Stack
+from sac_lightning.images.choice import Stack
+from sac_lightning.images.colour_channels import Colour
 from sac_lightning.images.lengths import Size, positive
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import refuse_one_piece, tell_broken
