@@ -125,6 +125,18 @@ def test_a_plane_of_a_stack(kind: str, tmp_path: Path) -> None:
         opened(tmp_path / "a.tif", page=5)
 
 
+@pytest.mark.parametrize("pages", [1, 4])
+def test_one_sample_that_says_rgb_has_no_rows_for_pages(pages: int, tmp_path: Path) -> None:
+    square = STACK[:pages, :50]
+    tifffile.imwrite(tmp_path / "a.tif", square, photometric="minisblack", metadata=None)
+    for number in range(pages):
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+            file.pages[number].tags["PhotometricInterpretation"].overwrite(2)
+    slide, pixels = opened(tmp_path / "a.tif", page=pages)
+    assert np.array_equal(pixels, square[-1])
+    assert (slide.note, slide.plane) == (("", None) if pages == 1 else ("page 4 of 4", Plane(t=3)))
+
+
 def test_pages_of_a_channel(tmp_path: Path) -> None:
     stack = np.random.default_rng(2).integers(0, 99, (2, 3, 20, 30), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZCYX"})

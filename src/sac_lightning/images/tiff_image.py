@@ -70,7 +70,9 @@ def _describe(series: TiffPageSeries, ome: OmeImage | None, stack: Stack) -> Can
 
 
 def _describe_stack(series: TiffPageSeries, ome: OmeImage | None, file: TiffFile) -> Stack:
-    page, lead = series.keyframe, len(series.shape) - series.keyframe.ndim
+    page = series.keyframe
+    # A single sample has an axis if its page says RGB, which series leave out.
+    lead = len(series.axes) - sum(axis in series.axes or axis != "S" for axis in page.axes)
     axes, shape, in_colour = series.axes[:lead], tuple(series.shape[:lead]), is_colour(page)
     labels = _read_labels(file)
     if lead == 1 and not in_colour and len(labels) == shape[0] and say_colours(labels):
