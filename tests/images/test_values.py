@@ -134,6 +134,21 @@ def test_a_channel_by_number_or_name(channel: int | str, index: int, tmp_path: P
     assert np.array_equal(pixels(tmp_path / "a.ome.tif", channel=channel), PLANES[index])
 
 
+def test_a_channel_whose_name_is_a_number(tmp_path: Path) -> None:
+    for name, names in (("waves", ["405", "488", "561"]), ("numbers", ["0", "1", "2"])):
+        metadata = {"axes": "CYX", "Channel": {"Name": names}}
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", PLANES // 9, photometric="minisblack", metadata=metadata)
+    assert np.array_equal(pixels(tmp_path / "waves.ome.tif", channel=488), PLANES[1] // 9)
+    assert np.array_equal(pixels(tmp_path / "waves.ome.tif", channel="561"), PLANES[2] // 9)
+    # What counts as a number of a channel is one.
+    assert np.array_equal(pixels(tmp_path / "numbers.ome.tif", channel=1), PLANES[0] // 9)
+
+
+def test_an_empty_channel_is_refused() -> None:
+    with pytest.raises(UserError, match="channel is empty: give its number"):
+        Selection(channel="")
+
+
 def test_a_channel_of_colours_and_of_samples(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "rgb.tif", HE, photometric="rgb")
     Image.fromarray(HE).save(tmp_path / "rgb.png")

@@ -172,16 +172,17 @@ def choose_page(page: int | None, pages: int, path: Path) -> int:
 
 
 def choose_channel(channel: int | str, names: Sequence[str], path: Path) -> int:
-    """Return the index of the channel to take, by its number from 1 or its name, in upper or lower case.
+    """Return the index of the channel to take, by its number from 1, or its name in upper or lower case.
 
     Raises:
         UserError: There is no such channel.
     """
-    lower = [name.lower() for name in names]
-    if isinstance(channel, str) and channel.lower() in lower:
-        return lower.index(channel.lower())
     number = int(channel) if str(channel).isdecimal() else 0
-    if not 1 <= number <= len(names):
-        listed = ", ".join(f"{index} ({name})" if name else f"{index}" for index, name in enumerate(names, 1))
-        raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")
-    return number - 1
+    if 1 <= number <= len(names):
+        return number - 1
+    # A wavelength is a name as well.
+    lower, name = [one.strip().lower() for one in names], str(channel).strip().lower()
+    if name in lower:
+        return lower.index(name)
+    listed = ", ".join(f"{index} ({one})" if one else f"{index}" for index, one in enumerate(names, 1))
+    raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sac_lightning.core.errors import UserError
+
 # What scanners call the pictures beside a slide.
 OVERVIEW_NAMES = re.compile(r"\b(label|macro|thumbnail|thumb|overview|map|mask)( ?image)?\b", re.IGNORECASE)
 # How many candidates a note names.
@@ -18,11 +20,18 @@ class Selection:
         series: Which image of a file with several, counted from 1. None: the largest that is no overview.
         page: Which plane of it, counted from 1. None: the first.
         channel: Which channel, counted from 1, or its name. None: colours as they are, else the first.
+
+    Raises:
+        UserError: The channel is empty.
     """
 
     series: int | None = None
     page: int | None = None
     channel: int | str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.channel, str) and not self.channel.strip():
+            raise UserError("channel is empty: give its number from 1 or its name, or leave it out")
 
     @property
     def suffix(self) -> str:

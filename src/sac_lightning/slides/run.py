@@ -28,6 +28,7 @@ NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
+    selection = Selection(cfg.series, cfg.page, cfg.channel)
     found = find_images(str(cfg.images))
     images, failed, notes = found.images, list(found.refused), Notes()
     told: list[str] = []
@@ -42,7 +43,6 @@ def predict(cfg: DictConfig) -> None:
         formats=read_formats(cfg.formats),
     )
     output.make()
-    selection = Selection(cfg.series, cfg.page, cfg.channel)
     segmented = skipped = 0
     for path in tqdm(images, desc="segmenting", unit="image", disable=None):
         if output.is_done(path.stem + selection.suffix) and not cfg.overwrite:
