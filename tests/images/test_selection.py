@@ -10,7 +10,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.open_image import open_image
-from sac_lightning.images.selection import Plane, Selection
+from sac_lightning.images.selection import Plane, Selection, is_overview_name
 from sac_lightning.images.slide import Slide
 
 BIG = np.random.default_rng(0).integers(0, 256, (128, 160, 3), dtype=np.uint8)
@@ -54,6 +54,32 @@ def mask_beside(path: Path) -> None:
 def test_the_largest_that_is_no_overview_is_taken(write: Any, tmp_path: Path) -> None:
     write(tmp_path / "a.ome.tif")
     assert np.array_equal(opened(tmp_path / "a.ome.tif")[1], BIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(
+            (name, True)
+            for name in ("label", "Macro image", "LABELIMAGE", "macro 10x10", "Label Image", "overview map")
+        ),
+        *(
+            (name, True)
+            for name in ("CMU-1.svs - macro", "Thumbnail of 7", "Overview 2.5x", "Label (barcode)", "_mask_")
+        ),
+        *((name, True) for name in ("slide.svs #2 (thumbnail)", "macro.jpg")),
+        *(
+            (name, False)
+            for name in ("label-free DIC", "Label free", "label-retaining cells", "unlabelled", "macrophages")
+        ),
+        *(
+            (name, False)
+            for name in ("MAP2", "MAP kinase", "thumb joint", "mask aligner", "heatmap", "slide", "", "5")
+        ),
+    ],
+)
+def test_names_of_overviews(name: str, expected: bool) -> None:
+    assert is_overview_name(name) == expected
 
 
 def test_another_image_by_its_number(tmp_path: Path) -> None:

@@ -115,6 +115,22 @@ def test_training_sees_what_predict_sees(name: str, tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / name), seen)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_fourth_sample_of_which_nothing_is_said_is_alpha_if_it_looks_like_it(
+    whole: bool, tmp_path: Path
+) -> None:
+    fourth = np.full(GREY.shape, 255, np.uint8)
+    fourth[:8, 8:] = 0
+    if not whole:
+        fourth = GREY | 1
+        fourth[:8, 8:] = 0
+    image = np.dstack([HE, fourth])
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unspecified"], metadata=None)
+    found = pixels(tmp_path / "a.tif")
+    assert np.array_equal(found[8:], HE[8:])
+    assert (found[:8, 8:] == (255 if whole else HE[:8, 8:])).all()
+
+
 def test_the_colours_of_a_picture_stay_colours(tmp_path: Path) -> None:
     few = Image.fromarray(HE).quantize(256)
     few.save(tmp_path / "few.png")
