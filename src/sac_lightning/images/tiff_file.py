@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from sac_lightning.images.choice import Choice, choose_plane, choose_series
 from sac_lightning.images.colour_channels import looks_like_alpha
 from sac_lightning.images.covered_rows import cover_rows
+from sac_lightning.images.luminance import is_luminance, is_whole_luminance, to_colours
 from sac_lightning.images.palette import is_display_table
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
@@ -27,18 +28,6 @@ from sac_lightning.images.tiff_image import (
 from sac_lightning.images.tiff_pixels import TiffRows, find_page, open_rows
 
 GREY_OR_COLOUR = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
-# What is decoded to red, green and blue where a page says luminance and chrominance.
-DECODES_YCBCR = (
-    COMPRESSION.JPEG,
-    COMPRESSION.ALT_JPEG,
-    COMPRESSION.OJPEG,
-    COMPRESSION.JPEG_LOSSY,
-    COMPRESSION.APERIO_JP2000_YCBC,
-    COMPRESSION.APERIO_JP2000_RGB,
-    COMPRESSION.JPEG2000,
-    COMPRESSION.JPEGXL,
-    COMPRESSION.WEBP,
-)
 # The tag in which maps and mosaics say which number is nothing.
 GDAL_NODATA = 42113
 # So many rows tell whether planes are a picture in colour, and the background of transparent pixels ...
@@ -120,6 +109,8 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage,
         return TiffRows(picture.height, picture.width, lambda *rows: plane.take_samples(picture.read(*rows)), 1)
     pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
     first = pages[0]
+    if is_luminance(page):
+        return replace(first, read=lambda *rows: plane.take_samples(to_colours(first.read(*rows))))
     if len(pages) >= 3:
         first = replace(first, read=lambda *rows: np.stack([one.read(*rows) for one in pages], axis=2))
     colours = _read_palette(page) if len(pages) == 1 else None
@@ -167,7 +158,7 @@ def _cover_rows(
 
 def _is_for_pillow(page: TiffPage) -> bool:
     if page.photometric == PHOTOMETRIC.YCBCR:
-        return page.compression not in DECODES_YCBCR
+        return is_luminance(page) and not is_whole_luminance(page)
     return page.photometric not in (*GREY_OR_COLOUR, PHOTOMETRIC.PALETTE) or page.bitspersample == 1
 
 
