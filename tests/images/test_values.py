@@ -127,6 +127,25 @@ def test_a_fourth_sample_of_which_nothing_is_said_is_alpha_if_it_looks_like_it(
     assert (found[:8, 8:] == (255 if whole else HE[:8, 8:])).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "hue"),
+    [
+        ("a.gif", (0, 255, 0)),
+        ("a.gif", (255, 120, 0)),
+        ("a.png", (0, 255, 255)),
+        ("a.png", (255, 255, 255)),
+        ("a.tif", (255, 255, 255)),
+    ],
+)
+def test_shades_of_one_colour_are_a_measurement(name: str, hue: tuple[int, ...], tmp_path: Path) -> None:
+    # Every second number is missing, as in a table that was numbered anew.
+    shades = np.round(np.arange(0, 256, 2)[:, None] * np.array(hue) / 255).astype(np.uint8)
+    image = Image.fromarray(GREY // 2)
+    image.putpalette(shades.ravel().tolist())
+    image.save(tmp_path / name)
+    assert np.array_equal(pixels(tmp_path / name), GREY // 2 * 2)
+
+
 def test_the_colours_of_a_picture_stay_colours(tmp_path: Path) -> None:
     few = Image.fromarray(HE).quantize(256)
     few.save(tmp_path / "few.png")

@@ -12,7 +12,7 @@ from sac_lightning.images.choice import Choice, choose_plane, choose_series
 from sac_lightning.images.colour_channels import looks_like_alpha
 from sac_lightning.images.covered_rows import cover_rows
 from sac_lightning.images.luminance import is_luminance, is_whole_luminance, to_colours
-from sac_lightning.images.palette import is_display_table
+from sac_lightning.images.palette import is_display_table, read_brightness
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
 from sac_lightning.images.refusals import refuse_claims, tell_broken
@@ -163,12 +163,15 @@ def _is_for_pillow(page: TiffPage) -> bool:
 
 
 def _read_palette(page: TiffPage) -> Pixels | None:
-    """Return the colours (n, 3) of the numbers of a page; None if they are no picture's colours."""
+    """Return the colours (n, 3) of a page's numbers, or brightness (n,); None if these are what was measured."""
     if page.photometric != PHOTOMETRIC.PALETTE or page.colormap is None:
         return None
     colours = page.colormap.T  # 16 bits by the standard; some programs write 8.
     eight = (colours if colours.max() < 256 else colours >> 8).astype(np.uint8)
-    return None if is_display_table(eight) else eight
+    if is_display_table(eight):
+        return None
+    brightness = read_brightness(eight)
+    return eight if brightness is None else brightness
 
 
 def _sample_planes(file: TiffFile, image: TiffImage, numbers: Sequence[int], path: Path) -> Pixels:
