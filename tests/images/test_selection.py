@@ -127,6 +127,43 @@ def test_a_file_of_a_set_without_the_others(tmp_path: Path) -> None:
     assert np.array_equal(opened(tmp_path / POSITIONS[1])[1], STACK[1])
 
 
+def channels_in_files(folder: Path, companion: bool) -> None:
+    """Three files of a channel each, of which the first or a companion describes all."""
+    schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    names = [f"ch{i}.ome.tif" for i in range(3)]
+    uuids = [f"urn:uuid:00000000-0000-4000-8000-00000000000{i}" for i in range(3)]
+    channels = "".join(f'<Channel ID="Channel:0:{i}" SamplesPerPixel="1"/>' for i in range(3))
+    parts = "".join(
+        f'<TiffData FirstC="{i}" IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+        for i, (name, uuid) in enumerate(zip(names, uuids, strict=True))
+    )
+    head = f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}"'
+    whole = (
+        f'{head} UUID="{uuids[0]}"><Image ID="Image:0" Name="cells"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint8" SizeX="50" SizeY="60" SizeZ="1" SizeC="3" SizeT="1" PhysicalSizeX="0.5" '
+        f'PhysicalSizeY="0.25">{channels}{parts}</Pixels></Image></OME>'
+    )
+    master = "a.companion.ome" if companion else names[0]
+    for i, (name, uuid) in enumerate(zip(names, uuids, strict=True)):
+        part = f'{head} UUID="{uuid}"><BinaryOnly MetadataFile="{master}" UUID="{uuids[0]}"/></OME>'
+        text = whole if name == master else part
+        tifffile.imwrite(folder / name, STACK[i], description=text, metadata=None, photometric="minisblack")
+    if companion:
+        (folder / master).write_text(whole)
+
+
+@pytest.mark.parametrize("companion", [False, True])
+def test_files_of_a_set_know_what_another_says_of_them(companion: bool, tmp_path: Path) -> None:
+    channels_in_files(tmp_path, companion)
+    for i in range(3):
+        slide, pixels = opened(tmp_path / f"ch{i}.ome.tif")
+        assert np.array_equal(pixels, STACK[i])
+        assert slide.micrometres == (0.5, 0.25)
+        assert slide.candidates[0].name == "cells"
+    (tmp_path / ("a.companion.ome" if companion else "ch0.ome.tif")).write_text("nothing of the kind")
+    assert opened(tmp_path / "ch2.ome.tif")[0].micrometres is None
+
+
 STACKS: dict[str, tuple[dict[str, Any], Plane]] = {
     "imagej_depth": ({"imagej": True, "metadata": {"axes": "ZYX"}}, Plane(z=2)),
     "imagej_time": ({"imagej": True, "metadata": {"axes": "TYX"}}, Plane(t=2)),

@@ -34,18 +34,19 @@ class OmeImage:
     planes: dict[int, Plane] = field(default_factory=dict)
 
 
-def read_ome(xml: str | None, file_name: str) -> tuple[OmeImage, ...]:
+def read_ome(xml: str | None, file_name: str, own: str | None = None) -> tuple[OmeImage, ...]:
     """Return the images that OME-XML describes; none if it is no such XML.
 
     Args:
         xml: The text.
         file_name: Of the TIFF file: one XML may describe several, and pages of the others are left out.
+        own: The identifier of the file's own pages, if it is known.
     """
     try:
         root = ElementTree.fromstring(xml) if xml and "OME" in xml else None
         if root is None:
             return ()
-        own = _find_own_uuid(root, file_name)
+        own = own or _find_own_uuid(root, file_name)
         return tuple(_read_image(image, own) for image in root.findall("./{*}Image"))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, KeyError, OverflowError):
         return ()

@@ -97,7 +97,7 @@ def _read_pixels(image: Image.Image, path: Path) -> Pixels:
                 return np.array(image)
             brightness = read_brightness(table)
             if brightness is not None:
-                return np.pad(brightness, (0, 256 - len(brightness)))[np.array(image)]
+                return np.asarray(np.pad(brightness, (0, 256 - len(brightness)))[np.array(image)])
         # Pillow warns about a palette with transparency that does not become RGBA first.
         return _split_alpha(np.array(image.convert("RGBA")))
     if image.mode == "1":

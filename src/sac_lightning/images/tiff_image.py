@@ -9,6 +9,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Choice, Stack
 from sac_lightning.images.colour_channels import Colour, say_colours
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
+from sac_lightning.images.ome_set import find_description
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
 
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE, PHOTOMETRIC.MASK)
@@ -42,7 +43,8 @@ def list_images(file: TiffFile, path: Path) -> list[TiffImage]:
     Raises:
         UserError: It holds none.
     """
-    described = read_ome(file.pages.first.description, path.name)
+    xml, own = find_description(file.pages.first.description, path)
+    described = read_ome(xml, path.name, own)
     images = []
     for series in file.series:
         page = series.keyframe
