@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.colour_channels import RED_GREEN_BLUE, Colour, Sampler, find_colours
 from sac_lightning.images.selection import Candidate, Plane, Selection, name_candidates
-from sac_lightning.images.slide import Pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Choice:
     channel: int | None
     alpha: bool = False
 
-    def take_samples(self, rows: Pixels) -> Pixels:
+    def take_samples(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return what is read of rows (n, W) or (n, W, S) with S samples: (n, W) grey or (n, W, 3) RGB."""
         if rows.ndim == 3:
             rows = rows[:, :, :3] if self.in_colour else rows[:, :, self.sample or 0]
@@ -119,7 +120,7 @@ def choose_plane(stack: Stack, selection: Selection, sample_planes: Sampler, pat
 def _find_colours(stack: Stack, numbers: Sequence[int], sample_planes: Sampler) -> tuple[int, ...] | None:
     """Return which channels of some planes are red, green, blue and alpha; None: they are no one picture."""
 
-    def sample(channels: Sequence[int]) -> Pixels:
+    def sample(channels: Sequence[int]) -> NDArray[Any]:
         if stack.channels_are_planes:
             return sample_planes([numbers[channel] for channel in channels])
         return sample_planes(numbers)[:, list(channels)]

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.images.background import BRIGHT, full_scale
-from sac_lightning.images.slide import Pixels
 
 Colour = tuple[int, int, int]
 # Returns, of the channels of these numbers, pixels (n, channels).
-Sampler = Callable[[Sequence[int]], Pixels]
+Sampler = Callable[[Sequence[int]], NDArray[Any]]
 
 RED_GREEN_BLUE = ("red", "green", "blue")
 ALPHA = 3
@@ -71,7 +71,7 @@ def say_colours(names: Sequence[str]) -> bool:
     return only and len(names) in (3, 4) and _order([_colours_of(one) for one in words], [False] * 4) is not None
 
 
-def looks_bright(pixels: Pixels) -> bool:
+def looks_bright(pixels: NDArray[Any]) -> bool:
     """Return whether pixels (n, 3) are of a picture in bright field, and not of three dyes in the dark."""
     if pixels.dtype.kind not in "uf" or not len(pixels):
         return False
@@ -85,13 +85,13 @@ def looks_bright(pixels: Pixels) -> bool:
     return _move_together(pixels) or bool(pixels.dtype == np.uint8 and middle.min() >= BRIGHT * full)
 
 
-def looks_like_alpha(pixels: Pixels) -> bool:
+def looks_like_alpha(pixels: NDArray[Any]) -> bool:
     """Return whether numbers of one channel are, but for a few, nothing or all."""
     highest = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
     return bool(pixels.size) and float(((pixels == 0) | (pixels == highest)).mean()) >= ALPHA_SHARE
 
 
-def _move_together(pixels: Pixels) -> bool:
+def _move_together(pixels: NDArray[Any]) -> bool:
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations: NDArray[np.float64] = np.corrcoef(pixels.T.astype(np.float64))
     return bool((correlations >= TOGETHER).all())

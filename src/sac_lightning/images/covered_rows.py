@@ -2,21 +2,22 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_lightning.images.background import cover, find_background
-from sac_lightning.images.slide import Pixels
 
 # Returns the rows from the first number to before the second.
-Reader = Callable[[int, int], Pixels]
+Reader = Callable[[int, int], NDArray[Any]]
 
 
 def cover_rows(
     read: Reader,
     sampled: range,
-    take_samples: Callable[[Pixels], Pixels],
-    find_alpha: Callable[[Pixels], Pixels],
+    take_samples: Callable[[NDArray[Any]], NDArray[Any]],
+    find_alpha: Callable[[NDArray[Any]], NDArray[Any]],
     premultiplied: bool = False,
 ) -> Reader:
     """Return a reader of rows with background where their alpha is 0.
@@ -39,7 +40,7 @@ def cover_rows(
         values = np.concatenate(visible)
         return find_background(values) if len(values) else None
 
-    def read_covered(top: int, bottom: int) -> Pixels:
+    def read_covered(top: int, bottom: int) -> NDArray[Any]:
         strip = read(top, bottom)
         values, alpha = take_samples(strip), find_alpha(strip)
         if strip.size == 0 or ((alpha != 0).all() and not premultiplied):

@@ -1,7 +1,5 @@
 """Units of length, as files spell them, in micrometres."""
 
-from sac_lightning.core.scale import COARSEST, FINEST
-
 # By their singular. A name that is not here is no unit of length.
 MICROMETRES = {
     "a": 1e-4,
@@ -25,6 +23,9 @@ MICROMETRES = {
     "inch": 25_400.0,
     "in": 25_400.0,
 }
+# What is coarser or finer than any microscope is not believed, as in core/scale.py.
+COARSEST, FINEST = 10.0, 1e-3
+
 Size = tuple[float, float]
 
 

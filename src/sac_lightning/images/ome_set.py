@@ -20,15 +20,12 @@ def find_description(xml: str, path: Path) -> tuple[str, str | None]:
         path: Of the file.
     """
     try:
-        root = ElementTree.fromstring(xml) if "BinaryOnly" in xml else None
-        named = None if root is None else root.find("./{*}BinaryOnly")
-        if root is None or named is None:
+        root = ElementTree.fromstring(xml)
+        named = root.find("./{*}BinaryOnly")
+        if named is None:
             return xml, None
-        name = named.attrib.get("MetadataFile", "")
-        other = path.with_name(name)
-        if not other.is_file():
-            return xml, None
-        return _read_xml(other), root.attrib.get("UUID")
+        other = path.with_name(named.attrib.get("MetadataFile", ""))
+        return (_read_xml(other), root.attrib.get("UUID")) if other.is_file() else (xml, None)
     # A name that is none, such as one with folders, is a ValueError.
     except (ElementTree.ParseError, DefusedXmlException, ValueError, OSError, TiffFileError):
         return xml, None

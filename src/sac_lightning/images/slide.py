@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from sac_lightning.images.selection import Candidate, Plane
+if TYPE_CHECKING:  # whoever opens a slide has found them: the chain of imports stays short
+    from sac_lightning.images.selection import Candidate, Plane
 
 # Of any number type: (rows, W) grey or (rows, W, 3) RGB.
 Pixels = NDArray[Any]
@@ -39,8 +40,8 @@ class Slide:
     read: Callable[[int, int], Pixels]
     micrometres: tuple[float, float] | None = None
     piece: int = 1
-    candidates: tuple[Candidate, ...] = ()
-    plane: Plane | None = None
+    candidates: "tuple[Candidate, ...]" = ()
+    plane: "Plane | None" = None
     note: str = ""
     levels: tuple[tuple[int, int], ...] = ()
     open_level: "Callable[[int], Slide] | None" = None

@@ -109,7 +109,7 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage,
         return TiffRows(picture.height, picture.width, lambda *rows: plane.take_samples(picture.read(*rows)), 1)
     pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
     first = pages[0]
-    if is_luminance(page):
+    if page.photometric == PHOTOMETRIC.YCBCR and is_luminance(page):
         return replace(first, read=lambda *rows: plane.take_samples(to_colours(first.read(*rows))))
     if len(pages) >= 3:
         first = replace(first, read=lambda *rows: np.stack([one.read(*rows) for one in pages], axis=2))

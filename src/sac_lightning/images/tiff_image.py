@@ -43,7 +43,9 @@ def list_images(file: TiffFile, path: Path) -> list[TiffImage]:
     Raises:
         UserError: It holds none.
     """
-    xml, own = find_description(file.pages.first.description, path)
+    xml, own = file.pages.first.description, None
+    if "BinaryOnly" in xml:
+        xml, own = find_description(xml, path)
     described = read_ome(xml, path.name, own)
     images = []
     for series in file.series:
