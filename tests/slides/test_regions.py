@@ -338,6 +338,16 @@ def test_what_was_passed_over_is_told_in_few_lines() -> None:
         "tissue: 5 % of a.svs was segmented",
         "tissue: less than 1 % of b.svs was segmented",
     ]
-    for name in "defg":
-        notes.add(Path(name), "", 0.5)
-    assert notes.lines() == ["tissue: less than 1 % to 50 % of each of 6 images was segmented"]
+    for number, name in enumerate("defghijkl"):
+        notes.add(Path(name), "", 0.5 if number > 5 else number / 10)
+    assert notes.lines() == [
+        "tissue: 0 % of d was segmented",
+        "tissue: less than 1 % (b.svs) to 50 % (i, j, k and 1 more) of each of 10 images was segmented",
+    ]
+
+
+def test_many_images_without_tissue_are_named() -> None:
+    notes = Notes()
+    for name in "abcdefg":
+        notes.add(Path(name), "", 0)
+    assert notes.lines() == ["tissue: 0 % of a, b, c and 4 more was segmented"]
