@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats
-from sac_lightning.slides.notes import Notes
+from sac_lightning.slides.notes import Notes, list_files
+from sac_lightning.slides.options import find_others, options_of_image, options_of_run, write_options
 from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.regions import read_regions
@@ -43,21 +45,25 @@ def predict(cfg: DictConfig) -> None:
     )
     output.make()
     selection = Selection(cfg.series, cfg.page, cfg.channel)
+    of_all = options_of_run(cfg, predictor, selection)
     segmented = skipped = 0
+    by_others: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in tqdm(images, desc="segmenting", unit="image", disable=None):
-        if output.is_done(path.stem + selection.suffix) and not cfg.overwrite:
-            skipped += 1
-            continue
+        stem, given = path.stem + selection.suffix, points.get(path.name, NO_POINTS)
+        tissue, region = drawn.get(path.name), regions.get(path.name)
         try:
-            segmented_file = segment_file(
-                predictor,
-                path,
-                points.get(path.name, NO_POINTS),
-                output,
-                selection,
-                drawn.get(path.name, cfg.tissue != "off"),
-                regions.get(path.name),
-            )
+            options = of_all | options_of_image(cfg, path, given, tissue, region)
+            if output.is_begun(stem) and not cfg.overwrite:
+                others = find_others(output.options_file(stem), options)
+                if others:
+                    by_others[others].append(path.name)
+                    continue
+                if output.is_done(stem):
+                    skipped += 1
+                    continue
+            looked = tissue or cfg.tissue != "off"
+            segmented_file = segment_file(predictor, path, given, output, selection, looked, region)
+            write_options(output.options_file(stem), options)
             notes.add(path, segmented_file.notes, segmented_file.share)
             segmented += 1
         except UserError as error:
@@ -68,15 +74,25 @@ def predict(cfg: DictConfig) -> None:
             failed.append(_tell(path, error))
     for line in (*notes.lines(), *found.passed_over, *told):
         print(line)
-    print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed")
+    other = sum(map(len, by_others.values()))
+    added = f", {other} there by other options" if other else ""
+    print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed{added}")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
     for path in output.beyond_imagej:
         print(f"{path} is larger than ImageJ opens by itself: open it there with Bio-Formats")
-    for sentence in failed:
+    for sentence in (*failed, *(_tell_others(output.path, *each) for each in by_others.items())):
         print(f"error: {sentence}", file=sys.stderr)
-    if failed:
+    if failed or by_others:
         sys.exit(1)
+
+
+def _tell_others(folder: Path, others: tuple[str, ...], names: list[str]) -> str:
+    """Return the line for images whose results were made by other options than now."""
+    return (
+        f"results of {list_files(names)} in {folder} were made by other options ({', '.join(others)}): "
+        "set overwrite=true to replace them, or choose another output"
+    )
 
 
 def _tell(path: Path, error: Exception) -> str:
