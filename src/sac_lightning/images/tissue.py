@@ -89,10 +89,13 @@ def find_tissue(slide: Slide) -> Tissue:
     noise = float(np.percentile(noisy, QUIETEST)) if noisy.size else 0.0
     low, middle, high = _levels(cells)
     full = full_scale(high, first.dtype, first.ndim == 3)
-    tail = max(TAIL * (middle - low), LEAST_BRIGHT * full)
-    bright = middle - min(low, 0) >= BRIGHT * (full - min(low, 0)) and high - middle <= tail
     least = LEAST_DARK if first.dtype.kind in "iu" else LEAST_DARK / 255 * (high - low)
-    least = LEAST_BRIGHT * full if bright else max(least, float(np.finfo(np.float32).tiny))
+    least = max(least, float(np.finfo(np.float32).tiny))
+    # A camera adds a ground of any height to a grey image: there only noise tells what is too little to be a tail.
+    shortest = LEAST_BRIGHT * full if first.ndim == 3 else 2 * max(least, NOISES[1] * noise)
+    tail = max(TAIL * (middle - low), shortest)
+    bright = middle - min(low, 0) >= BRIGHT * (full - min(low, 0)) and high - middle <= tail
+    least = LEAST_BRIGHT * full if bright else least
     slope = _slope(cells.level)
     fine, coarse = (
         _standing_out(contrast, slope, max(least, noises * noise))
