@@ -72,6 +72,28 @@ def test_tissue_looks_the_same_alone_and_in_much_that_is_empty(
     assert (within[:, :, 2] == 255).mean() < 0.1
 
 
+@pytest.mark.parametrize("at", [(320, 512), (301, 417), (7, 1000)], ids=["on the grid", "off it", "at the edge"])
+@pytest.mark.parametrize("strength", [0.7, 0.5, 0.4])
+def test_dark_tissue_looks_the_same_wherever_it_lies(strength: float, at: tuple[int, int]) -> None:
+    """Cells at its edge are partly glass, which is much brighter than anything in it."""
+    tissue = (render_scene(np.random.default_rng(1), 256, 256, "histology")[0] * strength).astype(np.uint8)
+    slide = noise(tissue, 241, 1.2, 1536)
+    slide[at[0] : at[0] + 256, at[1] : at[1] + 256] = tissue
+    within = seen(slide)[at[0] : at[0] + 256, at[1] : at[1] + 256]
+    assert np.abs(seen(tissue).astype(int) - within).mean() < 2
+
+
+@pytest.mark.parametrize("at", [(512, 320), (501, 333), (5, 333)])
+def test_a_field_cut_off_at_its_ground_looks_the_same_in_a_darker_one(at: tuple[int, int]) -> None:
+    field = (render_scene(np.random.default_rng(4), 256, 256, "fluorescence")[0][:, :, 0] * 6.0 + 200).astype(
+        np.uint16
+    )
+    slide = noise(field, 100, 3, 1024)
+    slide[at[0] : at[0] + 256, at[1] : at[1] + 256] = field
+    within = seen(slide)[at[0] : at[0] + 256, at[1] : at[1] + 256]
+    assert np.abs(seen(field).astype(int) - within).mean() < 4
+
+
 def test_two_small_pieces_far_apart_and_at_the_edge_are_seen_alike() -> None:
     slide = noise(HE, 241, 1.2, 1024)
     slide[:128, :128] = slide[-128:, -128:] = HE

@@ -26,7 +26,10 @@ FEW_NUMBERS = 8
 
 
 def sample_tissue(slide: Slide, tissue: "Tissue") -> Pixels:
-    """Return pixels (n,) or (n, 3), spread evenly over the tissue; over the whole image, where there is none."""
+    """Return pixels (n,) or (n, 3), spread evenly over the tissue; over the whole image, where there is none.
+
+    What a cell at the edge of the tissue holds of the glass beside it does not count.
+    """
     cells = tissue.core if tissue.core.any() else np.ones_like(tissue.core)
     every = max(1, -(-int(cells.sum()) * CELL**2 // SAMPLED_PIXELS))
     parts = [slide.read(0, 0).reshape(0, *slide.read(0, 1).shape[2:])]
@@ -36,7 +39,11 @@ def sample_tissue(slide: Slide, tissue: "Tissue") -> Pixels:
         bottom = min(top + step, slide.height)
         rows = cells[np.arange(top, bottom) // CELL]
         if rows.any():
-            inside = slide.read(top, bottom)[np.repeat(rows, CELL, axis=1)[:, : slide.width]]
+            strip = slide.read(top, bottom)
+            wanted = np.repeat(rows, CELL, axis=1)[:, : slide.width]
+            if tissue.rim is not None:
+                wanted &= ~tissue.rim.hides(strip, top)
+            inside = strip[wanted]
             parts.append(inside[-passed % every :: every])
             passed += len(inside)
     return np.concatenate(parts)
