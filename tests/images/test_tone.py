@@ -9,7 +9,6 @@ import tifffile
 from numpy.typing import NDArray
 
 from sac_lightning.data.scene import render_scene
-from sac_lightning.images import limits
 from sac_lightning.images import slide as slides
 from sac_lightning.images.open_image import open_image, read_image
 from sac_lightning.images.slide import whole_slide
@@ -212,7 +211,6 @@ def test_training_and_the_library_see_what_predict_sees(
     image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slides, "STRIP_PIXELS", 128 * 24)
-    monkeypatch.setattr(limits, "STRIP_PIXELS", 128 * 24)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb" if image.ndim == 3 else "minisblack")
     with open_image(tmp_path / "a.tif") as slide:
         tone = tone_of(slide, stretch=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.images.background import full_scale
 from sac_lightning.images.cells import CELL
-from sac_lightning.images.slide import STRIP_PIXELS, Pixels, Slide
+from sac_lightning.images.slide import Pixels, Slide
 
 if TYPE_CHECKING:  # whoever asks has found it: the chain of imports stays short
     from sac_lightning.images.tissue import Tissue
@@ -34,9 +34,7 @@ def sample_tissue(slide: Slide, tissue: "Tissue") -> Pixels:
     every = max(1, -(-int(cells.sum()) * CELL**2 // SAMPLED_PIXELS))
     parts = [slide.read(0, 0).reshape(0, *slide.read(0, 1).shape[2:])]
     passed = 0
-    step = slide.whole_pieces(max(1, STRIP_PIXELS // slide.width))
-    for top in range(0, slide.height, step):
-        bottom = min(top + step, slide.height)
+    for top, bottom in slide.strip_ends():
         rows = cells[np.arange(top, bottom) // CELL]
         if rows.any():
             strip = slide.read(top, bottom)

@@ -42,12 +42,14 @@ class Rim:
 
     def differ(self, pixels: Pixels, top: int, left: int) -> NDArray[np.bool_]:
         """Return which pixels (n, w) of a part of the image differ from what is beside the tissue there."""
-        brightness = pixels if pixels.ndim == 2 else pixels.mean(axis=2, dtype=np.float32)
         rows, columns = (
             np.arange(first, first + count) // CELL
             for first, count in zip((top, left), pixels.shape[:2], strict=True)
         )
-        alike: NDArray[np.bool_] = np.abs(brightness - self.level[np.ix_(rows, columns)]) <= self.tolerance
+        # One array at a time: a strip of a slide is large.
+        distance = self.level[np.ix_(rows, columns)]
+        distance -= pixels if pixels.ndim == 2 else pixels.mean(axis=2, dtype=np.float32)
+        alike: NDArray[np.bool_] = np.abs(distance, out=distance) <= self.tolerance
         return ~alike
 
 

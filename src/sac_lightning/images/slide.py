@@ -54,9 +54,14 @@ class Slide:
 
     def strips(self) -> Iterator[Pixels]:
         """Yield all rows, in strips of some STRIP_PIXELS."""
+        for top, bottom in self.strip_ends():
+            yield self.read(top, bottom)
+
+    def strip_ends(self) -> Iterator[tuple[int, int]]:
+        """Yield the first row of each strip, and the row behind its last."""
         step = self.whole_pieces(max(1, STRIP_PIXELS // self.width))
         for top in range(0, self.height, step):
-            yield self.read(top, min(top + step, self.height))
+            yield top, min(top + step, self.height)
 
 
 def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None, note: str = "") -> Slide:
