@@ -94,4 +94,4 @@ def test_boxes_whose_windows_would_overlap_are_one() -> None:
     assert set(merge_boxes([one, near, far], 0)) == {one, near, far}
     assert set(merge_boxes([one, near, far], 40)) == {Window(0, 0, 40, 10), far}
     # What is joined can meet a third.
-    assert merge_boxes([one, Window(30, 30, 10, 10), Window(20, 5, 4, 20)], 25) == [Window(0, 0, 40, 40)]
+    assert merge_boxes([one, Window(30, 30, 10, 10), Window(10, 5, 14, 20)], 25) == [Window(0, 0, 40, 40)]
