@@ -184,7 +184,7 @@ def test_missing_tiles_of_a_field_on_a_high_ground_are_ground(
     field = (noise + GREY / 255 * signal).round().astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", field, tile=(128, 128), compression="zlib")
     lose_pieces(tmp_path / "a.tif", [0])
-    assert rows(tmp_path / "a.tif")[QUARTER] == pytest.approx(ground, abs=3 * deviation)
+    assert np.abs(rows(tmp_path / "a.tif")[QUARTER].astype(float) - ground).max() < 3 * deviation
 
 
 def test_colours_of_lights_on_a_ground_are_dark() -> None:

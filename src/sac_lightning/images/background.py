@@ -11,9 +11,9 @@ BRIGHT = 0.35
 # The ground of a dark image, past single dead pixels; and the end of a bright one, past hot ones.
 GROUND_PERCENTILE = 1
 END_PERCENTILE = 99.9
-# Dyes absorb of all colours, and of one most: there is light in each channel's darkest pixels, as a part of that of
-# its brightest, and the channels' means differ by a part. Of lights one channel is dark where another is bright, or
-# all are equal.
+# Dyes absorb of all colours, and of one most: there is light in each channel's darkest pixels, as a part of that
+# of its brightest, and the channels' means differ by a part. Of lights one channel is dark where another is
+# bright, or all are equal.
 LEAST_LIGHT = 0.05
 TINT = 0.02
 # A grey image is dark, however bright its ground, if it reaches so many times further above the middle than below.
@@ -50,7 +50,7 @@ def is_bright(visible: NDArray[Any]) -> bool:
 
 
 def is_stained(visible: NDArray[Any]) -> bool:
-    """Return whether pixels (n, 3) are of bright field, even where all of them are dark: of dense tissue, or weak light.
+    """Return whether pixels (n, 3) are of bright field, even where all are dark: of dense tissue, or weak light.
 
     They are measured by what is brightest among them, if they have the colours of dyes.
     """
