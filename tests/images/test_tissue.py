@@ -117,6 +117,16 @@ def test_there_is_nothing_in_grey_glass(light: str) -> None:
     assert not find_tissue(whole_slide(jpeg(glass, 30))).mask.any()
 
 
+@pytest.mark.parametrize("side", [193, 199, 200, 207])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_there_is_nothing_in_noise_whose_last_cells_reach_beyond_the_image(
+    side: int, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    for shape in ((side, side), (side, side, 3)):
+        noise = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+        assert not find_tissue(whole_slide(noise)).mask.any()
+
+
 def test_what_holds_one_number_is_nothing() -> None:
     field = normal(241, 1.2)
     field[:256, :256] = 255  # a missing tile

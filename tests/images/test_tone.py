@@ -219,3 +219,18 @@ def test_training_and_the_library_see_what_predict_sees(
     monkeypatch.undo()
     assert np.array_equal(read_image(tmp_path / "a.tif"), rgb)
     assert np.array_equal(prepare_image(rgb, stretch=True), tone.prepare(rgb))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 9), (15, 128), (33, 33), (40, 40)], ids=str)
+def test_a_small_grey_image_is_seen_alike_with_one_channel_and_with_three(shape: tuple[int, int]) -> None:
+    """Files of one channel are read as such by predict; training has three."""
+    for image in (np.resize(HE[:, :, 0], shape), np.resize(FLUORESCENCE[40:], shape)):
+        assert np.array_equal(seen(image), prepare_image(np.repeat(image[:, :, None], 3, axis=2), stretch=True))
+
+
+def test_grey_on_a_high_ground_is_seen_alike_with_one_channel_and_with_three() -> None:
+    field = 95 + FLUORESCENCE / 255 * 15 + np.random.default_rng(0).normal(0, 1.5, FLUORESCENCE.shape)
+    grey = field.round().astype(np.uint8)
+    assert len(np.unique(seen(grey))) > 10
+    assert np.ptp(seen(grey)) > 200
+    assert np.array_equal(seen(grey), prepare_image(np.repeat(grey[:, :, None], 3, axis=2), stretch=True))

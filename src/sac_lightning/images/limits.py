@@ -64,9 +64,14 @@ def find_limits(sample: Pixels, tissue: "Tissue") -> tuple[float, float]:
 
 
 def _used_channels(sample: Pixels) -> Pixels:
-    """Return the numbers of the channels that hold more than one: a dye that is shown in blue leaves two empty."""
+    """Return the numbers of the channels that hold more than one: a dye that is shown in blue leaves two empty.
+
+    Of a grey image with three channels these are those of one, as if it had only one.
+    """
     if sample.ndim == 1:
         return sample
+    if (sample == sample[:, :1]).all():
+        return sample[:, 0]
     used = (sample != sample[0]).any(axis=0)
     return sample[:, used].ravel() if used.any() else sample.ravel()
 
