@@ -229,7 +229,7 @@ def test_a_small_grey_image_is_seen_alike_with_one_channel_and_with_three(shape:
 
 
 def test_grey_on_a_high_ground_is_seen_alike_with_one_channel_and_with_three() -> None:
-    field = 95 + FLUORESCENCE / 255 * 15 + np.random.default_rng(0).normal(0, 1.5, FLUORESCENCE.shape)
+    field = 95 + FLUORESCENCE / 255 * 60 + np.random.default_rng(0).normal(0, 1.5, FLUORESCENCE.shape)
     grey = field.round().astype(np.uint8)
     assert len(np.unique(seen(grey))) > 10
     assert np.ptp(seen(grey)) > 200

@@ -73,7 +73,7 @@ def measure_cells(slide: Slide) -> Cells:
 def _whole_cells(slide: Slide) -> Iterator[NDArray[Any]]:
     """Yield all rows (n, W, C) in strips of whole cells; at the right and lower edge pixels are mirrored.
 
-    Repeated ones would be without noise. A row of cells waits for the next strip: the last may be too low to mirror.
+    Repeated ones would be without noise. The last strip may be too low for that: a row of cells waits for it.
     """
     rest = slide.read(0, 0)
     bottom = 0

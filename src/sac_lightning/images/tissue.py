@@ -98,7 +98,7 @@ def find_tissue(slide: Slide) -> Tissue:
     least = LEAST_DARK if first.dtype.kind in "iu" else LEAST_DARK / 255 * (high - low)
     least = max(least, float(np.finfo(np.float32).tiny))
     # A camera adds a ground of any height to a grey image: there only noise tells what is too little to be a tail.
-    shortest = LEAST_BRIGHT * full if cells.colour else 2 * max(least, NOISES[1] * noise)
+    shortest = LEAST_BRIGHT * full if cells.colour else max(least, NOISES[1] * noise)
     tail = max(TAIL * (middle - low), shortest)
     dark = min(low, 0) + BRIGHT * (full - min(low, 0))
     bright = middle >= dark and high - middle <= tail
