@@ -234,3 +234,12 @@ def test_grey_on_a_high_ground_is_seen_alike_with_one_channel_and_with_three() -
     assert len(np.unique(seen(grey))) > 10
     assert np.ptp(seen(grey)) > 200
     assert np.array_equal(seen(grey), prepare_image(np.repeat(grey[:, :, None], 3, axis=2), stretch=True))
+
+
+@pytest.mark.parametrize("hot", [np.s_[:, 40], np.s_[60], np.s_[30:33, 70:73]], ids=["column", "row", "pixels"])
+def test_hot_lines_are_not_seen(hot: Any) -> None:
+    clean = counts()
+    spoilt = clean.copy()
+    spoilt[hot] = 65_535
+    assert np.abs(seen(clean).astype(int) - seen(spoilt)).max(axis=2).mean() < 2
+    assert (seen(spoilt)[hot] == 255).mean() < 0.2

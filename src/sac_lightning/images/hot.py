@@ -1,0 +1,35 @@
+"""Hot pixels, lines and patches of a dark field: one number, far above all that was measured, that is no light."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_lightning.images.limits import find_lone_end
+from sac_lightning.images.slide import Pixels
+
+
+def find_hot(sample: Pixels) -> float:
+    """Return the number of hot pixels in a sample (n,) of a grey image; infinite where there is none."""
+    lone = find_lone_end(sample, highest=True) if sample.ndim == 1 else None
+    return np.inf if lone is None else lone
+
+
+def fill_hot(rows: Pixels, hot: float) -> Pixels:
+    """Return rows (n, W) whose hot pixels lie on a line from what is before them in the row to what is behind.
+
+    A row that is hot from end to end has nothing to be filled with, and takes the lowest number of the rows.
+    """
+    if rows.ndim == 3 or not np.isfinite(hot):
+        return rows
+    is_hot: NDArray[np.bool_] = rows >= hot
+    if not is_hot.any():
+        return rows
+    filled = rows.copy()
+    columns = np.arange(rows.shape[1])
+    for number in np.flatnonzero(is_hot.any(axis=1)):
+        there = ~is_hot[number]
+        if there.any():
+            line = np.interp(columns[~there], columns[there], rows[number, there])
+            filled[number, ~there] = line.astype(rows.dtype)
+        else:
+            filled[number] = rows.min()
+    return filled
