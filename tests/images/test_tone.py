@@ -236,7 +236,9 @@ def test_grey_on_a_high_ground_is_seen_alike_with_one_channel_and_with_three() -
     assert np.array_equal(seen(grey), prepare_image(np.repeat(grey[:, :, None], 3, axis=2), stretch=True))
 
 
-@pytest.mark.parametrize("hot", [np.s_[:, 40], np.s_[60], np.s_[30:33, 70:73]], ids=["column", "row", "pixels"])
+@pytest.mark.parametrize(
+    "hot", [np.s_[:, 40], np.s_[:, 40:42], np.s_[60], np.s_[30:50, 70:90]], ids=["column", "two", "row", "patch"]
+)
 def test_hot_lines_are_not_seen(hot: Any) -> None:
     clean = counts()
     spoilt = clean.copy()

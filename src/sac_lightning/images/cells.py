@@ -37,6 +37,7 @@ class Cells:
         level: (h, w) float32, the middle of the cell's means.
         noise: (h, w) float32, standard deviation from pixel to pixel; 0 of a cell that holds one number only.
         colour: Whether its channels differ anywhere.
+        highest: The highest number and the one below it, of an image of more than 8 bits.
     """
 
     fine: NDArray[np.float32]
@@ -44,6 +45,7 @@ class Cells:
     level: NDArray[np.float32]
     noise: NDArray[np.float32]
     colour: bool
+    highest: tuple[float, float]
 
 
 def measure_cells(slide: Slide) -> Cells:
@@ -54,10 +56,12 @@ def measure_cells(slide: Slide) -> Cells:
     """
     contrasts, levels, noises = [], [], []
     low = high = np.zeros((0, 0, 0), dtype=np.float32)
-    colour = False
+    colour, highest = False, (-np.inf, -np.inf)
     for rows in _whole_cells(slide):
         new_low, new_high, level, noise = _measure_rows(rows)
         colour = colour or bool((rows[:, :, 1:] != rows[:, :, :-1]).any())
+        if rows.dtype != np.uint8:
+            highest = _two_highest(rows, highest)
         levels.append(level)
         noises.append(noise)
         # The last row waits for the one below it.
@@ -67,7 +71,18 @@ def measure_cells(slide: Slide) -> Cells:
         low, high = low[-2:], high[-2:]
     contrasts.append(_contrast(low, high)[-1:])
     fine, coarse = np.split(np.concatenate(contrasts), 2, axis=2)
-    return Cells(fine.max(axis=2), coarse.max(axis=2), np.concatenate(levels), np.concatenate(noises), colour)
+    return Cells(
+        fine.max(axis=2), coarse.max(axis=2), np.concatenate(levels), np.concatenate(noises), colour, highest
+    )
+
+
+def _two_highest(rows: NDArray[Any], before: tuple[float, float]) -> tuple[float, float]:
+    """Return the two highest numbers of rows and of two from before."""
+    highest = rows.max()
+    below = rows[rows < highest]
+    found = {*before, float(highest), float(below.max()) if below.size else -np.inf}
+    second, first = sorted(found)[-2:] if len(found) > 1 else (-np.inf, *found)
+    return first, second
 
 
 def _whole_cells(slide: Slide) -> Iterator[NDArray[Any]]:

@@ -1,16 +1,29 @@
 """Hot pixels, lines and patches of a dark field: one number, far above all that was measured, that is no light."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.images.limits import find_lone_end
+from sac_lightning.images.limits import FEW_NUMBERS, GAP, PERCENTILES, find_ends
 from sac_lightning.images.slide import Pixels
 
+if TYPE_CHECKING:  # whoever asks has found it
+    from sac_lightning.images.tissue import Tissue
 
-def find_hot(sample: Pixels) -> float:
-    """Return the number of hot pixels in a sample (n,) of a grey image; infinite where there is none."""
-    lone = find_lone_end(sample, highest=True) if sample.ndim == 1 else None
-    return np.inf if lone is None else lone
+
+def find_hot(sample: Pixels, tissue: "Tissue") -> float:
+    """Return the number of hot pixels of a grey image; infinite where there is none.
+
+    Args:
+        sample: (n,) pixels of the tissue.
+        tissue: Of the same image.
+    """
+    highest, below = tissue.highest
+    if sample.ndim == 2 or not np.isfinite(below) or len(find_ends(sample)) <= FEW_NUMBERS:
+        return np.inf
+    low, high = np.percentile(sample[sample < highest], PERCENTILES)
+    return highest if highest - below > GAP * (high - low) else np.inf
 
 
 def fill_hot(rows: Pixels, hot: float) -> Pixels:

@@ -78,24 +78,18 @@ def _used_channels(sample: Pixels) -> Pixels:
 
 def _drop_lone_ends(values: NDArray[Any]) -> NDArray[Any]:
     """Return numbers (n,) without the lowest and the highest one, where these lie far away from the others."""
-    for highest in (False, True):
-        lone = find_lone_end(values, highest)
-        if lone is not None:
-            values = values[values != lone]
+    numbers = find_ends(values)
+    if len(numbers) <= FEW_NUMBERS:
+        return values
+    for lone, next_one in ((numbers[0], numbers[1]), (numbers[-1], numbers[-2])):
+        others = values[values != lone]
+        low, high = _percentiles(others)
+        if abs(float(lone) - float(next_one)) > GAP * (high - low):
+            values = others
     return values
 
 
-def find_lone_end(values: NDArray[Any], highest: bool) -> float | None:
-    """Return the lowest or highest of numbers (n,), if it lies far away from all others; else None."""
-    numbers = _numbers(values)
-    if len(numbers) <= FEW_NUMBERS:
-        return None
-    lone, next_one = (numbers[-1], numbers[-2]) if highest else (numbers[0], numbers[1])
-    low, high = _percentiles(values[values != lone])
-    return float(lone) if abs(float(lone) - float(next_one)) > GAP * (high - low) else None
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+def find_ends(values: NDArray[Any]) -> NDArray[Any]:
     """Return the two lowest and the two highest numbers and some between, sorted."""
     if values.dtype in (np.uint8, np.uint16):
         return np.flatnonzero(np.bincount(values))

@@ -61,6 +61,7 @@ class Tissue:
         contrast: How much the stronger things stand out, in the image's numbers. 0 without a core.
         noise: Standard deviation from pixel to pixel in the quietest cells.
         bright: Whether the image is of bright field. Tissue that is too dark for it alone is so in glass, too.
+        highest: The highest number of an image of more than 8 bits, and the one below it.
         rim: The cells at the edge of the core; None of what a person has drawn.
     """
 
@@ -69,6 +70,7 @@ class Tissue:
     contrast: float
     noise: float
     bright: bool
+    highest: tuple[float, float]
     rim: Rim | None = None
 
     @property
@@ -117,6 +119,7 @@ def find_tissue(slide: Slide) -> Tissue:
         contrast=float(np.percentile(cells.fine[inside], STRONG)) if core.any() else 0.0,
         noise=noise,
         bright=bool(bright and (not core.any() or np.median(cells.level[inside]) >= dark)),
+        highest=cells.highest,
         rim=find_rim(core, found, cells.level, max(least / 2, UNSEEN * noise)),
     )
 

@@ -100,4 +100,4 @@ def _find_range(slide: Slide, tissue: Tissue) -> Tone:
         full = full_scale(high, sample.dtype, sample.ndim == 2)
         low, high = min(low, 0.0), max(min(full, high / WHITE), high)
         return Tone(low, max(high - low, 1e-6))
-    return Tone(low, max(high - low, 1e-6), hot=find_hot(sample))
+    return Tone(low, max(high - low, 1e-6), hot=find_hot(sample, tissue))
