@@ -20,7 +20,8 @@ OURS = re.compile(
     | .+\ is\ larger\ than\ ImageJ\ opens\ by\ itself:\ .+
     | took\ (series|channel|page)\ \d+\ of\ \d+.*\ of\ .+
     | passed\ over:\ .+
-    | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed
+    | \d+\ segmented,\ \d+\ already\ there,\ \d+\ failed(,\ \d+\ there\ by\ other\ options)?
+    | tissue:\ .+\ was\ segmented
     | \w+\ +scale=\w+(\ \S+=\S+)*:\ \d+\ of\ \d+\ rows
     | \S+\ has\ no\ run\ of\ it:\ python\ -m\ sac_lightning\.train\ \+experiment=\w+\ .+\ makes\ them
     | report\ \ python\ -m\ sac_lightning\.report\ table=.+

@@ -33,7 +33,7 @@ def test_a_size_is_of_no_use_to_a_model_that_does_not_know_its_own() -> None:
         Scale().factor_of(0.25)
 
 
-@pytest.mark.parametrize("mpp", [0, -0.25, 250, True, "40x", float("nan"), [0.25]])
+@pytest.mark.parametrize("mpp", [0, -0.25, 250, True, "40x", "nan", "", float("nan"), [0.25]])
 def test_what_is_no_size_is_refused(mpp: Any) -> None:
     with pytest.raises(UserError, match=r"mpp is .* such as 0\.25 for 40x"):
         check_mpp(mpp)
@@ -42,7 +42,8 @@ def test_what_is_no_size_is_refused(mpp: Any) -> None:
 
 
 def test_what_is_a_size_is_taken() -> None:
-    assert [check_mpp(mpp) for mpp in (None, "off", 1, 0.25)] == [None, "off", 1.0, 0.25]
+    assert [check_mpp(mpp) for mpp in (None, "off", 1, 0.25, "0.25")] == [None, "off", 1.0, 0.25, 0.25]
+    assert check_micrometres(" 0.5") == 0.5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.folder import Folder
+from sac_lightning.data.folder_files import find_pairs
 
 SIZE = (12, 10)
 RECTANGLES = ((1, 1), (1, 6), (7, 3))  # (row, column) of three 3x3 nuclei
@@ -152,6 +153,24 @@ def test_a_split_by_semicolons_or_with_spaces_is_read(text: str, tmp_path: Path)
 
 
 # Split by ratio
+
+
+def test_an_ome_tiff_and_its_truth_differ_by_their_ending_alone(tmp_path: Path) -> None:
+    names = ["a.ome", "b.OME", "c", "d.ome", "d"]
+    for i, name in enumerate(names):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", np.full(SIZE, i, np.uint8))
+    for name in ("a", "b", "c.ome", "d.ome", "d"):
+        save(tmp_path / "instances" / f"{name}.tif", label_map())
+    written = tmp_path / "split.csv"
+    written.write_text("name,split\na,train\nb.OME,train\nc,val\nd.ome,test\nd,test\n")
+    data = folder(tmp_path, split=written)
+    assert names_of(data) == {"train": ["a.ome", "b.OME"], "val": ["c"], "test": ["d.ome", "d"]}
+    assert find_pairs(tmp_path)["d.ome"].truth.name == "d.ome.tif"
+    assert not data.oddities
+    (tmp_path / "instances" / "d.ome.tif").unlink()
+    with pytest.raises(UserError, match=r"d\.ome\.tif has no partner"):
+        folder(tmp_path).samples  # noqa: B018
 
 
 def test_a_ratio_splits_all_images_once(tmp_path: Path) -> None:

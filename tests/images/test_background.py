@@ -11,6 +11,7 @@ from PIL import Image
 
 from sac_lightning.data.scene import render_scene
 from sac_lightning.images import tiff_pixels
+from sac_lightning.images.background import find_background
 from sac_lightning.images.open_image import open_image, read_image
 
 HE = render_scene(np.random.default_rng(1), 256, 256, "histology")[0]
@@ -165,3 +166,28 @@ def test_the_number_that_stands_for_nothing_in_a_mosaic(
     assert np.ptp(found[QUARTER]) == 0
     assert found[0, 0].min() == 255 if expected else DEEP.min() <= found[0, 0] <= darkest(DEEP)
     assert np.array_equal(found[128:], empty[128:])
+
+
+@pytest.mark.parametrize("strength", [1, 0.7, 0.5, 0.3])
+def test_missing_tiles_among_dark_tissue_are_white(strength: float, tmp_path: Path) -> None:
+    dark = (HE * strength).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", dark, photometric="rgb", tile=(128, 128), compression="zlib")
+    lose_pieces(tmp_path / "a.tif", [0])
+    assert (rows(tmp_path / "a.tif")[QUARTER] == 255).all()
+
+
+@pytest.mark.parametrize(("ground", "signal", "deviation"), [(1000, 60, 3), (30_000, 2000, 60)])
+def test_missing_tiles_of_a_field_on_a_high_ground_are_ground(
+    ground: float, signal: float, deviation: float, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(ground, deviation, GREY.shape)
+    field = (noise + GREY / 255 * signal).round().astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", field, tile=(128, 128), compression="zlib")
+    lose_pieces(tmp_path / "a.tif", [0])
+    assert np.abs(rows(tmp_path / "a.tif")[QUARTER].astype(float) - ground).max() < 3 * deviation
+
+
+def test_colours_of_lights_on_a_ground_are_dark() -> None:
+    lights = np.stack([np.roll(GREY, 90, axis=0), np.roll(GREY, 70, axis=1), GREY], axis=2).reshape(-1, 3)
+    for field in (lights, lights // 2 + 40, np.repeat(GREY.reshape(-1, 1), 3, axis=1)):
+        assert find_background(field.astype(np.uint8)) < 60

@@ -78,10 +78,20 @@ def test_nan_is_nothing(shape: tuple[int, ...], tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.tif").shape == (96, 120, 3)
 
 
-def test_nothing_but_nan_is_told(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.full((20, 20), np.nan, np.float32))
-    with pytest.raises(UserError, match="infinite or NaN"):
-        read_image(tmp_path / "a.tif")
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
+def test_nothing_but_nan_is_an_empty_field(shape: tuple[int, ...], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"photometric": "rgb"} if len(shape) == 3 else {}
+    tifffile.imwrite(tmp_path / "a.tif", np.full(shape, np.nan, np.float32), **options)
+    assert (read_image(tmp_path / "a.tif") == 0).all()
+
+
+def test_the_little_that_is_there_tells_the_ground(tmp_path: Path) -> None:
+    image = np.full((400, 50), np.nan, np.float32)
+    image[7] = np.linspace(0.1, 0.2, 50)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    found = read(tmp_path / "a.tif")
+    assert np.array_equal(found[7], image[7])
+    assert found[8:] == pytest.approx(0.1, abs=0.01)
 
 
 def test_missing_tiles_of_luminance_and_chrominance(tmp_path: Path) -> None:

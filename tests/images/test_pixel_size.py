@@ -32,6 +32,8 @@ def ome(**attributes: Any) -> dict[str, Any]:
         (ome(X=0.0005, Y=0.00025, XUnit="mm", YUnit="mm"), (0.5, 0.25)),
         (ome(X=1, Y=1, XUnit="pixel", YUnit="pixel"), None),
         (ome(X=0, Y=0), None),
+        (ome(X=352.78, Y=352.78), None),
+        (ome(X=0.5, Y=0.25, XUnit="micrometers", YUnit="Microns"), (0.5, 0.25)),
         (ome(X=0.5), None),
         (ome(), None),
     ],
@@ -48,6 +50,12 @@ def test_ome(metadata: dict[str, Any], expected: tuple[float, float] | None, tmp
         ("\\u00B5m", (2, 2), (0.5, 0.5)),
         ("mm", (2000, 2000), (0.5, 0.5)),
         ("nm", (0.01, 0.01), (0.1, 0.1)),
+        ("micrometers", (2, 4), (0.5, 0.25)),
+        ("millimetres", (2000, 2000), (0.5, 0.5)),
+        ("inches", (25_400, 25_400), (1, 1)),
+        ("um", (0.00283, 0.00283), None),
+        ("mm", (2.8346, 2.8346), None),
+        ("ms", (2, 2), None),
         ("pixel", (1, 1), None),
         (None, (1, 1), None),
     ],
@@ -60,8 +68,18 @@ def test_imagej(
     assert found == (expected and pytest.approx(expected))
 
 
-def test_aperio(tmp_path: Path) -> None:
-    assert size(tmp_path / "a.svs", description=APERIO, metadata=None) == (0.2527, 0.2527)
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("0.2527", 0.2527), ("5.0e-01", 0.5), ("0,2527", 0.2527), ("252.0", None), ("0", None), ("e", None)],
+)
+def test_aperio(written: str, expected: float | None, tmp_path: Path) -> None:
+    text = APERIO.replace("0.2527", written)
+    assert size(tmp_path / "a.svs", description=text, metadata=None) == (expected and (expected, expected))
+
+
+def test_what_is_not_believed_gives_way_to_what_is(tmp_path: Path) -> None:
+    tags = {"resolution": (40_000, 20_000), "resolutionunit": "CENTIMETER"}
+    assert size(tmp_path / "a.ome.tif", **ome(X=352.78, Y=352.78), **tags) == pytest.approx((0.25, 0.5))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.open_image import open_image
-from sac_lightning.images.selection import Plane, Selection
+from sac_lightning.images.selection import Plane, Selection, is_overview_name
 from sac_lightning.images.slide import Slide
 
 BIG = np.random.default_rng(0).integers(0, 256, (128, 160, 3), dtype=np.uint8)
@@ -54,6 +54,32 @@ def mask_beside(path: Path) -> None:
 def test_the_largest_that_is_no_overview_is_taken(write: Any, tmp_path: Path) -> None:
     write(tmp_path / "a.ome.tif")
     assert np.array_equal(opened(tmp_path / "a.ome.tif")[1], BIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(
+            (name, True)
+            for name in ("label", "Macro image", "LABELIMAGE", "macro 10x10", "Label Image", "overview map")
+        ),
+        *(
+            (name, True)
+            for name in ("CMU-1.svs - macro", "Thumbnail of 7", "Overview 2.5x", "Label (barcode)", "_mask_")
+        ),
+        *((name, True) for name in ("slide.svs #2 (thumbnail)", "macro.jpg")),
+        *(
+            (name, False)
+            for name in ("label-free DIC", "Label free", "label-retaining cells", "unlabelled", "macrophages")
+        ),
+        *(
+            (name, False)
+            for name in ("MAP2", "MAP kinase", "thumb joint", "mask aligner", "heatmap", "slide", "", "5")
+        ),
+    ],
+)
+def test_names_of_overviews(name: str, expected: bool) -> None:
+    assert is_overview_name(name) == expected
 
 
 def test_another_image_by_its_number(tmp_path: Path) -> None:
@@ -101,6 +127,43 @@ def test_a_file_of_a_set_without_the_others(tmp_path: Path) -> None:
     assert np.array_equal(opened(tmp_path / POSITIONS[1])[1], STACK[1])
 
 
+def channels_in_files(folder: Path, companion: bool) -> None:
+    """Three files of a channel each, of which the first or a companion describes all."""
+    schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    names = [f"ch{i}.ome.tif" for i in range(3)]
+    uuids = [f"urn:uuid:00000000-0000-4000-8000-00000000000{i}" for i in range(3)]
+    channels = "".join(f'<Channel ID="Channel:0:{i}" SamplesPerPixel="1"/>' for i in range(3))
+    parts = "".join(
+        f'<TiffData FirstC="{i}" IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+        for i, (name, uuid) in enumerate(zip(names, uuids, strict=True))
+    )
+    head = f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}"'
+    whole = (
+        f'{head} UUID="{uuids[0]}"><Image ID="Image:0" Name="cells"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint8" SizeX="50" SizeY="60" SizeZ="1" SizeC="3" SizeT="1" PhysicalSizeX="0.5" '
+        f'PhysicalSizeY="0.25">{channels}{parts}</Pixels></Image></OME>'
+    )
+    master = "a.companion.ome" if companion else names[0]
+    for i, (name, uuid) in enumerate(zip(names, uuids, strict=True)):
+        part = f'{head} UUID="{uuid}"><BinaryOnly MetadataFile="{master}" UUID="{uuids[0]}"/></OME>'
+        text = whole if name == master else part
+        tifffile.imwrite(folder / name, STACK[i], description=text, metadata=None, photometric="minisblack")
+    if companion:
+        (folder / master).write_text(whole)
+
+
+@pytest.mark.parametrize("companion", [False, True])
+def test_files_of_a_set_know_what_another_says_of_them(companion: bool, tmp_path: Path) -> None:
+    channels_in_files(tmp_path, companion)
+    for i in range(3):
+        slide, pixels = opened(tmp_path / f"ch{i}.ome.tif")
+        assert np.array_equal(pixels, STACK[i])
+        assert slide.micrometres == (0.5, 0.25)
+        assert slide.candidates[0].name == "cells"
+    (tmp_path / ("a.companion.ome" if companion else "ch0.ome.tif")).write_text("nothing of the kind")
+    assert opened(tmp_path / "ch2.ome.tif")[0].micrometres is None
+
+
 STACKS: dict[str, tuple[dict[str, Any], Plane]] = {
     "imagej_depth": ({"imagej": True, "metadata": {"axes": "ZYX"}}, Plane(z=2)),
     "imagej_time": ({"imagej": True, "metadata": {"axes": "TYX"}}, Plane(t=2)),
@@ -123,6 +186,18 @@ def test_a_plane_of_a_stack(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(opened(tmp_path / "a.tif")[1], STACK[0])
     with pytest.raises(UserError, match="has 4 pages, no page 5"):
         opened(tmp_path / "a.tif", page=5)
+
+
+@pytest.mark.parametrize("pages", [1, 4])
+def test_one_sample_that_says_rgb_has_no_rows_for_pages(pages: int, tmp_path: Path) -> None:
+    square = STACK[:pages, :50]
+    tifffile.imwrite(tmp_path / "a.tif", square, photometric="minisblack", metadata=None)
+    for number in range(pages):
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+            file.pages[number].tags["PhotometricInterpretation"].overwrite(2)
+    slide, pixels = opened(tmp_path / "a.tif", page=pages)
+    assert np.array_equal(pixels, square[-1])
+    assert (slide.note, slide.plane) == (("", None) if pages == 1 else ("page 4 of 4", Plane(t=3)))
 
 
 def test_pages_of_a_channel(tmp_path: Path) -> None:

@@ -88,6 +88,45 @@ def test_a_faint_nucleus_is_found(radius: int, height: float) -> None:
     assert tissue.share < 0.1
 
 
+@pytest.mark.parametrize(
+    ("ground", "signal", "deviation", "dtype"),
+    [
+        (1000, 60, 3, np.uint16),
+        (32_768, 500, 10, np.uint16),
+        (2000, 100, 6, np.uint16),
+        (30_000, 2000, 60, np.uint16),
+        (95, 15, 1.5, np.uint8),
+        (100, 12, 1, np.uint8),
+    ],
+)
+def test_a_high_ground_makes_no_bright_field(
+    ground: float, signal: float, deviation: float, dtype: type[np.generic]
+) -> None:
+    nuclei = render_scene(np.random.default_rng(4), 256, 256, "fluorescence")[0][:, :, 0] / 255
+    pixels = ground + nuclei * signal + np.random.default_rng(0).normal(0, deviation, nuclei.shape)
+    tissue = find_tissue(whole_slide(pixels.round().astype(dtype)))
+    assert not tissue.bright
+    assert tissue.mask[nuclei.reshape(16, CELL, 16, CELL).max(axis=(1, 3)) > 0.5].all()
+
+
+@pytest.mark.parametrize("light", ["even", "from one side", "darker at the corners"])
+def test_there_is_nothing_in_grey_glass(light: str) -> None:
+    levels = {"even": 0 * DOWN, "from one side": -40 * RIGHT, "darker at the corners": -80 * CORNERS}
+    glass = normal(240 + levels[light], 1.2, channels=1)
+    assert not find_tissue(whole_slide(glass)).mask.any()
+    assert not find_tissue(whole_slide(jpeg(glass, 30))).mask.any()
+
+
+@pytest.mark.parametrize("side", [193, 199, 200, 207])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_there_is_nothing_in_noise_whose_last_cells_reach_beyond_the_image(
+    side: int, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    for shape in ((side, side), (side, side, 3)):
+        noise = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+        assert not find_tissue(whole_slide(noise)).mask.any()
+
+
 def test_what_holds_one_number_is_nothing() -> None:
     field = normal(241, 1.2)
     field[:256, :256] = 255  # a missing tile

@@ -9,7 +9,6 @@ import tifffile
 from numpy.typing import NDArray
 
 from sac_lightning.data.scene import render_scene
-from sac_lightning.images import limits
 from sac_lightning.images import slide as slides
 from sac_lightning.images.open_image import open_image, read_image
 from sac_lightning.images.slide import whole_slide
@@ -70,6 +69,28 @@ def test_tissue_looks_the_same_alone_and_in_much_that_is_empty(
     assert np.abs(alone.astype(int) - within).mean() < 6
     assert (within[:, :, 2] == 0).mean() < 0.1
     assert (within[:, :, 2] == 255).mean() < 0.1
+
+
+@pytest.mark.parametrize("at", [(320, 512), (301, 417), (7, 1000)], ids=["on the grid", "off it", "at the edge"])
+@pytest.mark.parametrize("strength", [0.7, 0.5, 0.4])
+def test_dark_tissue_looks_the_same_wherever_it_lies(strength: float, at: tuple[int, int]) -> None:
+    """Cells at its edge are partly glass, which is much brighter than anything in it."""
+    tissue = (render_scene(np.random.default_rng(1), 256, 256, "histology")[0] * strength).astype(np.uint8)
+    slide = noise(tissue, 241, 1.2, 1536)
+    slide[at[0] : at[0] + 256, at[1] : at[1] + 256] = tissue
+    within = seen(slide)[at[0] : at[0] + 256, at[1] : at[1] + 256]
+    assert np.abs(seen(tissue).astype(int) - within).mean() < 2
+
+
+@pytest.mark.parametrize("at", [(512, 320), (501, 333), (5, 333)])
+def test_a_field_cut_off_at_its_ground_looks_the_same_in_a_darker_one(at: tuple[int, int]) -> None:
+    field = (render_scene(np.random.default_rng(4), 256, 256, "fluorescence")[0][:, :, 0] * 6.0 + 200).astype(
+        np.uint16
+    )
+    slide = noise(field, 100, 3, 1024)
+    slide[at[0] : at[0] + 256, at[1] : at[1] + 256] = field
+    within = seen(slide)[at[0] : at[0] + 256, at[1] : at[1] + 256]
+    assert np.abs(seen(field).astype(int) - within).mean() < 4
 
 
 def test_two_small_pieces_far_apart_and_at_the_edge_are_seen_alike() -> None:
@@ -190,7 +211,6 @@ def test_training_and_the_library_see_what_predict_sees(
     image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slides, "STRIP_PIXELS", 128 * 24)
-    monkeypatch.setattr(limits, "STRIP_PIXELS", 128 * 24)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb" if image.ndim == 3 else "minisblack")
     with open_image(tmp_path / "a.tif") as slide:
         tone = tone_of(slide, stretch=True)
@@ -199,3 +219,29 @@ def test_training_and_the_library_see_what_predict_sees(
     monkeypatch.undo()
     assert np.array_equal(read_image(tmp_path / "a.tif"), rgb)
     assert np.array_equal(prepare_image(rgb, stretch=True), tone.prepare(rgb))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 9), (15, 128), (33, 33), (40, 40)], ids=str)
+def test_a_small_grey_image_is_seen_alike_with_one_channel_and_with_three(shape: tuple[int, int]) -> None:
+    """Files of one channel are read as such by predict; training has three."""
+    for image in (np.resize(HE[:, :, 0], shape), np.resize(FLUORESCENCE[40:], shape)):
+        assert np.array_equal(seen(image), prepare_image(np.repeat(image[:, :, None], 3, axis=2), stretch=True))
+
+
+def test_grey_on_a_high_ground_is_seen_alike_with_one_channel_and_with_three() -> None:
+    field = 95 + FLUORESCENCE / 255 * 60 + np.random.default_rng(0).normal(0, 1.5, FLUORESCENCE.shape)
+    grey = field.round().astype(np.uint8)
+    assert len(np.unique(seen(grey))) > 10
+    assert np.ptp(seen(grey)) > 200
+    assert np.array_equal(seen(grey), prepare_image(np.repeat(grey[:, :, None], 3, axis=2), stretch=True))
+
+
+@pytest.mark.parametrize(
+    "hot", [np.s_[:, 40], np.s_[:, 40:42], np.s_[60], np.s_[30:50, 70:90]], ids=["column", "two", "row", "patch"]
+)
+def test_hot_lines_are_not_seen(hot: Any) -> None:
+    clean = counts()
+    spoilt = clean.copy()
+    spoilt[hot] = 65_535
+    assert np.abs(seen(clean).astype(int) - seen(spoilt)).max(axis=2).mean() < 2
+    assert (seen(spoilt)[hot] == 255).mean() < 0.2

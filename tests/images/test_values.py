@@ -49,10 +49,6 @@ def one_sample_that_says_rgb(path: Path) -> None:
     set_tag(path, "PhotometricInterpretation", 2)
 
 
-def luminance_without_jpeg(path: Path) -> None:
-    Image.fromarray(HE).convert("YCbCr").save(path, compression="tiff_lzw")
-
-
 NAMES = {"axes": "CYX", "Channel": {"Name": ["Red", "Green", "Blue"]}}
 PLANES = np.moveaxis(HE, 2, 0).copy()
 DYES = {"axes": "CYX", "Channel": {"Name": ["DAPI", "FITC", "TRITC"]}}
@@ -115,6 +111,41 @@ def test_training_sees_what_predict_sees(name: str, tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / name), seen)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_fourth_sample_of_which_nothing_is_said_is_alpha_if_it_looks_like_it(
+    whole: bool, tmp_path: Path
+) -> None:
+    fourth = np.full(GREY.shape, 255, np.uint8)
+    fourth[:8, 8:] = 0
+    if not whole:
+        fourth = GREY | 1
+        fourth[:8, 8:] = 0
+    image = np.dstack([HE, fourth])
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unspecified"], metadata=None)
+    found = pixels(tmp_path / "a.tif")
+    assert np.array_equal(found[8:], HE[8:])
+    assert (found[:8, 8:] == (255 if whole else HE[:8, 8:])).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "hue"),
+    [
+        ("a.gif", (0, 255, 0)),
+        ("a.gif", (255, 120, 0)),
+        ("a.png", (0, 255, 255)),
+        ("a.png", (255, 255, 255)),
+        ("a.tif", (255, 255, 255)),
+    ],
+)
+def test_shades_of_one_colour_are_a_measurement(name: str, hue: tuple[int, ...], tmp_path: Path) -> None:
+    # Every second number is missing, as in a table that was numbered anew.
+    shades = np.round(np.arange(0, 256, 2)[:, None] * np.array(hue) / 255).astype(np.uint8)
+    image = Image.fromarray(GREY // 2)
+    image.putpalette(shades.ravel().tolist())
+    image.save(tmp_path / name)
+    assert np.array_equal(pixels(tmp_path / name), GREY // 2 * 2)
+
+
 def test_the_colours_of_a_picture_stay_colours(tmp_path: Path) -> None:
     few = Image.fromarray(HE).quantize(256)
     few.save(tmp_path / "few.png")
@@ -123,15 +154,33 @@ def test_the_colours_of_a_picture_stay_colours(tmp_path: Path) -> None:
         assert np.array_equal(pixels(tmp_path / name), np.array(few.convert("RGB")))
 
 
-def test_luminance_and_chrominance_become_colours(tmp_path: Path) -> None:
-    luminance_without_jpeg(tmp_path / "a.tif")
-    assert np.abs(pixels(tmp_path / "a.tif").astype(int) - HE).mean() < 2
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+def test_luminance_and_chrominance_become_colours(compression: str | None, tmp_path: Path) -> None:
+    Image.fromarray(HE).convert("YCbCr").save(tmp_path / "a.tif", compression=compression)
+    found = pixels(tmp_path / "a.tif")
+    assert np.abs(found.astype(int) - HE).mean() < 2
+    assert np.array_equal(pixels(tmp_path / "a.tif", channel="green"), found[:, :, 1])
 
 
 @pytest.mark.parametrize(("channel", "index"), [(2, 1), ("fitc", 1), ("TRITC", 2), ("3", 2)])
 def test_a_channel_by_number_or_name(channel: int | str, index: int, tmp_path: Path) -> None:
     FILES["dyes.ome.tif"][0](tmp_path / "a.ome.tif")
     assert np.array_equal(pixels(tmp_path / "a.ome.tif", channel=channel), PLANES[index])
+
+
+def test_a_channel_whose_name_is_a_number(tmp_path: Path) -> None:
+    for name, names in (("waves", ["405", "488", "561"]), ("numbers", ["0", "1", "2"])):
+        metadata = {"axes": "CYX", "Channel": {"Name": names}}
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", PLANES // 9, photometric="minisblack", metadata=metadata)
+    assert np.array_equal(pixels(tmp_path / "waves.ome.tif", channel=488), PLANES[1] // 9)
+    assert np.array_equal(pixels(tmp_path / "waves.ome.tif", channel="561"), PLANES[2] // 9)
+    # What counts as a number of a channel is one.
+    assert np.array_equal(pixels(tmp_path / "numbers.ome.tif", channel=1), PLANES[0] // 9)
+
+
+def test_an_empty_channel_is_refused() -> None:
+    with pytest.raises(UserError, match="channel is empty: give its number"):
+        Selection(channel="")
 
 
 def test_a_channel_of_colours_and_of_samples(tmp_path: Path) -> None:

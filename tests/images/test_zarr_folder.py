@@ -73,6 +73,16 @@ def test_the_largest_of_a_set(tmp_path: Path) -> None:
         assert slide.note == "series 2 of 2 (sample)"
 
 
+def test_a_size_that_no_microscope_has_is_none(tmp_path: Path) -> None:
+    group = make(tmp_path / "a.zarr", "0.4")
+    write(group, CELLS[0, 0], "yx", "0.4")
+    scales = group.attrs["multiscales"]
+    scales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [1000.0, 1000.0]}]
+    group.attrs["multiscales"] = scales
+    with open_image(tmp_path / "a.zarr") as slide:
+        assert slide.micrometres is None
+
+
 def test_what_is_no_image_is_told(tmp_path: Path) -> None:
     make(tmp_path / "a.zarr", "0.5")
     (tmp_path / "b.zarr").mkdir()
@@ -85,7 +95,7 @@ def test_what_is_no_image_is_told(tmp_path: Path) -> None:
 
 
 def test_chunks_of_cells_that_are_not_there_are_the_ground(tmp_path: Path) -> None:
-    image = CELLS[0, 0] + 100
+    image = CELLS[0, 0] // 4 + 100
     image[:32, :40] = 0
     write(make(tmp_path / "a.zarr", "0.4"), image, "yx", "0.4")
     with open_image(tmp_path / "a.zarr") as slide:

@@ -123,6 +123,8 @@ def test_what_is_no_json_is_told(tmp_path: Path) -> None:
         ({"name": "Background*"}, 0),
         ("Negative", 0),
         ("Immune cells: nuclei", 1),
+        (["Tumor", "Positive"], 1),
+        ({"names": "Positive"}, 1),
         (named("Ignore*"), None),
         ({"names": ["Ignore*", "Positive"]}, None),
         ({"names": ["Positive", "Negative"]}, None),
@@ -165,6 +167,14 @@ def test_geojson_compressed_by_gzip_or_zip(tmp_path: Path) -> None:
         archive.writestr("some name.geojson", json.dumps(FEATURES))
     points = read_points(folder, [Path("a.ome.tif"), Path("b.png")])
     assert {name: of.tolist() for name, of in points.items()} == {"a.ome.tif": EXPECTED, "b.png": EXPECTED}
+
+
+def test_points_within_a_region_or_a_collection(tmp_path: Path) -> None:
+    inner = point("Polygon", [[[0, 0], [0, 5], [5, 5], [0, 0]]], named("Tumor"))
+    inner["properties"]["childObjects"] = FEATURES[:1]
+    both = {"type": "GeometryCollection", "geometries": [inner["geometry"], FEATURES[1]["geometry"]]}
+    path = written(tmp_path / "a.geojson", [inner, {**FEATURES[1], "geometry": both}])
+    assert read_points(path, [Path("a.png")])["a.png"].tolist() == EXPECTED[:3]
 
 
 def test_the_table_of_the_point_tool(tmp_path: Path) -> None:

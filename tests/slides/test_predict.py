@@ -101,7 +101,8 @@ def test_every_image_gets_its_results(
     checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(checkpoint, images, output)
-    assert written(output, "") == sorted(ENDINGS), "and nothing else, hidden or not"
+    assert written(output, "") == sorted([*ENDINGS, "options"]), "and nothing else, hidden or not"
+    assert written(output, "options") == [f"{stem}.json" for stem in STEMS]
     for kind, ending in ENDINGS.items():
         assert written(output, kind) == [f"{stem}.{ending}" for stem in STEMS]
     for stem, size in zip(STEMS, SIZES.values(), strict=True):
@@ -293,6 +294,110 @@ def test_overwrite_does_all_again(checkpoint: Path, images: Path, output: Path) 
     (output / "masks" / "a.png").write_bytes(b"mine")
     run(checkpoint, images, output, overwrite=True)
     assert read(output / "masks" / "a.png").shape == (40, 50)
+
+
+def regions_file(tmp_path: Path, name: str, side: int, **properties: Any) -> Path:
+    square = [[0, 0], [side, 0], [side, side], [0, side], [0, 0]]
+    geometry = {"type": "Polygon", "coordinates": [square]}
+    path = tmp_path / f"{name}.geojson"
+    path.write_text(json.dumps({"type": "Feature", "geometry": geometry, "properties": properties}))
+    return path
+
+
+def told_of_others(capsys: pytest.CaptureFixture[str], *arguments: Path, **settings: Any) -> str:
+    """The one line of a run that leaves all that is there, made by other options."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments, **settings)
+    assert stopped.value.code == 1
+    captured = capsys.readouterr()
+    assert "0 segmented, 0 already there, 0 failed, " in captured.out
+    assert "there by other options" in captured.out
+    (line,) = captured.err.splitlines()
+    assert "set overwrite=true to replace them, or choose another output" in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("regions", lambda tmp_path: regions_file(tmp_path, "b", 30)),
+        ("tissue", lambda tmp_path: regions_file(tmp_path, "b", 30)),
+        ("tissue", lambda _: "auto"),
+        ("mpp", lambda _: "off"),
+        ("points", lambda tmp_path: points_file(tmp_path, "image,x,y,label\na.png,10,20,1\n")),
+    ],
+)
+def test_results_by_other_options_are_told_and_left(
+    option: str,
+    value: Any,
+    checkpoint: Path,
+    images: Path,
+    output: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(checkpoint, images / "a.png", output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    other = {option: value(tmp_path)}
+    told = told_of_others(capsys, checkpoint, images / "a.png", output, **other)
+    assert told.startswith(f"error: results of a.png in {output} were made by other options ({option}): ")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    run(checkpoint, images / "a.png", output, **other, overwrite=True)
+    assert "1 segmented" in capsys.readouterr().out
+    run(checkpoint, images / "a.png", output, **other)
+    assert "0 segmented, 1 already there, 0 failed\n" in capsys.readouterr().out
+
+
+def test_another_checkpoint_or_image_is_told_and_each_image_has_its_own_points(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = points_file(tmp_path, "image,x,y,label\na.png,10,20,1\nb.jpg,5,5,1\n")
+    run(checkpoint, images, output, points=points)
+    moved = tmp_path / "moved.csv"
+    moved.write_text("image,x,y,label\nb.jpg,5,5,1\na.png,10,20,1\n")
+    (tmp_path / "copy.ckpt").write_bytes(checkpoint.read_bytes())
+    run(tmp_path / "copy.ckpt", images, output, points=moved)
+    assert "0 segmented, 3 already there, 0 failed\n" in capsys.readouterr().out, "the same, elsewhere"
+    points_file(tmp_path, "image,x,y,label\na.png,10,20,1\nb.jpg,5,6,1\n")
+    Image.fromarray(np.zeros((20, 90, 3), np.uint8)).save(images / "c d.tif")
+    task = torch.load(checkpoint, weights_only=True)
+    torch.save(task | {"epoch": 9}, tmp_path / "copy.ckpt")
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output, points=points)
+    captured = capsys.readouterr()
+    assert "0 segmented, 1 already there, 0 failed, 2 there by other options" in captured.out
+    assert [line.partition(" in ")[0] for line in captured.err.splitlines()] == [
+        "error: results of b.jpg",
+        "error: results of c d.tif",
+    ]
+    assert "(points)" in captured.err
+    assert "(images)" in captured.err
+    points_file(tmp_path, "image,x,y,label\na,10,20,1\n")
+    told = told_of_others(capsys, tmp_path / "copy.ckpt", images / "a.png", output, points=points)
+    assert "(checkpoint)" in told
+
+
+def test_results_of_before_are_there_whatever_they_were_made_by(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images, output)
+    for stem, content in zip(STEMS, (None, "no JSON", "[]"), strict=True):
+        file = output / "options" / f"{stem}.json"
+        file.unlink() if content is None else file.write_text(content)
+    run(checkpoint, images, output, mpp="off")
+    assert "0 segmented, 3 already there, 0 failed\n" in capsys.readouterr().out
+
+
+def test_results_that_are_gone_are_made_by_what_is_asked_now(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images / "a.png", output)
+    for kind, ending in ENDINGS.items():
+        (output / kind / f"a.{ending}").unlink()
+    run(checkpoint, images / "a.png", output, mpp="off")
+    assert "1 segmented, 0 already there, 0 failed\n" in capsys.readouterr().out
+    assert json.loads((output / "options" / "a.json").read_text())["mpp"] == "off"
 
 
 # What goes wrong with one image

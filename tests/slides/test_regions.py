@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ FORMS: dict[str, Any] = {
         feature(polygon([[0, 0], [9, 0], [9, 9], [0, 0]]), classification={"name": "Ignore*"}),
         {"type": "Feature", "geometry": None, "properties": None},
     ],
+    "children": feature(
+        None, objectType="root", childObjects=[feature(None, children=[feature(polygon(SQUARE, HOLE))])]
+    ),
+    "empty": [feature(polygon()), feature(polygon(SQUARE, HOLE))],
 }
 
 
@@ -60,6 +65,81 @@ def test_what_qupath_and_others_write(name: str, tmp_path: Path) -> None:
     regions = read_regions(write(tmp_path / "a.geojson", FORMS[name]), [Path("b.tif")], "regions")["b.tif"]
     assert regions.shape.area == 50 * 60 - 100
     assert regions.shape.bounds == (10, 20, 60, 80)
+
+
+@pytest.mark.parametrize(
+    "classification",
+    [
+        "Tumor",
+        "Tumor: Large",
+        ["Tumor", "Large"],
+        {"names": ["Tumor", "Large"]},
+        {"name": "Large", "parentClass": {"name": "Tumor"}},
+        {},
+        None,
+    ],
+)
+def test_every_spelling_of_a_class_is_a_region(classification: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", feature(polygon(SQUARE), classification=classification))
+    assert read_regions(path, [Path("b.tif")], "regions")["b.tif"].shape.area == 50 * 60
+
+
+@pytest.mark.parametrize(
+    "classification",
+    [
+        "Ignore*",
+        {"name": "Ignore*: Foo"},
+        {"names": ["Ignore*"]},
+        {"names": ["Tumor", "Ignore*"]},
+        {"names": "Ignore*"},
+        {"name": "Foo", "parentClass": {"name": "Ignore*"}},
+    ],
+)
+def test_every_spelling_of_a_class_to_be_ignored_is_passed_over(classification: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", feature(polygon(SQUARE), classification=classification))
+    with pytest.raises(UserError, match="holds no regions"):
+        read_regions(path, [Path("b.tif")], "regions")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": {"objectType": "cell"}},
+        {"properties": {"object_type": "detection"}},
+        {"properties": {"type": "tile"}},
+        {"id": "PathDetectionObject", "properties": {}},
+        {"id": "PathCellObject", "properties": None},
+        {"properties": {"objectType": "tma_core", "isMissing": True}},
+    ],
+)
+def test_what_was_found_or_is_missing_is_no_region(change: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [feature(polygon(SQUARE)) | change])
+    with pytest.raises(UserError, match="holds no regions"):
+        read_regions(path, [Path("b.tif")], "regions")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "PathAnnotationObject", "properties": {}}, {"properties": {"objectType": "tma_core"}}, {"id": 7}],
+)
+def test_all_else_is_a_region(change: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [feature(polygon(SQUARE)) | change])
+    assert read_regions(path, [Path("b.tif")], "regions")["b.tif"].shape.area == 50 * 60
+
+
+def test_a_zip_file_as_macos_makes_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("some/b.geojson", json.dumps(FORMS["feature"]))
+        archive.writestr("__MACOSX/some/._b.geojson", b"\x00\x05\x16\x07")
+    for path in (tmp_path, tmp_path / "b.zip"):
+        assert read_regions(path, [Path("b.tif")], "regions")["b.tif"].shape.area == 50 * 60 - 100
+
+
+def test_all_files_of_an_image_count(tmp_path: Path) -> None:
+    write(tmp_path / "b.geojson", feature(polygon(SQUARE)))
+    write(tmp_path / "b.tif.geojson", feature(polygon([[60, 20], [70, 20], [70, 30], [60, 30]])))
+    (tmp_path / ".b.geojson").write_text("hidden")
+    assert read_regions(tmp_path, [Path("b.tif")], "regions")["b.tif"].shape.area == 50 * 60 + 100
 
 
 def test_a_compressed_file_and_a_folder_of_them(tmp_path: Path) -> None:
@@ -80,6 +160,7 @@ def test_a_compressed_file_and_a_folder_of_them(tmp_path: Path) -> None:
         b"null",
         b'{"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}',
         b'{"type": "Polygon", "coordinates": [[[0, 0], [NaN, 1], [2, 2], [0, 0]]]}',
+        b'{"type": "Polygon", "coordinates": [[[0, 0], [1e999, 1], [2, 2], [0, 0]]]}',
         b'{"type": "Polygon", "coordinates": "all"}',
         b"\xff\xfe\x00",
         b'{"type": "FeatureCollection", "features": []}',
@@ -92,6 +173,32 @@ def test_what_is_no_region_is_a_sentence(content: bytes, tmp_path: Path) -> None
     (tmp_path / "a.geojson").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.geojson (cannot be used|holds no regions).*QuPath"):
         read_regions(tmp_path / "a.geojson", [Path("a.tif")], "regions")
+
+
+@pytest.mark.parametrize("ending", ["geojson.gz", "zip"])
+def test_a_damaged_file_is_a_sentence(ending: str, tmp_path: Path) -> None:
+    content = json.dumps([feature(polygon(SQUARE))] * 9).encode()
+    if ending == "zip":
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("a.geojson", content)
+        written = (tmp_path / "a.zip").read_bytes()
+    else:
+        written = gzip.compress(content)
+    told = []
+    for at in range(30, len(written) // 2, 3):
+        (tmp_path / f"a.{ending}").write_bytes(written[:at] + bytes([written[at] ^ 255]) + written[at + 1 :])
+        try:
+            read_regions(tmp_path / f"a.{ending}", [Path("b.tif")], "regions")
+        except UserError as error:
+            told.append(str(error))
+    assert len(told) > 5
+    assert all(f"a.{ending} cannot be used" in sentence for sentence in told)
+
+
+def test_numbers_that_no_image_has_overflow_nowhere(tmp_path: Path) -> None:
+    far = polygon([[-1e308, -1e308], [1e308, -1e308], [1e308, 1e308], [-1e308, 1e308]])
+    regions = read_regions(write(tmp_path / "a.geojson", [far, far]), [Path("a.tif")], "regions")["a.tif"]
+    assert regions.within(30, 40).draw(0, 30, 40).all()
 
 
 def test_a_region_that_crosses_itself_is_made_valid(tmp_path: Path) -> None:
@@ -161,15 +268,16 @@ def slide(scene: Callable[..., NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("stretch", [False, True])
-def test_glass_is_passed_over_and_the_tissue_is_as_without(
+def test_glass_is_passed_over_and_the_tissue_is_as_alone(
     stretch: bool, segment: Callable[..., Written], dark: Callable[..., Predictor], slide: NDArray[np.uint8]
 ) -> None:
-    skipped, whole = segment(dark(64, stretch), slide), segment(dark(64, stretch), slide, tissue=False)
-    assert skipped.share < 0.25
-    assert whole.share == 1
-    assert np.array_equal(skipped.labels, whole.labels)
-    assert np.array_equal(skipped.mask, whole.mask)
-    assert skipped.outlines == whole.outlines > 10
+    skipped, alone = segment(dark(64, stretch), slide), segment(dark(64, stretch), slide[320:480, 160:320])
+    assert skipped.share < 0.1
+    assert alone.share == 1
+    assert np.array_equal(skipped.labels[320:480, 160:320], alone.labels)
+    assert np.array_equal(skipped.mask[320:480, 160:320], alone.mask)
+    assert (skipped.mask > 0).sum() == (alone.mask > 0).sum()
+    assert skipped.outlines == alone.outlines > 10
 
 
 @pytest.mark.parametrize("level", [241, 255])
@@ -191,13 +299,13 @@ def test_only_nuclei_with_their_centre_in_a_region_are_kept_and_whole(
     segment: Callable[..., Written], dark: Callable[..., Predictor], slide: NDArray[np.uint8]
 ) -> None:
     whole = segment(dark(64), slide)
-    regions = square(200, 300, 260, 420)
+    regions = square(150, 330, 204, 440)
     kept = segment(dark(64), slide, regions=regions)
     centres = {}
     for number in range(1, int(whole.labels.max()) + 1):
         y, x = np.nonzero(whole.labels == number)
         centres[number] = (x.mean(), y.mean())
-    inside = [n for n, (x, y) in centres.items() if 199.5 <= x <= 259.5 and 299.5 <= y <= 419.5]
+    inside = [n for n, (x, y) in centres.items() if 149.5 <= x <= 203.5 and 329.5 <= y <= 439.5]
     assert 0 < len(inside) < len(centres)
     assert np.array_equal(kept.labels > 0, np.isin(whole.labels, inside))
     assert np.array_equal(kept.mask > 0, kept.labels > 0)
@@ -231,6 +339,16 @@ def test_what_was_passed_over_is_told_in_few_lines() -> None:
         "tissue: 5 % of a.svs was segmented",
         "tissue: less than 1 % of b.svs was segmented",
     ]
-    for name in "defg":
-        notes.add(Path(name), "", 0.5)
-    assert notes.lines() == ["tissue: less than 1 % to 50 % of each of 6 images was segmented"]
+    for number, name in enumerate("defghijkl"):
+        notes.add(Path(name), "", 0.5 if number > 5 else number / 10)
+    assert notes.lines() == [
+        "tissue: 0 % of d was segmented",
+        "tissue: less than 1 % (b.svs) to 50 % (i, j, k and 1 more) of each of 10 images was segmented",
+    ]
+
+
+def test_many_images_without_tissue_are_named() -> None:
+    notes = Notes()
+    for name in "abcdefg":
+        notes.add(Path(name), "", 0)
+    assert notes.lines() == ["tissue: 0 % of a, b, c and 4 more was segmented"]

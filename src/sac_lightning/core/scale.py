@@ -103,16 +103,25 @@ def check_micrometres(micrometres: Any, option: str = "data.micrometres", other:
     """Return the micrometres per pixel that a person gives; raise UserError if no microscope has such pixels.
 
     Args:
-        micrometres: What was given.
+        micrometres: What was given: a number, or its text, as quotes within quotes make it.
         option: As which.
         other: What else may be given, for the message.
     """
-    if not is_length(micrometres) or not FINEST <= micrometres <= COARSEST:
+    size = _number(micrometres)
+    if not is_length(size) or not FINEST <= size <= COARSEST:
         raise UserError(
             f"{option} is {micrometres}: give micrometres per pixel from {FINEST:g} to {COARSEST:g}, such as 0.25 "
             f"for 40x and 0.5 for 20x{other}"
         )
-    return float(micrometres)
+    return float(size)
+
+
+def _number(given: Any) -> Any:
+    """Return the number that a text is; what is no such text stays."""
+    try:
+        return float(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
 
 
 def side_of_pixel(size: tuple[float, float] | None) -> float | None:

@@ -149,10 +149,11 @@ class Folder(NucleiDataModule):
             name: FileSample(name, pair.image, pair.truth, meaning, self.selection) for name, pair in pairs.items()
         }
         truths = find_files(truth_folder, TRUTH_ENDINGS)
+        paired = {pair.truth for pair in pairs.values()}
         spare = [
             WithoutImage(FileSample(name, path, path, meaning))
             for name, path in truths.items()
-            if name not in pairs
+            if path not in paired
         ]
         self._note("label map" if meaning is None else "mask", "without an image", spare)
         divided = divide_pairs(pairs, self.root, self.split, self.ratios, self.split_seed)

@@ -2,7 +2,7 @@
 
 import csv
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from sac_lightning.data.sample_files import SampleFiles
 from sac_lightning.data.split import PARTS
 from sac_lightning.images.formats import IMAGE_ENDINGS, readable_endings, refuse_ending, refuse_name
 
+OME = ".ome"
 TRUTH_ENDINGS = (*IMAGE_ENDINGS, ".gif", *ARRAY_ENDINGS)
 
 
@@ -32,10 +33,22 @@ def find_pairs(root: Path) -> dict[str, SampleFiles]:
     truth_folder = find_truth_folder(root)
     truths = find_files(truth_folder, TRUTH_ENDINGS)
     _refuse_unreadable(root / "images", images, truths)
+    pairs = {}
     for name, path in images.items():
-        if name not in truths:
+        partner = _find_name(name, truths)
+        # What has the very name of another image is that one's.
+        if partner is None or (partner != name and partner in images):
             raise UserError(f"{path} has no partner in {truth_folder}: add {name}.png there or remove the image")
-    return {name: SampleFiles(name, path, truths[name]) for name, path in images.items()}
+        pairs[name] = SampleFiles(name, path, truths[partner])
+    return pairs
+
+
+def _find_name(name: str, names: Container[str]) -> str | None:
+    """Return which of some names is this one, or else differs from it by the ".ome" of an OME-TIFF."""
+    if name in names:
+        return name
+    other = name[: -len(OME)] if name.lower().endswith(OME) else name + OME
+    return other if other in names else None
 
 
 def _refuse_unreadable(folder: Path, images: Mapping[str, Path], truths: Mapping[str, Path]) -> None:
@@ -125,7 +138,8 @@ def _by_file(pairs: Mapping[str, SampleFiles], root: Path, path: Path) -> dict[s
         raise UserError(f"{path} lacks the columns name,split: add them as its first line")
     assigned: dict[str, str] = {}
     for row in rows:
-        name = unicodedata.normalize("NFC", (row["name"] or "").strip())
+        written = unicodedata.normalize("NFC", (row["name"] or "").strip())
+        name = _find_name(written, pairs) or written
         part = (row["split"] or "").strip()
         if name in assigned:
             raise UserError(f"{path} names {name} twice: keep one of the lines")

@@ -8,8 +8,16 @@ from numpy.typing import NDArray
 # From this part of the range on, an image is of bright field: dense tissue has its median at .4 to .8, a field of
 # fluorescence below .2.
 BRIGHT = 0.35
-# The ground of a dark image, past single dead pixels.
+# The ground of a dark image, past single dead pixels; and the end of a bright one, past hot ones.
 GROUND_PERCENTILE = 1
+END_PERCENTILE = 99.9
+# Dyes absorb of all colours, and of one most: there is light in each channel's darkest pixels, as a part of that
+# of its brightest, and the channels' means differ by a part. Of lights one channel is dark where another is
+# bright, or all are equal.
+LEAST_LIGHT = 0.05
+TINT = 0.02
+# A grey image is dark, however bright its ground, if it reaches so many times further above the middle than below.
+TAIL = 5.0
 
 
 def find_background(visible: NDArray[Any]) -> float:
@@ -25,7 +33,8 @@ def find_background(visible: NDArray[Any]) -> float:
         # Nothing is there at all: an empty slide is white, an empty field is dark.
         return 255.0 if visible.ndim == 2 and visible.dtype == np.uint8 else 0.0
     brightness = visible if visible.ndim == 1 else visible.mean(axis=1)
-    if is_bright(visible):
+    stained = is_stained(visible) if visible.ndim == 2 else is_bright(visible) and not _has_tail(visible)
+    if stained:
         return 255.0 if visible.dtype == np.uint8 else float(visible.max())
     ground = float(np.percentile(brightness, GROUND_PERCENTILE))
     return ground if visible.dtype.kind == "f" else float(round(ground))
@@ -35,9 +44,29 @@ def is_bright(visible: NDArray[Any]) -> bool:
     """Return whether pixels (n,) or (n, C) are of bright field: stained on white, and not bright on black."""
     low = min(0.0, float(visible.min()))
     # A single hot pixel does not make a dark field of it.
-    high = full_scale(float(np.percentile(visible, 99.9)), visible.dtype, visible.ndim == 2)
+    high = full_scale(float(np.percentile(visible, END_PERCENTILE)), visible.dtype, visible.ndim == 2)
     brightness = visible if visible.ndim == 1 else visible.mean(axis=1)
     return high > low and float(np.median(brightness)) - low >= BRIGHT * (high - low)
+
+
+def is_stained(visible: NDArray[Any]) -> bool:
+    """Return whether pixels (n, 3) are of bright field, even where all are dark: of dense tissue, or weak light.
+
+    They are measured by what is brightest among them, if they have the colours of dyes.
+    """
+    if is_bright(visible):
+        return True
+    means = visible.mean(axis=0)
+    least, ends = (np.percentile(visible, each, axis=0) for each in (GROUND_PERCENTILE, END_PERCENTILE))
+    if means.max() <= 0 or np.ptp(means) < TINT * means.max() or (least < LEAST_LIGHT * ends).any():
+        return False
+    return bool(np.median(visible.mean(axis=1)) >= BRIGHT * ends.mean())
+
+
+def _has_tail(visible: NDArray[Any]) -> bool:
+    """Return whether numbers (n,) reach far above their middle and hardly below it, as lights on a ground do."""
+    ground, middle, end = np.percentile(visible, (GROUND_PERCENTILE, 50, END_PERCENTILE))
+    return bool(end - middle > TAIL * (middle - ground))
 
 
 def full_scale(highest: float, dtype: "np.dtype[Any]", colour: bool) -> float:

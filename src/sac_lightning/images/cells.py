@@ -36,12 +36,16 @@ class Cells:
         coarse: (h, w) float32, the same of COARSE pixels.
         level: (h, w) float32, the middle of the cell's means.
         noise: (h, w) float32, standard deviation from pixel to pixel; 0 of a cell that holds one number only.
+        colour: Whether its channels differ anywhere.
+        highest: The highest number and the one below it, of an image of more than 8 bits.
     """
 
     fine: NDArray[np.float32]
     coarse: NDArray[np.float32]
     level: NDArray[np.float32]
     noise: NDArray[np.float32]
+    colour: bool
+    highest: tuple[float, float]
 
 
 def measure_cells(slide: Slide) -> Cells:
@@ -52,8 +56,12 @@ def measure_cells(slide: Slide) -> Cells:
     """
     contrasts, levels, noises = [], [], []
     low = high = np.zeros((0, 0, 0), dtype=np.float32)
+    colour, highest = False, (-np.inf, -np.inf)
     for rows in _whole_cells(slide):
         new_low, new_high, level, noise = _measure_rows(rows)
+        colour = colour or bool((rows[:, :, 1:] != rows[:, :, :-1]).any())
+        if rows.dtype != np.uint8:
+            highest = _two_highest(rows, highest)
         levels.append(level)
         noises.append(noise)
         # The last row waits for the one below it.
@@ -63,21 +71,35 @@ def measure_cells(slide: Slide) -> Cells:
         low, high = low[-2:], high[-2:]
     contrasts.append(_contrast(low, high)[-1:])
     fine, coarse = np.split(np.concatenate(contrasts), 2, axis=2)
-    return Cells(fine.max(axis=2), coarse.max(axis=2), np.concatenate(levels), np.concatenate(noises))
+    return Cells(
+        fine.max(axis=2), coarse.max(axis=2), np.concatenate(levels), np.concatenate(noises), colour, highest
+    )
+
+
+def _two_highest(rows: NDArray[Any], before: tuple[float, float]) -> tuple[float, float]:
+    """Return the two highest numbers of rows and of two from before."""
+    highest = rows.max()
+    below = rows[rows < highest]
+    found = {*before, float(highest), float(below.max()) if below.size else -np.inf}
+    second, first = sorted(found)[-2:] if len(found) > 1 else (-np.inf, *found)
+    return first, second
 
 
 def _whole_cells(slide: Slide) -> Iterator[NDArray[Any]]:
-    """Yield all rows (n, W, C) in strips of whole cells; at the right and lower edge pixels are repeated."""
+    """Yield all rows (n, W, C) in strips of whole cells; at the right and lower edge pixels are mirrored.
+
+    Repeated ones would be without noise. The last strip may be too low for that: a row of cells waits for it.
+    """
     rest = slide.read(0, 0)
     bottom = 0
     for strip in slide.strips():
         bottom += len(strip)
         rows = np.concatenate([rest, strip])
-        whole = len(rows) if bottom == slide.height else len(rows) // CELL * CELL
+        whole = len(rows) if bottom == slide.height else max(0, len(rows) // CELL - 1) * CELL
         rest = rows[whole:]
         if whole:
             rows = rows[:whole].reshape(whole, slide.width, -1)
-            yield np.pad(rows, ((0, -whole % CELL), (0, -slide.width % CELL), (0, 0)), mode="edge")
+            yield np.pad(rows, ((0, -whole % CELL), (0, -slide.width % CELL), (0, 0)), mode="symmetric")
 
 
 def _measure_rows(rows: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:

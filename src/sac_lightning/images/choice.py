@@ -1,19 +1,17 @@
-"""Which image, plane and channel of a file is read, and whether three channels are one picture in colour."""
+"""Which image, plane and channel of a file is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.images.colour_channels import RED_GREEN_BLUE, Colour, Sampler, find_colours
 from sac_lightning.images.selection import Candidate, Plane, Selection, name_candidates
-
-# The names of three planes that are one picture in colour, and the colours in which a viewer shows them.
-RED_GREEN_BLUE = (("red", "green", "blue"), ("r", "g", "b"))
-PRIMARIES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,14 @@ class Choice:
     """What is read of an image.
 
     Attributes:
-        numbers: Its plane, or the three planes that are red, green and blue, counted from 0.
+        numbers: Its plane, or the planes that are red, green, blue and, if there is a fourth, alpha; from 0.
         sample: Which sample of each pixel is read; None: all that have a meaning.
         in_colour: Whether the planes, or the samples of a plane, are red, green and blue.
         place: Where the stack has this plane; None: it is no stack.
         page: Which of the planes to choose from it is.
         pages: How many there are to choose from.
         channel: Which channel it is; None: there is no choice.
+        alpha: Whether the last plane, or the fourth sample of a plane, is the alpha of what is in colour.
     """
 
     numbers: tuple[int, ...]
@@ -70,18 +69,22 @@ class Choice:
     page: int
     pages: int
     channel: int | None
+    alpha: bool = False
+
+    def take_samples(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return what is read of rows (n, W) or (n, W, S) with S samples: (n, W) grey or (n, W, 3) RGB."""
+        if rows.ndim == 3:
+            rows = rows[:, :, :3] if self.in_colour else rows[:, :, self.sample or 0]
+        return np.ascontiguousarray(rows)
 
 
-def choose_plane(
-    stack: Stack, selection: Selection, is_picture: Callable[[Sequence[int]], bool], path: Path
-) -> Choice:
+def choose_plane(stack: Stack, selection: Selection, sample_planes: Sampler, path: Path) -> Choice:
     """Return what of an image is to be read.
 
     Args:
         stack: Its planes.
         selection: What is asked for.
-        is_picture: Returns of three planes, or of one with three samples, that bear no names, whether they look
-            like red, green and blue of one picture.
+        sample_planes: Returns pixels (n, S) of all samples of planes, one number each or one number with samples.
         path: Of the file.
 
     Raises:
@@ -89,16 +92,18 @@ def choose_plane(
     """
     places, in_planes = stack.places(), stack.channels_are_planes
     groups: list[tuple[int, ...]] = [(number,) for number in range(len(places))]
-    channel, sample, in_colour = None, None, stack.in_colour
+    channel, sample, in_colour, alpha = None, None, stack.in_colour, False
     if selection.channel is not None:
         if in_colour and not in_planes:
-            sample = choose_channel(selection.channel, RED_GREEN_BLUE[0], path)
+            sample = choose_channel(selection.channel, RED_GREEN_BLUE, path)
         else:
             channel = choose_channel(selection.channel, stack.names or ("",), path)
     elif stack.names and not in_colour:
         together = _join_by_channel(places) if in_planes else groups
-        if len(stack.names) == 3 and _are_red_green_blue(stack, together[0], is_picture):
-            groups, in_colour = together, True
+        order = _find_colours(stack, together[0], sample_planes)
+        if order is not None:
+            groups = [tuple(one[index] for index in order) for one in together] if in_planes else groups
+            in_colour, alpha = True, len(order) > len(RED_GREEN_BLUE)
         elif not in_planes:
             channel = 0
     if channel is not None and in_planes:
@@ -109,7 +114,20 @@ def choose_plane(
     page = choose_page(selection.page, len(groups), path)
     at = places[groups[page][0]]
     shown = None if in_colour or not stack.names else at["C"] if in_planes else channel
-    return Choice(groups[page], sample, in_colour, _place(at), page, len(groups), shown)
+    return Choice(groups[page], sample, in_colour, _place(at), page, len(groups), shown, alpha)
+
+
+def _find_colours(stack: Stack, numbers: Sequence[int], sample_planes: Sampler) -> tuple[int, ...] | None:
+    """Return which channels of some planes are red, green, blue and alpha; None: they are no one picture."""
+
+    def sample(channels: Sequence[int]) -> NDArray[Any]:
+        if stack.channels_are_planes:
+            return sample_planes([numbers[channel] for channel in channels])
+        return sample_planes(numbers)[:, list(channels)]
+
+    order = find_colours(stack.names, stack.colours, sample)
+    # The samples of a pixel stay in their order.
+    return order if stack.channels_are_planes or order == tuple(range(len(stack.names))) else None
 
 
 def _join_by_channel(places: Sequence[dict[str, int]]) -> list[tuple[int, ...]]:
@@ -118,17 +136,6 @@ def _join_by_channel(places: Sequence[dict[str, int]]) -> list[tuple[int, ...]]:
     for number, at in enumerate(places):
         joined.setdefault(tuple(value for axis, value in at.items() if axis != "C"), []).append(number)
     return [tuple(numbers) for numbers in joined.values()]
-
-
-def _are_red_green_blue(stack: Stack, numbers: Sequence[int], is_picture: Callable[[Sequence[int]], bool]) -> bool:
-    """Return whether three channels are one picture in colour: by their names, else by what is in them."""
-    names = tuple(name.strip().lower() for name in stack.names)
-    if any(names):
-        return names in RED_GREEN_BLUE
-    stated = [colour for colour in stack.colours if colour is not None]
-    if len(set(stated)) > 1 and tuple(stated) != PRIMARIES:
-        return False
-    return is_picture(numbers)
 
 
 def _place(at: dict[str, int]) -> Plane | None:
@@ -166,16 +173,17 @@ def choose_page(page: int | None, pages: int, path: Path) -> int:
 
 
 def choose_channel(channel: int | str, names: Sequence[str], path: Path) -> int:
-    """Return the index of the channel to take, by its number from 1 or its name, in upper or lower case.
+    """Return the index of the channel to take, by its number from 1, or its name in upper or lower case.
 
     Raises:
         UserError: There is no such channel.
     """
-    lower = [name.lower() for name in names]
-    if isinstance(channel, str) and channel.lower() in lower:
-        return lower.index(channel.lower())
     number = int(channel) if str(channel).isdecimal() else 0
-    if not 1 <= number <= len(names):
-        listed = ", ".join(f"{index} ({name})" if name else f"{index}" for index, name in enumerate(names, 1))
-        raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")
-    return number - 1
+    if 1 <= number <= len(names):
+        return number - 1
+    # A wavelength is a name as well.
+    lower, name = [one.strip().lower() for one in names], str(channel).strip().lower()
+    if name in lower:
+        return lower.index(name)
+    listed = ", ".join(f"{index} ({one})" if one else f"{index}" for index, one in enumerate(names, 1))
+    raise UserError(f"{path} has the channels {listed}, no channel {channel}: choose one of these")

@@ -11,8 +11,9 @@ from defusedxml import ElementTree
 from pylibCZIrw import czi
 
 from sac_lightning.images.background import find_background
-from sac_lightning.images.choice import Colour, Stack
-from sac_lightning.images.lengths import Size, positive
+from sac_lightning.images.choice import Stack
+from sac_lightning.images.colour_channels import Colour
+from sac_lightning.images.lengths import Size, plausible
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import tell_broken
 from sac_lightning.images.selection import Candidate, Selection
@@ -164,6 +165,6 @@ def _read_size(document: Any) -> Size | None:
         one.get("Id"): one.findtext("Value") for one in document.iterfind("./Metadata/Scaling/Items/Distance")
     }
     try:
-        return positive((float(found["X"] or 0) * 1e6, float(found["Y"] or 0) * 1e6))
+        return plausible((float(found["X"] or 0) * 1e6, float(found["Y"] or 0) * 1e6))
     except (KeyError, ValueError):
         return None

@@ -11,7 +11,7 @@ from wsidicom.thread import ReadExecutor
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Stack
-from sac_lightning.images.lengths import Size, positive
+from sac_lightning.images.lengths import Size, plausible
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import tell_broken
 from sac_lightning.images.selection import Candidate, Selection
@@ -105,4 +105,4 @@ def _describe_overview(name: str, image: Any) -> PlaneImage:
 
 
 def _read_size(pyramid: Any) -> Size | None:
-    return positive((float(pyramid.mpp.width), float(pyramid.mpp.height)))
+    return plausible((float(pyramid.mpp.width), float(pyramid.mpp.height)))

@@ -10,7 +10,7 @@ from liffile import LifFile
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Stack
-from sac_lightning.images.lengths import MICROMETRES, Size, positive
+from sac_lightning.images.lengths import Size, micrometres_per, plausible
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import refuse_one_piece, tell_broken
 from sac_lightning.images.selection import Candidate, Selection, is_overview_name
@@ -81,8 +81,9 @@ def _read_size(image: Any) -> Size | None:
         one = image.xml_element.find(
             f"./Data/Image/ImageDescription/Dimensions/DimensionDescription[@DimID='{number}']"
         )
-        if one is None or one.get("Unit", "").lower() not in MICROMETRES:
+        unit = None if one is None else micrometres_per(one.get("Unit", ""))
+        if unit is None:
             return None
         steps = int(one.get("NumberOfElements", 0)) - 1
-        found[axis] = abs(float(one.get("Length", 0))) / max(1, steps) * MICROMETRES[one.get("Unit", "").lower()]
-    return positive((found["X"], found["Y"]))
+        found[axis] = abs(float(one.get("Length", 0))) / max(1, steps) * unit
+    return plausible((found["X"], found["Y"]))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.images.background import full_scale
 from sac_lightning.images.cells import CELL
-from sac_lightning.images.slide import STRIP_PIXELS, Pixels, Slide
+from sac_lightning.images.slide import Pixels, Slide
 
 if TYPE_CHECKING:  # whoever asks has found it: the chain of imports stays short
     from sac_lightning.images.tissue import Tissue
@@ -26,17 +26,22 @@ FEW_NUMBERS = 8
 
 
 def sample_tissue(slide: Slide, tissue: "Tissue") -> Pixels:
-    """Return pixels (n,) or (n, 3), spread evenly over the tissue; over the whole image, where there is none."""
+    """Return pixels (n,) or (n, 3), spread evenly over the tissue; over the whole image, where there is none.
+
+    What a cell at the edge of the tissue holds of the glass beside it does not count.
+    """
     cells = tissue.core if tissue.core.any() else np.ones_like(tissue.core)
     every = max(1, -(-int(cells.sum()) * CELL**2 // SAMPLED_PIXELS))
     parts = [slide.read(0, 0).reshape(0, *slide.read(0, 1).shape[2:])]
     passed = 0
-    step = slide.whole_pieces(max(1, STRIP_PIXELS // slide.width))
-    for top in range(0, slide.height, step):
-        bottom = min(top + step, slide.height)
+    for top, bottom in slide.strip_ends():
         rows = cells[np.arange(top, bottom) // CELL]
         if rows.any():
-            inside = slide.read(top, bottom)[np.repeat(rows, CELL, axis=1)[:, : slide.width]]
+            strip = slide.read(top, bottom)
+            wanted = np.repeat(rows, CELL, axis=1)[:, : slide.width]
+            if tissue.rim is not None:
+                wanted &= ~tissue.rim.hides(strip, top)
+            inside = strip[wanted]
             parts.append(inside[-passed % every :: every])
             passed += len(inside)
     return np.concatenate(parts)
@@ -59,16 +64,21 @@ def find_limits(sample: Pixels, tissue: "Tissue") -> tuple[float, float]:
 
 
 def _used_channels(sample: Pixels) -> Pixels:
-    """Return the numbers of the channels that hold more than one: a dye that is shown in blue leaves two empty."""
+    """Return the numbers of the channels that hold more than one: a dye that is shown in blue leaves two empty.
+
+    Of a grey image with three channels these are those of one, as if it had only one.
+    """
     if sample.ndim == 1:
         return sample
+    if (sample == sample[:, :1]).all():
+        return sample[:, 0]
     used = (sample != sample[0]).any(axis=0)
     return sample[:, used].ravel() if used.any() else sample.ravel()
 
 
 def _drop_lone_ends(values: NDArray[Any]) -> NDArray[Any]:
     """Return numbers (n,) without the lowest and the highest one, where these lie far away from the others."""
-    numbers = _numbers(values)
+    numbers = find_ends(values)
     if len(numbers) <= FEW_NUMBERS:
         return values
     for lone, next_one in ((numbers[0], numbers[1]), (numbers[-1], numbers[-2])):
@@ -79,7 +89,7 @@ def _drop_lone_ends(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+def find_ends(values: NDArray[Any]) -> NDArray[Any]:
     """Return the two lowest and the two highest numbers and some between, sorted."""
     if values.dtype in (np.uint8, np.uint16):
         return np.flatnonzero(np.bincount(values))

@@ -9,8 +9,9 @@ from typing import Any
 import nd2
 import numpy as np
 
-from sac_lightning.images.choice import Colour, Stack
-from sac_lightning.images.lengths import Size, positive
+from sac_lightning.images.choice import Stack
+from sac_lightning.images.colour_channels import Colour
+from sac_lightning.images.lengths import Size, plausible
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import refuse_one_piece, tell_broken
 from sac_lightning.images.selection import Candidate, Selection
@@ -76,7 +77,7 @@ def _read_size(file: Any) -> Size | None:
     if not channels or not all(channels[0].volume.axesCalibrated[:2]):
         return None
     width, height = channels[0].volume.axesCalibration[:2]
-    return positive((float(width), float(height)))
+    return plausible((float(width), float(height)))
 
 
 def _list_channels(file: Any) -> Sequence[Any]:

@@ -1,14 +1,14 @@
 """What OME-XML says of the images in a TIFF file: names, channels, pixel sizes, and which plane each page is."""
 
 from dataclasses import dataclass, field
-from math import inf
+from math import nan
 from typing import Any
 
 import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from sac_lightning.images.lengths import MICROMETRES, Size
+from sac_lightning.images.lengths import Size, micrometres_per
 from sac_lightning.images.selection import Plane
 
 # A file that claims more planes than this is not believed.
@@ -34,18 +34,19 @@ class OmeImage:
     planes: dict[int, Plane] = field(default_factory=dict)
 
 
-def read_ome(xml: str | None, file_name: str) -> tuple[OmeImage, ...]:
+def read_ome(xml: str | None, file_name: str, own: str | None = None) -> tuple[OmeImage, ...]:
     """Return the images that OME-XML describes; none if it is no such XML.
 
     Args:
         xml: The text.
         file_name: Of the TIFF file: one XML may describe several, and pages of the others are left out.
+        own: The identifier of the file's own pages, if it is known.
     """
     try:
         root = ElementTree.fromstring(xml) if xml and "OME" in xml else None
         if root is None:
             return ()
-        own = _find_own_uuid(root, file_name)
+        own = own or _find_own_uuid(root, file_name)
         return tuple(_read_image(image, own) for image in root.findall("./{*}Image"))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, KeyError, OverflowError):
         return ()
@@ -88,15 +89,14 @@ def _read_image(image: Any, own: str | None) -> OmeImage:
 
 
 def _read_size(attributes: dict[str, str]) -> Size | None:
-    try:
-        width, height = (
-            float(attributes[f"PhysicalSize{axis}"])
-            * MICROMETRES[attributes.get(f"PhysicalSize{axis}Unit", "µm").lower()]
-            for axis in "XY"
-        )
-    except (KeyError, ValueError):
-        return None
-    return (width, height) if 0 < width < inf and 0 < height < inf else None
+    sides = []
+    for axis in "XY":
+        unit = micrometres_per(attributes.get(f"PhysicalSize{axis}Unit", "µm"))
+        try:
+            sides.append(float(attributes[f"PhysicalSize{axis}"]) * (unit or nan))
+        except (KeyError, ValueError):
+            return None
+    return sides[0], sides[1]
 
 
 def _read_colour(number: str | None) -> tuple[int, int, int] | None:

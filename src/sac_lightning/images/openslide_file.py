@@ -13,7 +13,7 @@ from openslide import OpenSlide
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import cover, find_background
 from sac_lightning.images.choice import choose_page, choose_series
-from sac_lightning.images.lengths import Size
+from sac_lightning.images.lengths import Size, plausible
 from sac_lightning.images.refusals import tell_broken
 from sac_lightning.images.selection import Candidate, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide, whole_slide
@@ -107,7 +107,7 @@ def _bounds(slide: OpenSlide) -> tuple[int, int, int, int]:
 
 def _size(slide: OpenSlide) -> Size | None:
     try:
-        return float(slide.properties["openslide.mpp-x"]), float(slide.properties["openslide.mpp-y"])
+        return plausible((float(slide.properties["openslide.mpp-x"]), float(slide.properties["openslide.mpp-y"])))
     except (KeyError, ValueError):
         return None
 

@@ -9,6 +9,8 @@ SMOOTH_STEP = 16
 MOST_JUMPS = 4
 # How near to black and white the ends of a ramp of grey are.
 RAMP_END = 4
+# How far a colour may be from a part of the brightest one, as its numbers are rounded.
+ROUNDED = 2
 
 
 def is_display_table(colours: NDArray[np.uint8]) -> bool:
@@ -28,3 +30,15 @@ def is_display_table(colours: NDArray[np.uint8]) -> bool:
         ends = sorted((int(colours[0, 0]), int(colours[-1, 0])))
         return ends[0] <= RAMP_END and ends[1] >= 255 - RAMP_END
     return True
+
+
+def read_brightness(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the brightness (n,) of the colours (n, 3) of a table, if all are shades of one; else None.
+
+    Programs leave out of a table what the image does not have, and number it anew: so GIF has that of a dye.
+    """
+    if not len(colours):
+        return None
+    brightness = colours.max(axis=1)
+    hue = colours[brightness.argmax()] / max(1, int(brightness.max()))
+    return brightness if (np.abs(colours - brightness[:, None] * hue) <= ROUNDED).all() else None

@@ -13,7 +13,7 @@ from sac_lightning.core.errors import unreadable
 from sac_lightning.images.background import cover_transparent
 from sac_lightning.images.choice import choose_channel, choose_page, choose_series
 from sac_lightning.images.netpbm import read_deep_netpbm
-from sac_lightning.images.palette import is_display_table
+from sac_lightning.images.palette import is_display_table, read_brightness
 from sac_lightning.images.refusals import refuse_one_piece, tell_broken
 from sac_lightning.images.selection import Candidate, Plane, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
@@ -92,8 +92,12 @@ def _read_pixels(image: Image.Image, path: Path) -> Pixels:
         return _split_alpha(deep)
     if image.mode == "P":
         table = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        if is_display_table(table) and "transparency" not in image.info:
-            return np.array(image)
+        if "transparency" not in image.info:
+            if is_display_table(table):
+                return np.array(image)
+            brightness = read_brightness(table)
+            if brightness is not None:
+                return np.asarray(np.pad(brightness, (0, 256 - len(brightness)))[np.array(image)])
         # Pillow warns about a palette with transparency that does not become RGBA first.
         return _split_alpha(np.array(image.convert("RGBA")))
     if image.mode == "1":

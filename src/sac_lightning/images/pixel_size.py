@@ -1,11 +1,10 @@
 """The size of a TIFF file's pixels in micrometres, from its metadata."""
 
 import re
-from math import inf
 
 from tifffile import TiffFile, TiffPage
 
-from sac_lightning.images.lengths import MICROMETRES, Size, plausible
+from sac_lightning.images.lengths import Size, micrometres_per, plausible
 from sac_lightning.images.ome import OmeImage
 
 INCH = 2
@@ -22,17 +21,19 @@ def micrometres_of(file: TiffFile, page: TiffPage, image: OmeImage | None) -> Si
         image: What the file's OME-XML says of it.
     """
     of_ome = image.micrometres if image is not None else None
-    of_tags = plausible(_size_of_tags(page))
     of_programs = (_size_of_aperio(page), _size_of_philips(file), _size_of_trestle(page), _size_of_imagej(file))
-    for size in (of_ome, *of_programs, of_tags):
-        if size is not None and all(0 < length < inf for length in size):
-            return size
-    return None
+    sizes = (of_ome, *of_programs, _size_of_tags(page))
+    # ImageJ and others turn the dots per inch that programs fill in into lengths of their own.
+    return next((size for size in sizes if plausible(size) is not None), None)
 
 
 def _size_of_aperio(page: TiffPage) -> Size | None:
-    mpp = re.search(r"\|\s*MPP\s*=\s*(\d*\.?\d+)", page.description)
-    return None if mpp is None else (float(mpp[1]), float(mpp[1]))
+    mpp = re.search(r"\|\s*MPP\s*=\s*([\d.,eE+-]+)", page.description)
+    try:
+        size = float(mpp[1].replace(",", ".")) if mpp is not None else None
+    except ValueError:
+        return None
+    return None if size is None else (size, size)
 
 
 def _size_of_philips(file: TiffFile) -> Size | None:
@@ -47,19 +48,15 @@ def _size_of_philips(file: TiffFile) -> Size | None:
 
 def _size_of_trestle(page: TiffPage) -> Size | None:
     """Return what Trestle's scanners store where others have pixels per unit: the size itself."""
-    return plausible(_resolution(page)) if str(page.software).startswith("MedScan") else None
+    return _resolution(page) if str(page.software).startswith("MedScan") else None
 
 
 def _size_of_imagej(file: TiffFile) -> Size | None:
     if not file.is_imagej:
         return None
-    name = str((file.imagej_metadata or {}).get("unit", "")).lower()
-    unit, per_unit = MICROMETRES.get(name), _resolution(file.pages.first)
-    if unit is None or per_unit is None:
-        return None
-    size = (unit / per_unit[0], unit / per_unit[1])
-    # ImageJ turns the dots per inch that programs fill in into a unit.
-    return plausible(size) if MICROMETRES[name] >= MICROMETRES["cm"] else size
+    unit = micrometres_per(str((file.imagej_metadata or {}).get("unit", "")))
+    per_unit = _resolution(file.pages.first)
+    return None if unit is None or per_unit is None else (unit / per_unit[0], unit / per_unit[1])
 
 
 def _size_of_tags(page: TiffPage) -> Size | None:

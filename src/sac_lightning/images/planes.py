@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_lightning.images.background import is_bright
 from sac_lightning.images.choice import Choice, Stack, choose_plane, choose_series
+from sac_lightning.images.covered_rows import cover_rows
 from sac_lightning.images.lengths import Size
 from sac_lightning.images.refusals import tell_broken
 from sac_lightning.images.selection import Candidate, Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 
-# So many rows in the middle tell whether channels without names are a picture.
+# So many rows in the middle tell whether channels are one picture in colour.
 SAMPLED_ROWS = 256
+# So many tell the background of transparent pixels: each may have to be decoded with others.
+SAMPLED_STRIPS = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def open_planes(images: Sequence[PlaneImage], selection: Selection, path: Path) 
     index = choose_series(candidates, selection.series, path)
     image = images[index]
     with tell_broken(path):
-        choice = choose_plane(image.stack, selection, lambda numbers: _is_picture(image, numbers), path)
+        choice = choose_plane(image.stack, selection, lambda numbers: _sample_planes(image, numbers), path)
     whole = _open_level(image, choice, 0, path)
     levels = image.candidate.levels
     return replace(
@@ -64,32 +66,26 @@ def _open_level(image: PlaneImage, choice: Choice, level: int, path: Path) -> Sl
     height, width = image.candidate.levels[level]
     places = [image.stack.places()[number] for number in choice.numbers]
 
-    def read(top: int, bottom: int) -> Pixels:
+    def read_all(top: int, bottom: int) -> Pixels:
         bottom = min(bottom, height)
         with tell_broken(path):
             planes = [image.read(level, at, top, max(top, bottom)) for at in places]
-        return _take_samples(planes, choice)
+        return planes[0] if len(planes) == 1 else np.stack(planes, axis=2)
 
+    def read(top: int, bottom: int) -> Pixels:
+        return choice.take_samples(read_all(top, bottom))
+
+    sampled = range(0, height, max(1, height // SAMPLED_STRIPS))
+    covered = cover_rows(read_all, sampled, choice.take_samples, lambda rows: rows[:, :, 3])
     size, (high, wide) = image.micrometres, image.candidate.levels[0]
     scaled = None if size is None else (size[0] * wide / width, size[1] * high / height)
-    return Slide(height, width, read, scaled, image.pieces[level])
+    return Slide(height, width, covered if choice.alpha else read, scaled, image.pieces[level])
 
 
-def _take_samples(planes: Sequence[Pixels], choice: Choice) -> Pixels:
-    """Return the rows of one plane, or of three that are red, green and blue, as (n, W) or (n, W, 3)."""
-    if len(planes) == 3:
-        return np.stack(planes, axis=2)
-    rows = planes[0]
-    if rows.ndim == 3:
-        rows = rows[:, :, :3] if choice.in_colour else rows[:, :, choice.sample or 0]
-    return np.ascontiguousarray(rows)
-
-
-def _is_picture(image: PlaneImage, numbers: Sequence[int]) -> bool:
-    """Return whether three planes without names look like red, green and blue: 8 bits, and all are bright."""
+def _sample_planes(image: PlaneImage, numbers: Sequence[int]) -> Pixels:
+    """Return pixels (n, S) of planes, or of all samples of one."""
     height = image.candidate.levels[0][0]
     top = max(0, height // 2 - SAMPLED_ROWS // 2)
     places = [image.stack.places()[number] for number in numbers]
-    rows = [image.read(0, at, top, min(top + SAMPLED_ROWS, height)) for at in places]
-    channels = rows if len(rows) == 3 else [rows[0][:, :, channel] for channel in range(3)]
-    return all(one.dtype == np.uint8 and is_bright(one.ravel()) for one in channels)
+    rows = np.dstack([image.read(0, at, top, min(top + SAMPLED_ROWS, height)) for at in places])
+    return rows.reshape(-1, rows.shape[2])

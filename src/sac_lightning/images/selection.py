@@ -4,8 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What scanners call the pictures beside a slide.
-OVERVIEW_NAMES = re.compile(r"\b(label|macro|thumbnail|thumb|overview|map|mask)( ?image)?\b", re.IGNORECASE)
+from sac_lightning.core.errors import UserError
+
+# What scanners call the pictures beside a slide; as the last word of a name, but for the idle ones ...
+OVERVIEWS = {"label", "labelimage", "macro", "macroimage", "thumbnail", "thumb", "overview", "map", "mask"}
+# ... and, if nothing else is called so, as the first: "Thumbnail of 7".
+FIRST_WORDS = {"macro", "macroimage", "thumbnail", "overview"}
+IDLE_WORDS = {"image", "picture", "photo", "scan", "camera", "view", "area", "slide", "series", "barcode"}
+IDLE_WORDS |= {"of", "the", "x", "jpg", "jpeg", "png", "tif", "tiff"}
 # How many candidates a note names.
 NAMED_CANDIDATES = 4
 
@@ -18,11 +24,19 @@ class Selection:
         series: Which image of a file with several, counted from 1. None: the largest that is no overview.
         page: Which plane of it, counted from 1. None: the first.
         channel: Which channel, counted from 1, or its name. None: colours as they are, else the first.
+
+    Raises:
+        UserError: The channel is empty.
     """
 
     series: int | None = None
     page: int | None = None
     channel: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty channel."""
+        if isinstance(self.channel, str) and not self.channel.strip():
+            raise UserError("channel is empty: give its number from 1 or its name, or leave it out")
 
     @property
     def suffix(self) -> str:
@@ -76,8 +90,17 @@ class Candidate:
 
 
 def is_overview_name(name: str) -> bool:
-    """Return whether a scanner calls a picture beside the slide like that."""
-    return OVERVIEW_NAMES.search(name.replace("_", " ")) is not None
+    """Return whether a scanner calls a picture beside the slide like that.
+
+    A "macro 10x10" or "Label image" is one; "label-free DIC" or "MAP2" is an image.
+    """
+    words = [word for word in re.findall(r"[^\W_]+", name.lower()) if _tells(word)]
+    return bool(words) and (words[0] in FIRST_WORDS or words[-1] in OVERVIEWS)
+
+
+def _tells(word: str) -> bool:
+    """Return whether a word of a name is neither idle nor a number or size, such as 2 or 10x10."""
+    return word not in IDLE_WORDS and re.fullmatch(r"\d+(x(\d+)?)?", word) is None
 
 
 def name_candidates(candidates: Sequence[Candidate]) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from sac_lightning.images.selection import Candidate, Plane
+if TYPE_CHECKING:  # whoever opens a slide has found them: the chain of imports stays short
+    from sac_lightning.images.selection import Candidate, Plane
 
 # Of any number type: (rows, W) grey or (rows, W, 3) RGB.
 Pixels = NDArray[Any]
@@ -39,8 +40,8 @@ class Slide:
     read: Callable[[int, int], Pixels]
     micrometres: tuple[float, float] | None = None
     piece: int = 1
-    candidates: tuple[Candidate, ...] = ()
-    plane: Plane | None = None
+    candidates: "tuple[Candidate, ...]" = ()
+    plane: "Plane | None" = None
     note: str = ""
     levels: tuple[tuple[int, int], ...] = ()
     open_level: "Callable[[int], Slide] | None" = None
@@ -53,9 +54,14 @@ class Slide:
 
     def strips(self) -> Iterator[Pixels]:
         """Yield all rows, in strips of some STRIP_PIXELS."""
+        for top, bottom in self.strip_ends():
+            yield self.read(top, bottom)
+
+    def strip_ends(self) -> Iterator[tuple[int, int]]:
+        """Yield the first row of each strip, and the row behind its last."""
         step = self.whole_pieces(max(1, STRIP_PIXELS // self.width))
         for top in range(0, self.height, step):
-            yield self.read(top, min(top + step, self.height))
+            yield top, min(top + step, self.height)
 
 
 def whole_slide(pixels: Pixels, micrometres: tuple[float, float] | None = None, note: str = "") -> Slide:

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
-from sac_lightning.images.background import cover, find_background, is_bright
 from sac_lightning.images.choice import Choice, choose_plane, choose_series
-from sac_lightning.images.palette import is_display_table
+from sac_lightning.images.colour_channels import looks_like_alpha
+from sac_lightning.images.covered_rows import cover_rows
+from sac_lightning.images.luminance import is_luminance, is_whole_luminance, to_colours
+from sac_lightning.images.palette import is_display_table, read_brightness
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
 from sac_lightning.images.refusals import refuse_claims, tell_broken
@@ -27,23 +28,11 @@ from sac_lightning.images.tiff_image import (
 from sac_lightning.images.tiff_pixels import TiffRows, find_page, open_rows
 
 GREY_OR_COLOUR = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
-# What is decoded to red, green and blue where a page says luminance and chrominance.
-DECODES_YCBCR = (
-    COMPRESSION.JPEG,
-    COMPRESSION.ALT_JPEG,
-    COMPRESSION.OJPEG,
-    COMPRESSION.JPEG_LOSSY,
-    COMPRESSION.APERIO_JP2000_YCBC,
-    COMPRESSION.APERIO_JP2000_RGB,
-    COMPRESSION.JPEG2000,
-    COMPRESSION.JPEGXL,
-    COMPRESSION.WEBP,
-)
 # The tag in which maps and mosaics say which number is nothing.
 GDAL_NODATA = 42113
-# So many rows tell whether three planes without names are a picture in colour.
+# So many rows tell whether planes are a picture in colour, and the background of transparent pixels ...
 SAMPLED_ROWS = 256
-# So many, if tiles have to be decoded for each, tell the background of transparent pixels.
+# ... and so many, if tiles have to be decoded for each.
 SAMPLED_STRIPS = 16
 
 
@@ -74,10 +63,10 @@ def _open_image(stack: ExitStack, path: Path, selection: Selection) -> Slide:
     index = choose_series(candidates, selection.series, path)
     image = images[index]
 
-    def is_picture(numbers: Sequence[int]) -> bool:
-        return _looks_like_picture(file, image, numbers, path)
+    def sample_planes(numbers: Sequence[int]) -> Pixels:
+        return _sample_planes(file, image, numbers, path)
 
-    plane = choose_plane(image.stack, selection, is_picture, path)
+    plane = choose_plane(image.stack, selection, sample_planes, path)
     note = describe_choice(candidates, index, plane.page, plane.pages, plane.channel)
     whole = _open_level(file, image, plane, path, 0)
 
@@ -117,22 +106,31 @@ def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage,
     if _is_for_pillow(page):
         # CMYK, black and white, colours by luminance: Pillow knows what they look like.
         picture = open_picture(path, Selection(page=page.index + 1))
-        return TiffRows(picture.height, picture.width, lambda *rows: _take_samples(picture.read(*rows), plane), 1)
+        return TiffRows(picture.height, picture.width, lambda *rows: plane.take_samples(picture.read(*rows)), 1)
     pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
     first = pages[0]
-    if len(pages) == 3:
-        return replace(first, read=lambda *rows: np.stack([one.read(*rows) for one in pages], axis=2))
-    colours = _read_palette(page)
+    if page.photometric == PHOTOMETRIC.YCBCR and is_luminance(page):
+        return replace(first, read=lambda *rows: plane.take_samples(to_colours(first.read(*rows))))
+    if len(pages) >= 3:
+        first = replace(first, read=lambda *rows: np.stack([one.read(*rows) for one in pages], axis=2))
+    colours = _read_palette(page) if len(pages) == 1 else None
     if colours is not None:
         return replace(first, read=lambda *rows: colours[first.read(*rows)])
     alphas = count_alphas(page)
+    if plane.alpha or (plane.in_colour and not alphas and _has_unnamed_alpha(page, first)):
+        return _cover_rows(first, plane, lambda strip: strip[:, :, 3])
     if alphas and plane.sample is None and page.samplesperpixel == alphas + (3 if plane.in_colour else 1):
         premultiplied = EXTRASAMPLE.ASSOCALPHA in page.extrasamples
         return _cover_rows(first, plane, lambda strip: strip[:, :, -1], premultiplied)
     nodata = _read_nodata(page)
     if nodata is not None:
-        return _cover_rows(first, plane, lambda strip: _differs(_take_samples(strip, plane), nodata))
-    return replace(first, read=lambda *rows: _take_samples(first.read(*rows), plane))
+        return _cover_rows(first, plane, lambda strip: _differs(plane.take_samples(strip), nodata))
+    return replace(first, read=lambda *rows: plane.take_samples(first.read(*rows)))
+
+
+def _has_unnamed_alpha(page: TiffPage, rows: TiffRows) -> bool:
+    """Return whether the fourth sample of a page, of which the file says nothing, looks like alpha."""
+    return page.samplesperpixel == 4 and looks_like_alpha(_middle(rows)[:, :, 3])
 
 
 def _read_nodata(page: TiffPage) -> float | None:
@@ -152,66 +150,37 @@ def _differs(values: Pixels, nodata: float) -> Pixels:
 def _cover_rows(
     rows: TiffRows, plane: Choice, find_alpha: Callable[[Pixels], Pixels], premultiplied: bool = False
 ) -> TiffRows:
-    """Return rows with background where their alpha is 0.
-
-    Args:
-        rows: All samples of the page.
-        plane: Which of them are read.
-        find_alpha: Returns the alpha (n, W) of rows.
-        premultiplied: Whether colours were multiplied by alpha.
-    """
-
-    @cache
-    def find() -> float | None:
-        """Return the background by some rows; None: alpha is 0 in all of them, and hides nothing."""
-        steps = SAMPLED_ROWS if rows.piece == 1 else SAMPLED_STRIPS
-        visible = []
-        for top in range(0, rows.height, max(1, rows.height // steps)):
-            strip = rows.read(top, top + 1)
-            visible.append(_take_samples(strip, plane)[find_alpha(strip) != 0])
-        values = np.concatenate(visible)
-        return find_background(values) if len(values) else None
-
-    def read(top: int, bottom: int) -> Pixels:
-        strip = rows.read(top, bottom)
-        values, alpha = _take_samples(strip, plane), find_alpha(strip)
-        if strip.size == 0 or ((alpha != 0).all() and not premultiplied):
-            return values
-        background = find()
-        return values if background is None else cover(values, alpha, background, premultiplied)
-
-    return replace(rows, read=read)
+    """Return rows of all samples of a page with what is read of them, background where their alpha is 0."""
+    steps = SAMPLED_ROWS if rows.piece == 1 else SAMPLED_STRIPS
+    sampled = range(0, rows.height, max(1, rows.height // steps))
+    return replace(rows, read=cover_rows(rows.read, sampled, plane.take_samples, find_alpha, premultiplied))
 
 
 def _is_for_pillow(page: TiffPage) -> bool:
     if page.photometric == PHOTOMETRIC.YCBCR:
-        return page.compression not in DECODES_YCBCR
+        return is_luminance(page) and not is_whole_luminance(page)
     return page.photometric not in (*GREY_OR_COLOUR, PHOTOMETRIC.PALETTE) or page.bitspersample == 1
 
 
 def _read_palette(page: TiffPage) -> Pixels | None:
-    """Return the colours (n, 3) of the numbers of a page; None if they are no picture's colours."""
+    """Return the colours (n, 3) of a page's numbers, or brightness (n,); None if these are what was measured."""
     if page.photometric != PHOTOMETRIC.PALETTE or page.colormap is None:
         return None
     colours = page.colormap.T  # 16 bits by the standard; some programs write 8.
     eight = (colours if colours.max() < 256 else colours >> 8).astype(np.uint8)
-    return None if is_display_table(eight) else eight
+    if is_display_table(eight):
+        return None
+    brightness = read_brightness(eight)
+    return eight if brightness is None else brightness
 
 
-def _take_samples(rows: Pixels, plane: Choice) -> Pixels:
-    """Return samples of a page as (n, W) grey or (n, W, 3) RGB, without alpha or further channels."""
-    if rows.ndim == 3:
-        rows = rows[:, :, :3] if plane.in_colour else rows[:, :, plane.sample or 0]
-    return np.ascontiguousarray(rows)
+def _sample_planes(file: TiffFile, image: TiffImage, numbers: Sequence[int], path: Path) -> Pixels:
+    """Return pixels (n, S) of planes, or of all samples of one."""
+    refuse_claims(image.series.keyframe, path)
+    rows = np.dstack([_middle(open_rows(file, image.series, number, path)) for number in numbers])
+    return rows.reshape(-1, rows.shape[2])
 
 
-def _looks_like_picture(file: TiffFile, image: TiffImage, numbers: Sequence[int], path: Path) -> bool:
-    """Return whether three planes, or samples, of 8 bits without names are red, green and blue: all are bright."""
-    page = image.series.keyframe
-    refuse_claims(page, path)
-    if page.dtype != np.uint8 or len(numbers) not in (1, 3):
-        return False
-    top = max(0, page.imagelength // 2 - SAMPLED_ROWS // 2)
-    rows = [open_rows(file, image.series, number, path).read(top, top + SAMPLED_ROWS) for number in numbers]
-    pixels = np.stack(rows, axis=2) if len(rows) == 3 else rows[0][:, :, :3]
-    return all(is_bright(pixels[:, :, channel].ravel()) for channel in range(3))
+def _middle(rows: TiffRows) -> Pixels:
+    top = max(0, rows.height // 2 - SAMPLED_ROWS // 2)
+    return rows.read(top, min(top + SAMPLED_ROWS, rows.height))

@@ -7,7 +7,9 @@ from tifffile import EXTRASAMPLE, FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, Tif
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Choice, Stack
+from sac_lightning.images.colour_channels import Colour, say_colours
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
+from sac_lightning.images.ome_set import find_description
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
 
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE, PHOTOMETRIC.MASK)
@@ -41,7 +43,10 @@ def list_images(file: TiffFile, path: Path) -> list[TiffImage]:
     Raises:
         UserError: It holds none.
     """
-    described = read_ome(file.pages.first.description, path.name)
+    xml, own = file.pages.first.description, None
+    if "BinaryOnly" in xml:
+        xml, own = find_description(xml, path)
+    described = read_ome(xml, path.name, own)
     images = []
     for series in file.series:
         page = series.keyframe
@@ -69,19 +74,34 @@ def _describe(series: TiffPageSeries, ome: OmeImage | None, stack: Stack) -> Can
 
 
 def _describe_stack(series: TiffPageSeries, ome: OmeImage | None, file: TiffFile) -> Stack:
-    page, lead = series.keyframe, len(series.shape) - series.keyframe.ndim
+    page = series.keyframe
+    # A single sample has an axis if its page says RGB, which series leave out.
+    lead = len(series.axes) - sum(axis in series.axes or axis != "S" for axis in page.axes)
     axes, shape, in_colour = series.axes[:lead], tuple(series.shape[:lead]), is_colour(page)
+    labels = _read_labels(file)
+    if lead == 1 and not in_colour and len(labels) == shape[0] and say_colours(labels):
+        axes = "C"  # ImageJ's "RGB Stack" has three depths, with names
     paged = dict(zip(axes, shape, strict=True)).get("C", 1)
     count = paged if paged > 1 or in_colour else count_values(page)
     if count == 1:
         return Stack(axes, shape, in_colour=in_colour)
-    names = ome.channels if ome is not None else ()
+    names, colours = (ome.channels, ome.colours) if ome is not None else ((), ())
     if file.is_imagej:
-        # ImageJ shows the first line of a label above its plane.
-        labels = (file.imagej_metadata or {}).get("Labels") or []
-        names = tuple(str(label).split("\n")[0] for label in labels)
+        names, colours = labels, _read_tables(file)
     known = names if len(names) == count else ("",) * count
-    return Stack(axes, shape, known, ome.colours if ome is not None else (), in_colour)
+    return Stack(axes, shape, known, colours, in_colour)
+
+
+def _read_labels(file: TiffFile) -> tuple[str, ...]:
+    """Return the first line of each label of ImageJ, which it shows above the plane."""
+    labels = (file.imagej_metadata or {}).get("Labels") or []
+    return tuple(str(label).split("\n")[0] for label in labels)
+
+
+def _read_tables(file: TiffFile) -> tuple[Colour, ...]:
+    """Return the colours in which ImageJ shows the channels: the last of each look-up table."""
+    tables = (file.imagej_metadata or {}).get("LUTs") or []
+    return tuple((int(table[0, -1]), int(table[1, -1]), int(table[2, -1])) for table in tables)
 
 
 def is_colour(page: TiffPage) -> bool:

@@ -17,6 +17,7 @@ from skimage.segmentation import clear_border
 from sac_lightning.core.view import Window
 from sac_lightning.images.background import BRIGHT, full_scale
 from sac_lightning.images.cells import CELL, Cells, measure_cells
+from sac_lightning.images.rim import Rim, find_inside, find_rim
 from sac_lightning.images.slide import Slide
 
 # All from here on are our choice, for which docs/image-files.md gives figures. The paper has no slides.
@@ -34,7 +35,8 @@ STRONG = 75
 # What stands out so many times more than the next weaker thing is no tissue, if the others are this share.
 GLARE = 4.0
 LEAST_SHARE = 0.05
-# The light is what five times so many cells a side have in the middle, and accounts for so many times the least.
+# The light is what five times so many cells a side have in the middle. What changes by more than so many times the
+# least is not the light, but an edge.
 LIGHT_CELLS = 4
 LIGHT = 3
 # Gaps of so many cells to each side are closed: lumens, and the ground between neighbours.
@@ -43,6 +45,8 @@ CLOSED = 6
 # which more than this share is tissue.
 HOLE_CELLS = 600
 MOSTLY = 0.6
+# What differs from glass by less than half of the least, or so many times the noise, is not told from it.
+UNSEEN = 4.0
 # A field is dark, however bright its ground, if it reaches so many times further above the ground than below.
 TAIL = 3.0
 
@@ -56,7 +60,9 @@ class Tissue:
         mask: (h, w) bool, these with their surroundings; outside there is no nucleus.
         contrast: How much the stronger things stand out, in the image's numbers. 0 without a core.
         noise: Standard deviation from pixel to pixel in the quietest cells.
-        bright: Whether the image is of bright field.
+        bright: Whether the image is of bright field. Tissue that is too dark for it alone is so in glass, too.
+        highest: The highest number of an image of more than 8 bits, and the one below it.
+        rim: The cells at the edge of the core; None of what a person has drawn.
     """
 
     core: NDArray[np.bool_]
@@ -64,6 +70,8 @@ class Tissue:
     contrast: float
     noise: float
     bright: bool
+    highest: tuple[float, float]
+    rim: Rim | None = None
 
     @property
     def share(self) -> float:
@@ -89,30 +97,36 @@ def find_tissue(slide: Slide) -> Tissue:
     noise = float(np.percentile(noisy, QUIETEST)) if noisy.size else 0.0
     low, middle, high = _levels(cells)
     full = full_scale(high, first.dtype, first.ndim == 3)
-    tail = max(TAIL * (middle - low), LEAST_BRIGHT * full)
-    bright = middle - min(low, 0) >= BRIGHT * (full - min(low, 0)) and high - middle <= tail
     least = LEAST_DARK if first.dtype.kind in "iu" else LEAST_DARK / 255 * (high - low)
-    least = LEAST_BRIGHT * full if bright else max(least, float(np.finfo(np.float32).tiny))
-    slope = _slope(cells.level)
+    least = max(least, float(np.finfo(np.float32).tiny))
+    # A camera adds a ground of any height to a grey image: there only noise tells what is too little to be a tail.
+    shortest = LEAST_BRIGHT * full if cells.colour else max(least, NOISES[1] * noise)
+    tail = max(TAIL * (middle - low), shortest)
+    dark = min(low, 0) + BRIGHT * (full - min(low, 0))
+    bright = middle >= dark and high - middle <= tail
+    least = LEAST_BRIGHT * full if bright else least
+    slope = _slope(cells.level, LIGHT * least)
     fine, coarse = (
         _standing_out(contrast, slope, max(least, noises * noise))
         for contrast, noises in zip((cells.fine, cells.coarse), NOISES, strict=True)
     )
     found = fine | coarse
     core = _without_glare(_without_rim(found), cells.fine)
+    inside = find_inside(core)
     return Tissue(
         core=core,
         mask=_surround(found),
-        contrast=float(np.percentile(cells.fine[core], STRONG)) if core.any() else 0.0,
+        contrast=float(np.percentile(cells.fine[inside], STRONG)) if core.any() else 0.0,
         noise=noise,
-        bright=bool(bright),
+        bright=bool(bright and (not core.any() or np.median(cells.level[inside]) >= dark)),
+        highest=cells.highest,
+        rim=find_rim(core, found, cells.level, max(least / 2, UNSEEN * noise)),
     )
 
 
 def _standing_out(contrast: NDArray[np.float32], slope: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
     """Return the cells (h, w) in pieces that stand out, but for what the light changes by itself."""
-    without_light = contrast - np.minimum(slope, LIGHT * least)
-    result: NDArray[np.bool_] = apply_hysteresis_threshold(without_light, least, CORE * least)
+    result: NDArray[np.bool_] = apply_hysteresis_threshold(contrast - slope, least, CORE * least)
     return result
 
 
@@ -141,14 +155,20 @@ def _levels(cells: Cells) -> tuple[float, float, float]:
     return float(levels.min()), float(np.median(levels)), float(levels.max())
 
 
-def _slope(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how much the light changes over a cell and its neighbours (h, w), by what lies far around them."""
+def _slope(level: NDArray[np.float32], most: float) -> NDArray[np.float32]:
+    """Return how much the light changes over a cell and its neighbours (h, w), by what lies far around them.
+
+    What changes by more than ``most`` is an edge, beside which nothing is known of the light.
+    """
     height, width = level.shape
     size = max(1, width // LIGHT_CELLS), max(1, height // LIGHT_CELLS)
     far = cv2.medianBlur(cv2.resize(level, size, interpolation=cv2.INTER_AREA), 5).reshape(size[::-1])
     far = np.pad(far, 1, mode="edge")
     steps = np.abs(far[2:, 1:-1] - far[:-2, 1:-1]) + np.abs(far[1:-1, 2:] - far[1:-1, :-2])
-    slope = cv2.resize(steps * (3 / (2 * LIGHT_CELLS)), (width, height), interpolation=cv2.INTER_LINEAR)
+    steps *= 3 / (2 * LIGHT_CELLS)
+    edges = cv2.dilate((steps > most).astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
+    steps[edges.reshape(steps.shape)] = 0
+    slope = cv2.resize(steps, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(slope, dtype=np.float32).reshape(height, width)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.view import stretch_table
 from sac_lightning.images.background import full_scale
+from sac_lightning.images.hot import fill_hot, find_hot
 from sac_lightning.images.limits import find_limits, sample_tissue
 from sac_lightning.images.slide import Pixels, Slide, whole_slide
 from sac_lightning.images.tissue import Tissue, find_tissue
@@ -28,17 +29,19 @@ class Tone:
         low: The number that becomes 0.
         span: From ``low`` to the number that becomes 255; None: the file has 8 bits, which stay as they are.
         stretch: (256,) what the view makes of the 8 bits; None: they stay as they are.
+        hot: From this number on nothing was measured: what lies to both sides in the row is shown in its place.
     """
 
     low: float
     span: float | None
     stretch: NDArray[np.uint8] | None = None
+    hot: float = np.inf
 
     def rgb(self, raw: Pixels) -> NDArray[np.uint8]:
         """Convert rows (n, W) or (n, W, 3) of the file to 8-bit RGB (n, W, 3)."""
         rows = raw
         if self.span is not None:
-            scaled = (raw.astype(np.float32) - self.low) / self.span * 255
+            scaled = (fill_hot(raw, self.hot).astype(np.float32) - self.low) / self.span * 255
             rows = np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
         return rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
 
@@ -96,4 +99,5 @@ def _find_range(slide: Slide, tissue: Tissue) -> Tone:
     if tissue.bright:
         full = full_scale(high, sample.dtype, sample.ndim == 2)
         low, high = min(low, 0.0), max(min(full, high / WHITE), high)
-    return Tone(low, max(high - low, 1e-6))
+        return Tone(low, max(high - low, 1e-6))
+    return Tone(low, max(high - low, 1e-6), hot=find_hot(sample, tissue))

@@ -11,8 +11,9 @@ import zarr
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import find_background
-from sac_lightning.images.choice import Colour, Stack
-from sac_lightning.images.lengths import MICROMETRES, Size, positive
+from sac_lightning.images.choice import Stack
+from sac_lightning.images.colour_channels import Colour
+from sac_lightning.images.lengths import Size, micrometres_per, plausible
 from sac_lightning.images.planes import PlaneImage, open_planes
 from sac_lightning.images.refusals import refuse_one_piece, tell_broken
 from sac_lightning.images.selection import Candidate, Selection, is_overview_name
@@ -123,9 +124,9 @@ def _read_size(scales: Mapping[str, Any], axes: int) -> Size | None:
         return None
     for scale in scaled:
         factors = factors * np.asarray(scale, float)
-    height, width = (MICROMETRES.get(str(unit).lower(), np.nan) for unit in units)
+    height, width = (micrometres_per(str(unit)) or np.nan for unit in units)
     size = (float(factors[-1] * width), float(factors[-2] * height))
-    return positive(size)
+    return plausible(size)
 
 
 def _find_missing(pixels: Pixels, array: Any) -> list[tuple[slice, slice]]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.core.view import Window
+from sac_lightning.core.view import View, Window
 from sac_lightning.data.label_maps import renumber_labels
 from sac_lightning.images.cells import CELL
 from sac_lightning.images.tissue import Tissue
+from sac_lightning.slides.pieces import place_windows
 from sac_lightning.slides.regions import Regions
 
 # Around a point that a person gives, so many cells are tissue, whatever they look like.
@@ -22,10 +23,18 @@ class Area:
     Attributes:
         tissue: Outside of its mask there is no nucleus.
         regions: Only nuclei whose centre lies in them are kept.
+        pieces: The boxes of the tissue, of which each has windows of its own; empty: the image as a whole.
     """
 
     tissue: Tissue | None = None
     regions: Regions | None = None
+    pieces: tuple[Window, ...] = ()
+
+    def windows(self, view: View, height: int, width: int) -> list[Window]:
+        """Return the windows that cover this area of an image, and some around it, from top to bottom."""
+        if view.crop is None or not self.pieces:
+            return view.windows(height, width)
+        return place_windows(view, self.pieces)
 
     def meets(self, window: Window) -> bool:
         """Return whether any part of a window of the image is of this area."""
@@ -72,7 +81,7 @@ def take_drawn(tissue: Tissue, drawn: Regions) -> Tissue:
     """Return the tissue that a person has drawn in place of what was found."""
     mask = drawn.draw(0, len(tissue.mask), tissue.mask.shape[1], scale=CELL)
     core = tissue.core & mask
-    return replace(tissue, core=core if core.any() else mask, mask=mask)
+    return replace(tissue, core=core if core.any() else mask, mask=mask, rim=None)
 
 
 def add_points(tissue: Tissue, points: NDArray[np.float32]) -> Tissue:

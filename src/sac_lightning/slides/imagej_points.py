@@ -1,7 +1,6 @@
 """Points that a person has set in ImageJ: a region of interest, or a set of them from the ROI Manager."""
 
 import re
-import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from roifile import ROI_TYPE, ImagejRoi
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.quiet import silence_libraries
 from sac_lightning.slides.point_labels import FoundPoints, label_of
-from sac_lightning.slides.qupath_points import NOT_POINTS
+from sac_lightning.slides.qupath_file import DAMAGE
 
 ENDING = ".roi"
 # Of one region; a million points have a hundredth of it.
@@ -33,7 +32,7 @@ def read_imagej(path: Path) -> FoundPoints:
         with silence_libraries():
             for content in _contents(path):
                 _add_points(ImagejRoi.frombytes(content), found)
-    except (*NOT_POINTS, struct.error) as error:
+    except DAMAGE as error:
         reason = str(error) if isinstance(error, OSError) else "it is no selection of ImageJ"
         raise UserError(f"{path} cannot be used ({reason}): save points from ImageJ's ROI Manager") from error
     return found

@@ -8,6 +8,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.slides.formats import FORMATS
 
 KINDS = ("masks", "labels", "overlays", "geojson", "measurements")
+OPTIONS = "options"
 GEOJSON_ENDINGS = {False: "geojson", True: "geojson.gz"}
 
 
@@ -52,6 +53,14 @@ class OutputFolder:
         """Return whether all results of an image are there, in whichever form."""
         forms = self._forms(stem)
         return all(any(files[kind].exists() for files in forms) for kind in self.kinds)
+
+    def is_begun(self, stem: str) -> bool:
+        """Return whether any result of an image is there, in whichever form."""
+        return any(path.exists() for files in self._forms(stem) for path in files.values())
+
+    def options_file(self, stem: str) -> Path:
+        """Return the path of what says by which options an image's results were made."""
+        return self.path / OPTIONS / f"{stem}.json"
 
     def files(self, stem: str, is_large: bool) -> dict[str, Path]:
         """Return the path of each kind of result."""

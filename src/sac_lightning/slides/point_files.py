@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from sac_lightning.core.errors import UserError
 from sac_lightning.slides.napari_points import is_of_napari, read_napari
 from sac_lightning.slides.point_labels import FoundPoints, make_array
-from sac_lightning.slides.qupath_points import is_of_qupath, read_qupath
+from sac_lightning.slides.qupath_file import ENDINGS as QUPATH_ENDINGS
+from sac_lightning.slides.qupath_file import find_ending, is_of_qupath
+from sac_lightning.slides.qupath_points import read_qupath
 from sac_lightning.slides.qupath_table import read_qupath_table
 
 # Of files that belong to one image, after which they are named.
-ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz", ".tsv", ".roi", ".zip", ".csv")
+ENDINGS = (*QUPATH_ENDINGS, ".tsv", ".roi", ".csv")
 
 Points = dict[str, NDArray[np.float32]]
 Tell = Callable[[str], object]
@@ -38,21 +40,17 @@ def read_points(path: Path, images: list[Path], tell: Tell = lambda line: None) 
         UserError: A file cannot be read, holds no points, or names an image that is not segmented.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if _ending(file) and not file.name.startswith("."))
+        files = sorted(
+            file for file in path.iterdir() if find_ending(file, ENDINGS) and not file.name.startswith(".")
+        )
         if not files:
             raise UserError(f"{path} holds no points: give a folder with a file NAME.geojson per image")
         return _read_each(files, images, tell)
-    if not _ending(path) or _is_table(path):
+    if not find_ending(path, ENDINGS) or _is_table(path):
         return _read_csv(path, images)
     if len(images) == 1:
         return {images[0].name: _read_file(path, tell)}
     return _read_each([path], images, tell)
-
-
-def _ending(file: Path) -> str:
-    """Return the ending of a file of points, the longest if two fit; empty: it has none of them."""
-    fitting = [ending for ending in ENDINGS if file.name.lower().endswith(ending)]
-    return max(fitting, key=len, default="")
 
 
 def _is_table(file: Path) -> bool:
@@ -73,7 +71,7 @@ def _read_each(files: list[Path], images: list[Path], tell: Tell) -> Points:
             for image, of_image in _read_csv(file, images).items():
                 points[image].append(of_image)
             continue
-        name = file.name[: -len(_ending(file))]
+        name = file.name[: -len(find_ending(file, ENDINGS))]
         if name not in names:
             raise UserError(
                 f"{file} belongs to no image by its name: name it after its image, or remove it from the points"

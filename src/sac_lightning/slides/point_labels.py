@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.slides.qupath_classes import IGNORED, is_ignored
+
 # QuPath's own classes, and the words of this package; case does not matter.
 LABELS = {
     "positive": 1,
@@ -38,9 +40,9 @@ def label_of(names: Iterable[str]) -> int | None:
     None: they stand for none, or for both; or one ends in a star, by which QuPath marks what is to be ignored.
     """
     words = [name.strip().lower() for name in names]
-    if any(word.endswith("*") and word.rstrip("*") not in LABELS for word in words):
+    if is_ignored(word for word in words if word.rstrip(IGNORED) not in LABELS):
         return None
-    labels = {LABELS[word.rstrip("*")] for word in words if word.rstrip("*") in LABELS}
+    labels = {LABELS[word.rstrip(IGNORED)] for word in words if word.rstrip(IGNORED) in LABELS}
     return labels.pop() if len(labels) == 1 else None
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.slides.point_labels import FoundPoints
-from sac_lightning.slides.qupath_points import add_points, class_names
+from sac_lightning.slides.qupath_classes import class_names
+from sac_lightning.slides.qupath_points import add_points
 
 
 def read_qupath_table(path: Path) -> FoundPoints:

@@ -1,8 +1,6 @@
 """Regions that a person draws in QuPath, as GeoJSON: which parts of an image the work is limited to."""
 
-import gzip
-import json
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,23 +14,12 @@ from shapely.geometry.base import BaseGeometry
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import Window
+from sac_lightning.slides.qupath_classes import is_ignored
+from sac_lightning.slides.qupath_file import find_ending, read_objects, tell_damage
 
-ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz")
 AREAS = ("Polygon", "MultiPolygon")
-# QuPath's objects that are found and not drawn, and its classes that end so are to be left alone.
-FOUND_OBJECTS = ("detection", "cell", "tile")
-IGNORED = "*"
-# Raised over JSON of something else, or no JSON.
-NOT_REGIONS = (
-    OSError,
-    EOFError,
-    RecursionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    OverflowError,
-)
+# Pixels from the corner, beyond every image; with numbers far above them shapely's sums overflow.
+FARTHEST = 1e9
 # cv2 takes whole numbers, of so many parts of a pixel.
 SHIFT = 4
 
@@ -94,7 +81,7 @@ def read_regions(path: Path, images: list[Path], option: str) -> dict[str, Regio
     """Read regions, by image file name.
 
     Args:
-        path: A GeoJSON file of one image, or a folder with one for each, named after it.
+        path: A file of one image by QuPath, or a folder with one or several for each, named after it.
         images: The images that are segmented.
         option: Of the command, for sentences.
 
@@ -103,65 +90,43 @@ def read_regions(path: Path, images: list[Path], option: str) -> dict[str, Regio
     """
     if not path.is_dir():
         if len(images) == 1:
-            return {images[0].name: _read_file(path)}
+            return {images[0].name: _read_files([path])}
         files = [path]
     else:
-        files = sorted(file for file in path.iterdir() if file.name.lower().endswith(ENDINGS))
-    by_name = {_name(file): file for file in files}
-    chosen = {image.name: by_name.get(image.name, by_name.get(image.stem)) for image in images}
-    lacking = [name for name, file in chosen.items() if file is None]
+        files = sorted(file for file in path.iterdir() if find_ending(file) and not file.name.startswith("."))
+    by_name = defaultdict(list)
+    for file in files:
+        by_name[file.name[: len(file.name) - len(find_ending(file))]].append(file)
+    chosen = {image.name: [*by_name[image.name], *by_name[image.stem]] for image in images}
+    lacking = [name for name, named in chosen.items() if not named]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise UserError(
             f"{option}={path} has no regions of {lacking[0]}{more}: give a folder with a file NAME.geojson for "
             "each image, or only the images that have one"
         )
-    return {name: _read_file(file) for name, file in chosen.items() if file is not None}
+    return {name: _read_files(named) for name, named in chosen.items()}
 
 
-def _name(file: Path) -> str:
-    """Return the name of the image that a file is named after."""
-    ending = next((ending for ending in reversed(ENDINGS) if file.name.lower().endswith(ending)), "")
-    return file.name[: len(file.name) - len(ending)]
+def _read_files(paths: list[Path]) -> Regions:
+    return Regions(shapely.union_all([_read_file(path) for path in paths]))
 
 
-def _read_file(path: Path) -> Regions:
-    try:
-        raw = path.read_bytes()
-        content = json.loads(gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw)
-        shapes = [_shape(geometry) for geometry in _areas(content)]
-    except NOT_REGIONS as error:
-        reason = str(error) if isinstance(error, OSError) else "it is not GeoJSON of regions"
-        raise UserError(f"{path} cannot be used ({reason}): export annotations from QuPath as GeoJSON") from error
-    shape = shapely.union_all(shapes) if shapes else Polygon()
+def _read_file(path: Path) -> BaseGeometry:
+    with tell_damage(path, "annotations"):
+        drawn = [shown for shown in read_objects(path) if shown.drawn and not is_ignored(shown.names)]
+        areas = [area for shown in drawn for area in shown.geometries if area["type"] in AREAS]
+        shape = shapely.union_all([_shape(area) for area in areas])
     if shape.area == 0:
         raise UserError(f"{path} holds no regions: export annotations with an area from QuPath, as GeoJSON")
-    return Regions(shape)
-
-
-def _areas(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield the polygons of a collection, a list (as older QuPaths write), a feature or a bare geometry."""
-    if isinstance(content, list):
-        for item in content:
-            yield from _areas(item)
-    elif content["type"] == "FeatureCollection":
-        yield from _areas(list(content["features"]))
-    elif content["type"] == "GeometryCollection":
-        yield from _areas(list(content["geometries"]))
-    elif content["type"] == "Feature":
-        properties = content.get("properties") or {}
-        classification = properties.get("classification") or {}
-        ignored = str(classification.get("name") or "").endswith(IGNORED)
-        if content["geometry"] and properties.get("objectType") not in FOUND_OBJECTS and not ignored:
-            yield from _areas(content["geometry"])
-    elif content["type"] in AREAS:
-        yield content
+    return shape
 
 
 def _shape(geometry: dict[str, Any]) -> BaseGeometry:
     """Return a polygon of GeoJSON; one that crosses itself is made valid."""
     polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-    rings = [[np.array(ring, dtype=np.float64)[:, :2] for ring in polygon] for polygon in polygons]
+    rings = [[np.array(ring, dtype=np.float64)[:, :2] for ring in polygon] for polygon in polygons if polygon]
     if not all(np.isfinite(ring).all() for polygon in rings for ring in polygon):
         raise ValueError("a coordinate is no number")
-    return shapely.make_valid(shapely.MultiPolygon([(outer, holes) for outer, *holes in rings]))
+    near = [[ring.clip(-FARTHEST, FARTHEST) for ring in polygon] for polygon in rings]
+    return shapely.make_valid(shapely.MultiPolygon([(outer, holes) for outer, *holes in near]))

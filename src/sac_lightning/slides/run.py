@@ -2,6 +2,8 @@
 
 import errno
 import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats
-from sac_lightning.slides.notes import Notes
+from sac_lightning.slides.notes import Notes, list_files
+from sac_lightning.slides.options import Options, find_others, options_of_image, options_of_run, write_options
 from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.regions import read_regions
@@ -26,10 +29,30 @@ TISSUE = ("auto", "off")
 NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
+@dataclass
+class Outcome:
+    """What came of the images.
+
+    Attributes:
+        failed: A sentence for each that failed.
+        segmented: How many were segmented.
+        skipped: How many had their results already.
+        by_others: Names of those whose results were made by other options, by the names of these.
+        notes: On those that were segmented.
+    """
+
+    failed: list[str]
+    segmented: int = 0
+    skipped: int = 0
+    by_others: dict[tuple[str, ...], list[str]] = field(default_factory=lambda: defaultdict(list))
+    notes: Notes = field(default_factory=Notes)
+
+
 def predict(cfg: DictConfig) -> None:
     """Segment every image; report those that fail at the end, without stopping for them."""
+    selection = Selection(cfg.series, cfg.page, cfg.channel)
     found = find_images(str(cfg.images))
-    images, failed, notes = found.images, list(found.refused), Notes()
+    images, outcome = found.images, Outcome(list(found.refused))
     told: list[str] = []
     points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
     regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
@@ -42,41 +65,64 @@ def predict(cfg: DictConfig) -> None:
         formats=read_formats(cfg.formats),
     )
     output.make()
-    selection = Selection(cfg.series, cfg.page, cfg.channel)
-    segmented = skipped = 0
+    of_all = options_of_run(cfg, predictor, selection)
     for path in tqdm(images, desc="segmenting", unit="image", disable=None):
-        if output.is_done(path.stem + selection.suffix) and not cfg.overwrite:
-            skipped += 1
-            continue
+        stem, given = path.stem + selection.suffix, points.get(path.name, NO_POINTS)
+        tissue, region = drawn.get(path.name), regions.get(path.name)
         try:
-            segmented_file = segment_file(
-                predictor,
-                path,
-                points.get(path.name, NO_POINTS),
-                output,
-                selection,
-                drawn.get(path.name, cfg.tissue != "off"),
-                regions.get(path.name),
-            )
-            notes.add(path, segmented_file.notes, segmented_file.share)
-            segmented += 1
+            options = of_all | options_of_image(cfg, path, given, tissue, region)
+            if not cfg.overwrite and _is_there(output, stem, options, path, outcome):
+                continue
+            looked = tissue or cfg.tissue != "off"
+            segmented = segment_file(predictor, path, given, output, selection, looked, region)
+            write_options(output.options_file(stem), options)
+            outcome.notes.add(path, segmented.notes, segmented.share)
+            outcome.segmented += 1
         except UserError as error:
-            failed.append(str(error))
+            outcome.failed.append(str(error))
         except Exception as error:  # whatever it is, the other images are segmented
             if isinstance(error, OSError) and error.errno in NOWHERE_TO_WRITE:
                 raise
-            failed.append(_tell(path, error))
-    for line in (*notes.lines(), *found.passed_over, *told):
+            outcome.failed.append(_tell(path, error))
+    _report(outcome, [*found.passed_over, *told], output)
+
+
+def _is_there(output: OutputFolder, stem: str, options: Options, path: Path, outcome: Outcome) -> bool:
+    """Return whether the results of an image are there, by these options or by others, and count it if so."""
+    others = find_others(output.options_file(stem), options) if output.is_begun(stem) else ()
+    if others:
+        outcome.by_others[others].append(path.name)
+    elif output.is_done(stem):
+        outcome.skipped += 1
+    else:
+        return False
+    return True
+
+
+def _report(outcome: Outcome, told: list[str], output: OutputFolder) -> None:
+    """Print what came of the images and where it is; end with status 1 if any has not what was asked for."""
+    for line in (*outcome.notes.lines(), *told):
         print(line)
-    print(f"{segmented} segmented, {skipped} already there, {len(failed)} failed")
+    other = sum(map(len, outcome.by_others.values()))
+    added = f", {other} there by other options" if other else ""
+    print(f"{outcome.segmented} segmented, {outcome.skipped} already there, {len(outcome.failed)} failed{added}")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
     for path in output.beyond_imagej:
         print(f"{path} is larger than ImageJ opens by itself: open it there with Bio-Formats")
-    for sentence in failed:
+    others = [_tell_others(output.path, *each) for each in outcome.by_others.items()]
+    for sentence in (*outcome.failed, *others):
         print(f"error: {sentence}", file=sys.stderr)
-    if failed:
+    if outcome.failed or others:
         sys.exit(1)
+
+
+def _tell_others(folder: Path, others: tuple[str, ...], names: list[str]) -> str:
+    """Return the line for images whose results were made by other options than now."""
+    return (
+        f"results of {list_files(names)} in {folder} were made by other options ({', '.join(others)}): "
+        "set overwrite=true to replace them, or choose another output"
+    )
 
 
 def _tell(path: Path, error: Exception) -> str:

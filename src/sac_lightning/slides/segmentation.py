@@ -23,6 +23,7 @@ from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
 from sac_lightning.slides.label_map import label_slide
 from sac_lightning.slides.output import Results
 from sac_lightning.slides.output_folder import OutputFolder
+from sac_lightning.slides.pieces import find_pieces
 from sac_lightning.slides.regions import Regions
 from sac_lightning.slides.strips import Strip
 
@@ -95,7 +96,8 @@ def _area(
         return Area(None, within)
     if isinstance(tissue, Regions):
         found = take_drawn(found, tissue.within(*size))
-    return Area(add_points(found, points), within)
+    found = add_points(found, points)
+    return Area(found, within, find_pieces(slide, found))
 
 
 def _segment(
@@ -108,8 +110,7 @@ def _segment(
     stem: str,
 ) -> float:
     """Write all results; return which part of the windows was segmented."""
-    all_windows = predictor.view.windows(slide.height, slide.width)
-    windows = sum(map(area.meets, all_windows))
+    windows = sum(map(area.meets, area.windows(predictor.view, slide.height, slide.width)))
     coords: list[NDArray[np.float32]] = []
     signs: list[NDArray[np.int64]] = []
 
@@ -140,4 +141,4 @@ def _segment(
             results.add(band)
             del band  # or two are in memory while the next is made
         results.finish(np.concatenate(coords), np.concatenate(signs))
-    return windows / len(all_windows)
+    return min(1.0, windows / len(predictor.view.windows(slide.height, slide.width)))

@@ -1,7 +1,7 @@
 """A slide through a model: strips of probabilities from top to bottom, with only some rows in memory.
 
 The numbers are those of Predictor.segment on the whole image: the same windows in the same batches, added up in
-the same order.
+the same order. Where tissue lies in glass, each piece of it has the windows that it would have alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -75,7 +75,7 @@ def segment_slide(
     Raises:
         UserError: A point lies outside the image, or the model sees images whole and this one is too large.
     """
-    windows = predictor.view.windows(slide.height, slide.width)
+    windows = area.windows(predictor.view, slide.height, slide.width)
     _refuse_large_window(windows[0].width * windows[0].height)
     expert_points = place_points(
         points[:, :2], points[:, 2], (slide.width, slide.height), windows, predictor.device
@@ -132,7 +132,7 @@ class _Rows:
         """Yield the ends of parts that lie above a row and are to be taken: first what is here, then glass."""
         while self.top < bottom:
             if self.bottom == self.top:
-                self.reach(self.top + max(1, GLASS_PIXELS // self.slide.width))
+                self.reach(min(bottom, self.top + max(1, GLASS_PIXELS // self.slide.width)))
             yield min(self.bottom, bottom)
 
     def add(self, logits: Tensor, generator_logits: Tensor | None, window: Window) -> None:

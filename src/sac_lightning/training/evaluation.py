@@ -78,7 +78,7 @@ def evaluate(cfg: DictConfig) -> None:
     settings["precision"] = resolve_precision(wanted, cfg.trainer.accelerator)
     evaluated = settings | {"trainer": config["trainer"]}
     if cfg.mpp is not None:
-        evaluated["mpp"] = cfg.mpp
+        evaluated["mpp"] = mpp
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
     callbacks = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
