@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sac_lightning.core.errors import UserError
+from sac_lightning.core.errors import unreadable
 from sac_lightning.slides.slide import Pixels, refuse_one_piece, refuse_page
 
 
@@ -26,10 +26,8 @@ def read_with_pillow(path: Path, page: int = 1) -> Pixels:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return _pixels(image, page, path)
-    except UserError:
-        raise
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
+        raise unreadable(path, error) from error
 
 
 def _pixels(image: Image.Image, page: int, path: Path) -> Pixels:
