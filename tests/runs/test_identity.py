@@ -57,6 +57,8 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
         ("data.scene_seed=1",),
         ("data.crops_per_image=2",),
         ("data.augment=false",),
+        ("data.augment=strong",),
+        ("prompts.generator.alone=0.5",),
         ("prompts.experts=1",),
         ("prompts.selection=R",),
         ("prompts.generator.lr_factor=2",),

@@ -21,6 +21,8 @@ class Generator:
             watershed's markers, come from them. False in every table of the paper.
         lr_factor: Its learning rate divided by that of the other parts. The paper has one rate for all, 1. The
             generator starts from scratch beside pre-trained parts, so short trainings need a higher factor.
+        alone: Share of the training, at its beginning, in which the generator learns by itself, which takes half of
+            the time. 0 in every table of the paper.
     """
 
     init_features: int = 32
@@ -31,11 +33,14 @@ class Generator:
     fine: int = 0
     separating: bool = False
     lr_factor: float = 1.0
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise UserError if a value is out of its range."""
         if not self.lr_factor > 0:
             raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
+        if not 0 <= self.alone < 1:
+            raise UserError(f"prompts.generator.alone is {self.alone}: choose a share of the training in [0, 1)")
         if self.norm not in get_args(Norm):
             raise UserError(f"prompts.generator.norm is {self.norm}: choose batch or group")
         if self.stem not in (1, 2):

@@ -90,12 +90,15 @@ class SAC(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Run the image encoder and the prompt generator, see Promptable."""
-        images = self.normalise(images)
-        image_embeddings = self.image_encoder(images)
+        return self.image_encoder(self.normalise(images)), self.generate(images)
+
+    def generate(self, images: Tensor) -> Tensor | None:
+        """Run the prompt generator alone, M = F(theta_u, I) of Eq. 2; see Promptable.encode."""
         if self.prompt_generator is None:
-            return image_embeddings, None
-        small = F.interpolate(images, (self.map_size, self.map_size), mode="bilinear", antialias=True)
-        return image_embeddings, self.prompt_generator(small)
+            return None
+        size = (self.map_size, self.map_size)
+        small = F.interpolate(self.normalise(images), size, mode="bilinear", antialias=True)
+        return self.prompt_generator(small)  # type: ignore[no-any-return]
 
     def decode(
         self,

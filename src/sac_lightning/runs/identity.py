@@ -54,7 +54,14 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     *(
         NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")
         for prompts in ("prompts", "model.prompts")
-        for key, value in (("norm", "batch"), ("widths", None), ("stem", 1), ("fine", 0), ("separating", False))
+        for key, value in (
+            ("norm", "batch"),
+            ("widths", None),
+            ("stem", 1),
+            ("fine", 0),
+            ("separating", False),
+            ("alone", 0.0),
+        )
     ),
     *(
         NeutralOption(f"{prompts}.{key}", 0, since="1.0.0")
