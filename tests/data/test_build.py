@@ -34,7 +34,7 @@ def test_augmentation_is_a_setting_which_old_checkpoints_lack() -> None:
 
 
 def test_an_unknown_strength_of_augmentation_is_refused() -> None:
-    with pytest.raises(UserError, match="data.augment is wild: choose true, false or strong"):
+    with pytest.raises(UserError, match=r"data\.augment is wild: choose true, false or strong"):
         make_data(settings_of("data.augment=wild"))
 
 

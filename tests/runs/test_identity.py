@@ -59,6 +59,7 @@ def test_the_hash_does_not_depend_on_where_the_data_are() -> None:
         ("data.augment=false",),
         ("data.augment=strong",),
         ("prompts.generator.alone=0.5",),
+        ("prompts.refine=true",),
         ("prompts.experts=1",),
         ("prompts.selection=R",),
         ("prompts.generator.lr_factor=2",),

@@ -73,6 +73,19 @@ def test_alone_the_generator_has_the_loss_that_it_has_beside_the_others(
     torch.testing.assert_close(task.losses(same)["generator"], alone)
 
 
+def test_among_several_processes_every_parameter_has_a_gradient(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for each other's."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    task = untrained(*tiny, "prompts.generator.alone=0.5")
+    parts_of(task, 0, monkeypatch)
+    for name, parameter in task.model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        if parameter.grad is not None and not name.startswith("prompt_generator."):
+            assert not parameter.grad.any(), name
+
+
 def test_by_default_all_parts_learn_from_the_first_step(tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     task = untrained(*tiny)
     assert parts_of(task, 0, monkeypatch) == {"mask", "generator", "iou"}
@@ -81,7 +94,7 @@ def test_by_default_all_parts_learn_from_the_first_step(tiny: list[str], monkeyp
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_that_leaves_nothing_to_the_others_is_refused(share: float) -> None:
-    with pytest.raises(UserError, match="prompts.generator.alone is"):
+    with pytest.raises(UserError, match=r"prompts\.generator\.alone is"):
         Generator(alone=share)
 
 

@@ -21,8 +21,8 @@ class Generator:
             watershed's markers, come from them. False in every table of the paper.
         lr_factor: Its learning rate divided by that of the other parts. The paper has one rate for all, 1. The
             generator starts from scratch beside pre-trained parts, so short trainings need a higher factor.
-        alone: Share of the training, at its beginning, in which the generator learns by itself, which takes half of
-            the time. 0 in every table of the paper.
+        alone: Share of the training, at its beginning, in which the generator learns by itself, in half the time.
+            0 in every table of the paper.
     """
 
     init_features: int = 32
@@ -68,6 +68,8 @@ class Prompts:
         experts, expert_negatives, expert_placement: See ExpertPoints; per image.
         dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
             every table of the paper.
+        refine: Add the decoder's logits to the generator's M, which is four times as fine or more. False in every
+            table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
         generator: Settings of the prompt generator.
@@ -84,6 +86,7 @@ class Prompts:
     expert_negatives: int = 0
     expert_placement: Placement = "centre"
     dense: bool = False
+    refine: bool = False
     map_size: int = 256
     generator: Generator = field(default_factory=Generator)
 
@@ -91,8 +94,9 @@ class Prompts:
         """Raise UserError if a value is out of its range or does not suit the prompt generator."""
         refuse_selection(self.points, self.selection, self.threshold, self.min_area, self.margin)
         refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
-        if self.dense and not self.points:
-            raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
+        for name in ("dense", "refine"):
+            if getattr(self, name) and not self.points:
+                raise UserError(f"prompts.{name} needs the prompt generator: set prompts.points to at least 1")
         factor = self.generator.factor
         if self.map_size % factor:
             raise UserError(

@@ -72,7 +72,7 @@ class Loading(FromTask, total=False):
         crops_per_image: Random windows of each image per epoch. Default: 1.
         in_memory: Keep the decoded images. Default: True, but for Folder.
         augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
-            epoch, as they are. "strong": windows turned by any angle, other stains, exposure, gamma and focus, too.
+            epoch, as they are. "strong": windows turned by any angle, and other stains, exposure, gamma and focus.
             Default: True.
         zoom: Between which factors the side of a training window varies, such as (0.8, 1.25), so that nuclei are
             smaller or larger in it. Default: none.

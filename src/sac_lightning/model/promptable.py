@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
+from sac_lightning.model.prompt_generator import MASK
 
 
 @dataclass
@@ -42,10 +43,12 @@ class Promptable(Protocol):
     Attributes:
         point_selection: How automatic points are chosen from the generator's logits.
         dense: Whether decode needs the generator's logits as a mask prompt.
+        refine: Whether the mask is the generator's M with what decode adds to it, see resize_to_input.
     """
 
     point_selection: PointSelection
     dense: bool
+    refine: bool
 
     @property
     def has_generator(self) -> bool:
@@ -123,8 +126,33 @@ def segment_images(
         point_coords = torch.cat([point_coords, expert_coords], dim=1)
         point_labels = torch.cat([point_labels, expert_labels], dim=1)
     low_res_logits, iou = model.decode(image_embeddings, point_coords, point_labels, generator_logits)
-    logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+    logits = resize_to_input(model, low_res_logits, generator_logits, images.shape[-1])
     return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+
+
+def resize_to_input(
+    model: Promptable, low_res_logits: Tensor, generator_logits: Tensor | None, size: int
+) -> Tensor:
+    """Return the mask of a decoder's answer at the size of the input.
+
+    A cell of the decoder is a quarter of a patch wide, four pixels and more; a pixel of M is one or two. So where
+    the model says so, the decoder's answer is added to M, and it learns what M lacks; SAM's own decoder has not
+    learnt it. M learns from its own loss alone (Eq. 3).
+
+    Args:
+        model: The model.
+        low_res_logits: (B, 1, h, w), of decode.
+        generator_logits: (B, C, m, m), of encode.
+        size: Side S of the input in pixels.
+
+    Returns:
+        Logits (B, 1, S, S).
+    """
+    logits = F.interpolate(low_res_logits.float(), (size, size), mode="bilinear", align_corners=False)
+    if generator_logits is None or not (model.refine and model.has_trained_decoder):
+        return logits
+    own = generator_logits[:, [MASK]].detach().float()
+    return logits + F.interpolate(own, (size, size), mode="bilinear", align_corners=False)
 
 
 def choose_points(

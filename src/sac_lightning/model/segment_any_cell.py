@@ -43,6 +43,7 @@ class SAC(nn.Module):
         mask_decoder: MaskDecoder,
         map_size: int,
         dense: bool = False,
+        refine: bool = False,
     ) -> None:
         """Put the parts together.
 
@@ -56,6 +57,7 @@ class SAC(nn.Module):
             dense: Give the generator's logits to the prompt encoder as its mask prompt, beside the points. They
                 are detached, so that the generator learns from its own loss alone (Eq. 3): our choice, the paper
                 has no dense prompts.
+            refine: See promptable.resize_to_input.
         """
         super().__init__()
         self.image_encoder = image_encoder
@@ -65,6 +67,7 @@ class SAC(nn.Module):
         self.mask_decoder = mask_decoder
         self.map_size = map_size
         self.dense = dense
+        self.refine = refine
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
 

@@ -68,6 +68,7 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
         for prompts in ("prompts", "model.prompts")
         for key in ("min_area", "margin")
     ),
+    *(NeutralOption(f"{prompts}.refine", False, since="1.0.0") for prompts in ("prompts", "model.prompts")),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""

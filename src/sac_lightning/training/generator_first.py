@@ -1,7 +1,7 @@
 """The part of a training in which the prompt generator learns by itself, without the encoder and the decoder.
 
-Ours; the paper trains all parts together from the first step. The generator learns from nothing, beside parts that are
-pre-trained, and until it has learnt something its points tell the decoder nothing: half of the cost of a step.
+Ours; the paper trains all parts together from the first step. The generator learns from nothing, beside parts that
+are pre-trained, and until it has learnt something its points tell the decoder nothing. A step of it costs half.
 """
 
 from collections.abc import Mapping

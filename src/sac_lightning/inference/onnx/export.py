@@ -37,7 +37,10 @@ def export(cfg: DictConfig) -> None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
     choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
-    description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale)
+    refine = isinstance(loaded.model, Promptable) and loaded.model.refine and loaded.model.has_trained_decoder
+    description = Description(
+        name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale, refine
+    )
     try:
         with whole_folder(output) as partial:
             difference = write_and_verify(loaded.model, description, partial)
