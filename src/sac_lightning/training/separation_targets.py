@@ -5,8 +5,6 @@ be taken (peaks of the distance or of a centre heat map, the mask's own high val
 regions of the interior gave the best AJI, and one point per nucleus.
 """
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +41,9 @@ def measure_distances(labels: NDArray[np.int64]) -> tuple[NDArray[np.float32], N
     # The pixels of two nuclei that touch have no background between them: the outlines are taken out first.
     inside = (labels > 0) & ~_outlines(labels)
     # Without any pixel to measure from, the transform would be of no meaning.
-    if inside.all():
-        from_outline: NDArray[np.floating[Any]] = np.full(labels.shape, np.inf)
-    else:
-        from_outline = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    from_outline = np.full(labels.shape, np.inf, dtype=np.float32)
+    if not inside.all():
+        cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, from_outline)
     distance = np.where(labels > 0, np.minimum(from_outline, max(labels.shape)) + 0.5, 0).astype(np.float32)
     largest = np.zeros(labels.max() + 1, dtype=np.float32)
     np.maximum.at(largest, labels.ravel(), distance.ravel())

@@ -181,7 +181,7 @@ class SegmentationTask(LightningModule):
 
     def _is_generator_alone(self) -> bool:
         """Return whether this step is the prompt generator's alone."""
-        share = self._generator_settings().get("alone", 0.0)
+        share = float(self._generator_settings().get("alone", 0.0))
         return share > 0 and self.trainer.global_step < share * self.trainer.estimated_stepping_batches
 
     def _generator_settings(self) -> Mapping[str, Any]:
