@@ -34,6 +34,8 @@ from sac_lightning.training.task import SegmentationTask
 # Of settings that are equally good the first is taken: the untuned ones stand first.
 MASKS = (0.5, 0.4, 0.6)
 MARKERS = (0.5, 0.6, 0.7, 0.8, 0.9)
+# Of a generator that separates: interiors lie apart from each other, at low thresholds, too.
+INTERIORS = (0.5, 0.2, 0.3, 0.4, 0.6)
 SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 OVERLAPS = (0.5, 0.3, 0.1)
 AREAS = (0, 10, 30, 100, 300, 1000, 3000)
@@ -95,7 +97,8 @@ def qualities(method: str, task: SegmentationTask, image: WholeImage) -> Qualiti
 def watershed_qualities(prediction: Prediction, truth: NDArray[np.int32], factor: float = 1.0) -> Qualities:
     """Every setting of Watershed's grid on one image; truth: (H, W) label map; factor: see View.at_scale."""
     found: Qualities = {}
-    for mask, marker in product(MASKS, MARKERS):
+    separates = prediction.generator_maps is not None and len(prediction.generator_maps) > 1
+    for mask, marker in product(MASKS, INTERIORS if separates else MARKERS):
         labels = watershed(maps_of(prediction, mask), marker)
         for min_area, quality in score_by_area(labels, truth, factor).items():
             found[Watershed(mask, marker, min_area)] = quality
