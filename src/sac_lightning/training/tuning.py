@@ -34,7 +34,7 @@ from sac_lightning.training.task import SegmentationTask
 # Of settings that are equally good the first is taken: the untuned ones stand first.
 MASKS = (0.5, 0.4, 0.6)
 MARKERS = (0.5, 0.6, 0.7, 0.8, 0.9)
-# Of a generator that separates: interiors of nuclei lie apart at low thresholds, too, those of glands at high ones.
+# Of one that separates: interiors of nuclei lie apart at low thresholds, too, those of glands at high ones.
 INTERIORS = (0.5, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8)
 SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 OVERLAPS = (0.5, 0.3, 0.1)
