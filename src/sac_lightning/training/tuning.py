@@ -34,8 +34,6 @@ from sac_lightning.training.task import SegmentationTask
 # Of settings that are equally good the first is taken: the untuned ones stand first.
 MASKS = (0.5, 0.4, 0.6)
 MARKERS = (0.5, 0.6, 0.7, 0.8, 0.9)
-# Of one that separates: interiors of nuclei lie apart at low thresholds, too, those of glands at high ones.
-INTERIORS = (0.5, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8)
 SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 OVERLAPS = (0.5, 0.3, 0.1)
 AREAS = (0, 10, 30, 100, 300, 1000, 3000)
@@ -97,8 +95,7 @@ def qualities(method: str, task: SegmentationTask, image: WholeImage) -> Qualiti
 def watershed_qualities(prediction: Prediction, truth: NDArray[np.int32], factor: float = 1.0) -> Qualities:
     """Every setting of Watershed's grid on one image; truth: (H, W) label map; factor: see View.at_scale."""
     found: Qualities = {}
-    separates = prediction.generator_maps is not None and len(prediction.generator_maps) > 1
-    for mask, marker in product(MASKS, INTERIORS if separates else MARKERS):
+    for mask, marker in product(MASKS, MARKERS):
         labels = watershed(maps_of(prediction, mask), marker)
         for min_area, quality in score_by_area(labels, truth, factor).items():
             found[Watershed(mask, marker, min_area)] = quality
