@@ -87,6 +87,20 @@ class PointSelection:
             torch.from_numpy(labels.reshape(*shape)).to(logits.device),
         )
 
+    def choose_all(self, maps: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.float32]:
+        """Choose O's positive points of a whole image: one per region, however many there are.
+
+        Args:
+            maps: P_pos of an image whose windows were blended, (1, H, W); or all maps of a generator that
+                separates, (C, H, W).
+            scale: Pixels of them, along a side, to one of the maps of a window.
+
+        Returns:
+            (N, 2) xy in pixels, those of the largest regions first.
+        """
+        nucleus = positive_map(maps) > self.threshold
+        return region_centroids(nucleus, nucleus.size, self.keep_raw_centroid, round(self.min_area * scale**2))
+
     def _choose(self, mask: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.float32]:
         """Choose at most n points (k, 2) xy of a mask (H, W)."""
         if self.selection == "R":

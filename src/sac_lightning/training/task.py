@@ -99,7 +99,12 @@ class SegmentationTask(LightningModule):
         _refuse_view(self.view, model_settings)
         has_generator = isinstance(model, Promptable) and model.has_generator
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
-        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, Promptable))
+        self.test_scores = Scores(
+            has_generator,
+            instances=True,
+            prompts=isinstance(model, Promptable),
+            selection=model.point_selection if isinstance(model, Promptable) and model.has_generator else None,
+        )
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
 
@@ -168,8 +173,11 @@ class SegmentationTask(LightningModule):
         return ", ".join(str(path) for path in paths if path.is_file()) or "none yet"
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
-        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
-        if isinstance(self.model, Network):
+        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's.
+
+        A network with separating heads has its own on the mask, and beside it that of a separating generator.
+        """
+        if isinstance(self.model, Network) and self.model.maps == 1:
             return self.model.losses(batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
@@ -181,6 +189,8 @@ class SegmentationTask(LightningModule):
         if isinstance(self.model, Promptable):
             parts += ["generator"] if self.model.has_generator else []
             parts += ["iou"]
+        elif isinstance(self.model, Network) and self.model.maps > 1:
+            parts += ["generator"]
         return ["loss", "train/loss", *(f"train/{part}_loss" for part in parts)]
 
     def validation_figures(self) -> list[str]:
