@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
@@ -29,6 +31,7 @@ class Prediction:
         point_labels: (N,), 1 nucleus, 0 background.
         image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
         map_scale: Image pixels, along a side, to one of the generator's own.
+        instances: (H, W) label map of the nuclei, once they have been told apart.
     """
 
     probability: Tensor
@@ -37,6 +40,7 @@ class Prediction:
     point_labels: Tensor
     image_embeddings: Tensor | None = None
     map_scale: float = 1.0
+    instances: NDArray[np.int32] | None = None
 
 
 def run_model(

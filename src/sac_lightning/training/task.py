@@ -22,7 +22,7 @@ from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import EveryPrompt, Separation, scale_separation
+from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation, scale_separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
 from sac_lightning.model.promptable import Promptable
@@ -232,13 +232,10 @@ class SegmentationTask(LightningModule):
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
-        instances = None
-        if self.separation is not None:
-            separation = scale_separation(self.separation, image.factor)
-            view = self.view.at_scale(image.factor)
-            instances = separate_nuclei(self.model, prediction, view, separation)
+        separation = scale_separation(self.separation or Components(), image.factor)
+        instances = separate_nuclei(self.model, prediction, self.view.at_scale(image.factor), separation)
         self.test_scores.update(prediction, image, instances)
-        prediction = replace(prediction, image_embeddings=None)
+        prediction = replace(prediction, image_embeddings=None, instances=instances)
         self._keep(image, prediction)
         return prediction
 
