@@ -136,10 +136,9 @@ def positive_map(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def measure_depths(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return how far the pixels of a mask (H, W) are from its outside, (H, W) in pixels; beyond the map is outside."""
+    """Return how far the pixels of a mask are from its outside, (H, W) in pixels; beyond the map is outside."""
     padded = np.pad(mask.astype(np.uint8), 1)
-    depths: NDArray[np.float32] = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    return depths
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1].astype(np.float32)
 
 
 def deepest_pixels(
