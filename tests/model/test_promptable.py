@@ -20,6 +20,8 @@ from sac_lightning.model.segment_any_cell import SAC
 class Session:
     """An ONNX file as OnnxSAC knows it, its networks a model's in torch."""
 
+    channels: tuple[int, ...] = (1,)
+
     def __init__(self, run: Callable[..., tuple[Tensor | None, ...]], inputs: set[str], outputs: set[str]) -> None:
         self.run, self.inputs, self.outputs = run, inputs, outputs
 

@@ -22,7 +22,7 @@ from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import EveryPrompt, Separation, scale_separation
+from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation, scale_separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
 from sac_lightning.model.promptable import Promptable
@@ -101,7 +101,12 @@ class SegmentationTask(LightningModule):
         _refuse_view(self.view, model_settings)
         has_generator = isinstance(model, Promptable) and model.has_generator
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
-        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, Promptable))
+        self.test_scores = Scores(
+            has_generator,
+            instances=True,
+            prompts=isinstance(model, Promptable),
+            selection=model.point_selection if isinstance(model, Promptable) and model.has_generator else None,
+        )
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
 
@@ -170,8 +175,11 @@ class SegmentationTask(LightningModule):
         return ", ".join(str(path) for path in paths if path.is_file()) or "none yet"
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
-        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
-        if isinstance(self.model, Network):
+        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's.
+
+        A network with separating heads has its own on the mask, and beside it that of a separating generator.
+        """
+        if isinstance(self.model, Network) and self.model.maps == 1:
             return self.model.losses(batch, self.mask_loss)
         if isinstance(self.model, SAC) and self._is_generator_alone():
             return train_alone(self.model, batch)
@@ -193,6 +201,8 @@ class SegmentationTask(LightningModule):
         if isinstance(self.model, Promptable):
             parts += ["generator"] if self.model.has_generator else []
             parts += ["iou"]
+        elif isinstance(self.model, Network) and self.model.maps > 1:
+            parts += ["generator"]
         return ["loss", "train/loss", *(f"train/{part}_loss" for part in parts)]
 
     def validation_figures(self) -> list[str]:
@@ -234,13 +244,10 @@ class SegmentationTask(LightningModule):
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
-        instances = None
-        if self.separation is not None:
-            separation = scale_separation(self.separation, image.factor)
-            view = self.view.at_scale(image.factor)
-            instances = separate_nuclei(self.model, prediction, view, separation)
+        separation = scale_separation(self.separation or Components(), image.factor)
+        instances = separate_nuclei(self.model, prediction, self.view.at_scale(image.factor), separation)
         self.test_scores.update(prediction, image, instances)
-        prediction = replace(prediction, image_embeddings=None)
+        prediction = replace(prediction, image_embeddings=None, instances=instances)
         self._keep(image, prediction)
         return prediction
 
