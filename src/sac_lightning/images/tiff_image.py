@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tifffile import EXTRASAMPLE, FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+from tifffile import FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Choice, Stack
@@ -11,6 +11,7 @@ from sac_lightning.images.colour_channels import Colour, say_colours
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
 from sac_lightning.images.ome_set import find_description
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
+from sac_lightning.images.tiff_pixels import count_alphas
 
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE, PHOTOMETRIC.MASK)
 
@@ -112,11 +113,6 @@ def is_colour(page: TiffPage) -> bool:
 def count_values(page: TiffPage) -> int:
     """Return how many samples of each pixel are values, without those that the file calls alpha."""
     return max(1, page.samplesperpixel - count_alphas(page))
-
-
-def count_alphas(page: TiffPage) -> int:
-    """Return how many samples of each pixel the file calls alpha."""
-    return sum(int(extra) in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for extra in page.extrasamples)
 
 
 def place_of(image: TiffImage, choice: Choice) -> Plane | None:
