@@ -87,7 +87,8 @@ def _describe_stack(series: TiffPageSeries, ome: OmeImage | None, file: TiffFile
     grid = _arrange(series, ome) if lead == 1 and axes not in "ZCT" else None
     if grid is not None:
         axes, shape = grid.axes, grid.shape
-        names, colours = (tuple(of[c] for c in grid.channels if c < len(of)) for of in (names, colours))
+        names = tuple(names[c] for c in grid.channels if c < len(names))
+        colours = tuple(colours[c] for c in grid.channels if c < len(colours))
     paged = dict(zip(axes, shape, strict=True)).get("C", 1)
     count = paged if paged > 1 or in_colour else count_values(page)
     if count == 1:
