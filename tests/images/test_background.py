@@ -1,5 +1,7 @@
 """What is not there is background: white in bright field, the ground in the dark."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +193,42 @@ def test_colours_of_lights_on_a_ground_are_dark() -> None:
     lights = np.stack([np.roll(GREY, 90, axis=0), np.roll(GREY, 70, axis=1), GREY], axis=2).reshape(-1, 3)
     for field in (lights, lights // 2 + 40, np.repeat(GREY.reshape(-1, 1), 3, axis=1)):
         assert find_background(field.astype(np.uint8)) < 60
+
+
+def test_a_number_that_is_transparent_in_grey_of_16_bits(tmp_path: Path) -> None:
+    image = np.maximum(CAMERA[:, :, 0], 1)
+    expected = image.copy()
+    image[QUARTER], expected[QUARTER] = 0, image.max()
+    write_transparent(tmp_path / "a.png", image, struct.pack(">H", 0))
+    assert np.array_equal(rows(tmp_path / "a.png"), expected)
+    assert (read_image(tmp_path / "a.png")[QUARTER] > 200).all()
+
+
+def write_transparent(path: Path, image: NDArray[Any], number: bytes) -> None:
+    """Write a PNG with a chunk that says which number is transparent, which libraries do not write for 16 bits."""
+    Image.fromarray(image).save(path)
+    content = path.read_bytes()
+    start = content.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(number)) + b"tRNS" + number + struct.pack(">I", zlib.crc32(b"tRNS" + number))
+    path.write_bytes(content[:start] + chunk + content[start:])
+
+
+def test_alpha_beside_grey_of_which_0_is_white(tmp_path: Path) -> None:
+    grey = HE[:, :, 1].copy()
+    stacked = with_alpha(grey)
+    stacked[:, :, 0] = 255 - stacked[:, :, 0]
+    options = {"photometric": "miniswhite", "planarconfig": "contig", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stacked, metadata=None, **options)  # type: ignore[arg-type] # a union
+    found = rows(tmp_path / "a.tif", 37)
+    assert (found[QUARTER] == 255).all()
+    assert np.array_equal(found[128:], grey[128:])
+
+
+def test_alpha_of_12_bits_that_colours_were_multiplied_by(tmp_path: Path) -> None:
+    stacked = np.dstack([CAMERA, np.full(CAMERA.shape[:2], 4095, np.uint16)])
+    stacked[QUARTER] = 0
+    tifffile.imwrite(tmp_path / "a.tif", stacked, photometric="rgb", extrasamples=["assocalpha"])
+    found = rows(tmp_path / "a.tif", 37)
+    assert (found[QUARTER] > 0.9 * CAMERA.max()).all()
+    assert found.max() <= CAMERA.max()
+    assert np.array_equal(found[128:], CAMERA[128:])

@@ -1,5 +1,6 @@
 """Rarer kinds of files: units of sizes, deep netpbm, tables of 16 bits, NaN, and files that are broken."""
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,21 @@ def test_a_broken_dicom_slide(tmp_path: Path) -> None:
     for kind in range(10):
         (tmp_path / "1_full.dcm").write_bytes(damage(content, kind, random.Random(kind)))
         assert "\n" not in tell(tmp_path / "1_full.dcm")
+
+
+def test_a_file_that_breaks_off_before_its_tables_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + (5000).to_bytes(4, "little"))
+    with pytest.raises(UserError, match="it breaks off, or is damaged"):
+        read(tmp_path / "a.tif")
+
+
+def test_a_broken_file_leaves_nothing_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of CMYK and black and white libtiff tells what it finds, in C, past all of Python's streams."""
+    ink = 255 - np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)])
+    options = {"photometric": "separated", "tile": (32, 32), "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", ink, **options)  # type: ignore[arg-type] # a union
+    drop_tiles(tmp_path / "a.tif", (0,))
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        read(tmp_path / "a.tif")
+    os.write(2, b"still there")
+    assert capfd.readouterr() == ("", "still there")

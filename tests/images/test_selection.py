@@ -127,6 +127,39 @@ def test_a_file_of_a_set_without_the_others(tmp_path: Path) -> None:
     assert np.array_equal(opened(tmp_path / POSITIONS[1])[1], STACK[1])
 
 
+def depths_in_files(folder: Path, names: tuple[str, ...]) -> None:
+    """Two files, each of one depth with all channels, and one description of both."""
+    uuids = [f"urn:uuid:00000000-0000-4000-8000-00000000000{depth}" for depth in range(2)]
+    channels = "".join(f'<Channel ID="Channel:0:{i}" Name="{name}"/>' for i, name in enumerate(names))
+    parts = "".join(
+        f'<TiffData FirstZ="{z}" FirstC="{c}" IFD="{c}"><UUID FileName="{z}.ome.tif">{uuid}</UUID></TiffData>'
+        for z, uuid in enumerate(uuids)
+        for c in range(len(names))
+    )
+    image = (
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="50" SizeY="60" '
+        f'SizeZ="2" SizeC="{len(names)}" SizeT="1">{channels}{parts}</Pixels></Image>'
+    )
+    schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    for z, uuid in enumerate(uuids):
+        xml = f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}" UUID="{uuid}">{image}</OME>'
+        planes = STACK[: len(names)] // (z + 1)
+        tifffile.imwrite(folder / f"{z}.ome.tif", planes, description=xml, metadata=None, photometric="minisblack")
+
+
+def test_channels_within_each_file_of_a_set(tmp_path: Path) -> None:
+    depths_in_files(tmp_path, ("DAPI", "FITC"))
+    slide, pixels = opened(tmp_path / "1.ome.tif", channel="fitc")
+    assert np.array_equal(pixels, STACK[1] // 2)
+    assert slide.plane == Plane(z=1, c=1)
+    assert opened(tmp_path / "1.ome.tif")[0].note == "channel 1 of 2 (DAPI), page 1 of 2"
+
+
+def test_colours_within_each_file_of_a_set(tmp_path: Path) -> None:
+    depths_in_files(tmp_path, ("Red", "Green", "Blue"))
+    assert np.array_equal(opened(tmp_path / "1.ome.tif")[1], np.moveaxis(STACK[:3] // 2, 0, 2))
+
+
 def channels_in_files(folder: Path, companion: bool) -> None:
     """Three files of a channel each, of which the first or a companion describes all."""
     schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"

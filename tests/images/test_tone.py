@@ -192,6 +192,11 @@ def test_a_constant_image_stays_as_it_is(value: int) -> None:
     assert np.array_equal(prepare_image(image, stretch=True), image)
 
 
+@pytest.mark.parametrize("factor", [1e-12, 1e12])
+def test_fractions_of_any_size_look_the_same(factor: float) -> None:
+    assert np.abs(seen(FLUORESCENCE * factor).astype(int) - seen(FLUORESCENCE * 1.5)).max() <= 1
+
+
 def test_noise_is_not_stretched() -> None:
     glass = noise(HE, 241, 1.2, 256)
     assert np.array_equal(prepare_image(glass, stretch=True), glass)

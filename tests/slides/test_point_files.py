@@ -235,6 +235,13 @@ def test_points_of_imagejs_roi_manager(tmp_path: Path) -> None:
         read_points(tmp_path / "b.roi", [Path("any.png")])
 
 
+def test_what_macos_adds_to_a_zip_file_is_no_selection(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("1.roi", roi_of(np.array([[10, 20]]), "1").tobytes())
+        archive.writestr("__MACOSX/._1.roi", b"notes of macOS")
+    assert read_points(tmp_path / "a.zip", [Path("a.png")])["a.png"].tolist() == [[10, 20, 1]]
+
+
 # napari
 
 

@@ -419,6 +419,18 @@ def test_a_bad_image_among_good_ones_is_reported_and_the_others_are_done(
     assert str(images / "b.png") in told[0]
 
 
+def test_a_pipe_among_images_is_not_waited_for(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(images / "b.tif")
+    (images / "b.jpg").unlink()
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output)
+    assert written(output, "masks") == ["a.png", "c d.png"]
+    (told,) = failures(capsys)
+    assert "b.tif cannot be read as an image (it is a pipe or a device)" in told
+
+
 def test_a_point_outside_an_image_is_reported_with_its_image(
     checkpoint: Path, images: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,4 +15,6 @@ def unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, LookupError):
+        reason = "it breaks off, or is damaged"  # its text is only what was looked for, such as 0
     return UserError(f"{path} cannot be read as an image ({reason}): replace or remove it")

@@ -86,15 +86,20 @@ def full_scale(highest: float, dtype: "np.dtype[Any]", colour: bool) -> float:
 
 
 def cover(
-    colours: NDArray[Any], alpha: NDArray[Any], background: float, premultiplied: bool = False
+    colours: NDArray[Any], alpha: NDArray[Any], background: float, opaque: float | None = None
 ) -> NDArray[Any]:
     """Return pixels (n, W) or (n, W, 3) with background where alpha (n, W) is 0.
 
     What is half transparent stays as it is: programs write that at the edges of what is there. Colours that were
     multiplied by alpha have black mixed in, which becomes background.
+
+    Args:
+        colours: The pixels.
+        alpha: Of each.
+        background: See find_background.
+        opaque: The alpha of what is not transparent, if colours were multiplied by it.
     """
-    if premultiplied:
-        opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
+    if opaque is not None:
         rest = (1 - alpha.astype(np.float32) / opaque) * background
         mixed = colours + (rest if colours.ndim == 2 else rest[:, :, None])
         if colours.dtype.kind in "iu":

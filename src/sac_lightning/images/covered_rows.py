@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.images.background import cover, find_background
+from sac_lightning.images.background import cover, find_background, full_scale
 
 # Returns the rows from the first number to before the second.
 Reader = Callable[[int, int], NDArray[Any]]
@@ -31,21 +31,29 @@ def cover_rows(
     """
 
     @cache
-    def find() -> float | None:
-        """Return the background by some rows; None: alpha is 0 in all of them, and hides nothing."""
-        visible = []
+    def find() -> tuple[float, float] | None:
+        """Return the background and what alpha is opaque, by some rows; None: alpha is 0 in all of them.
+
+        Then it hides nothing. Of a camera of 12 bits in a file of 16, alpha may have 12 bits, too.
+        """
+        visible, highest, dtype = [], 0.0, np.dtype(np.uint8)
         for top in sampled:
             strip = read(top, top + 1)
-            visible.append(take_samples(strip)[find_alpha(strip) != 0])
+            alpha = find_alpha(strip)
+            visible.append(take_samples(strip)[alpha != 0])
+            highest, dtype = max(highest, float(alpha.max())), alpha.dtype
         values = np.concatenate(visible)
-        return find_background(values) if len(values) else None
+        return (find_background(values), full_scale(highest, dtype, colour=True)) if len(values) else None
 
     def read_covered(top: int, bottom: int) -> NDArray[Any]:
         strip = read(top, bottom)
         values, alpha = take_samples(strip), find_alpha(strip)
         if strip.size == 0 or ((alpha != 0).all() and not premultiplied):
             return values
-        background = find()
-        return values if background is None else cover(values, alpha, background, premultiplied)
+        found = find()
+        if found is None:
+            return values
+        background, opaque = found
+        return cover(values, alpha, background, opaque if premultiplied else None)
 
     return read_covered

@@ -103,7 +103,7 @@ def _read_pixels(image: Image.Image, path: Path) -> Pixels:
     if image.mode == "1":
         return np.array(image.convert("L"))
     if image.mode.startswith("I") or image.mode == "F":
-        return np.array(image)
+        return _cover_number(np.array(image), image.info.get("transparency"))
     if image.mode == "L" and "transparency" not in image.info:
         return np.array(image)
     if image.mode in ("LA", "La", "L"):
@@ -131,6 +131,13 @@ def _read_deep_colours(image: Image.Image, path: Path) -> NDArray[Any] | None:
     if image.format == "PPM":
         return read_deep_netpbm(path)
     return None
+
+
+def _cover_number(pixels: Pixels, transparent: object) -> Pixels:
+    """Return grey pixels with background where they have the number that a PNG of 16 bits says is transparent."""
+    if not isinstance(transparent, int):
+        return pixels
+    return np.ascontiguousarray(cover_transparent(pixels, np.asarray(pixels != transparent)))
 
 
 def _split_alpha(pixels: NDArray[Any]) -> Pixels:

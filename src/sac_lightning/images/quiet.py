@@ -1,6 +1,7 @@
 """Keep what libraries say about files to themselves from the console: what matters becomes our own sentence."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ LOGGERS = (
     "asyncio",
     "roifile",
 )
+# As systems number it.
+STANDARD_ERROR = 2
 
 
 @contextmanager
@@ -33,3 +36,20 @@ def silence_libraries() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def silence_errors() -> Iterator[None]:
+    """Keep what C code writes to standard error by itself: libtiff, in Pillow, tells of broken files there."""
+    try:
+        console = os.dup(STANDARD_ERROR)
+    except OSError:  # it is closed
+        yield
+        return
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        os.dup2(console, STANDARD_ERROR)
+        os.close(console)

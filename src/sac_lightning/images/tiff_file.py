@@ -15,17 +15,17 @@ from sac_lightning.images.luminance import is_luminance, is_whole_luminance, to_
 from sac_lightning.images.palette import is_display_table, read_brightness
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.pixel_size import micrometres_of
+from sac_lightning.images.quiet import silence_errors
 from sac_lightning.images.refusals import refuse_claims, tell_broken
 from sac_lightning.images.selection import Selection, describe_choice
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tiff_image import (
     TiffImage,
-    count_alphas,
     describes_other_files,
     list_images,
     place_of,
 )
-from sac_lightning.images.tiff_pixels import TiffRows, find_page, open_rows
+from sac_lightning.images.tiff_pixels import TiffRows, count_alphas, find_page, open_rows
 
 GREY_OR_COLOUR = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
 # The tag in which maps and mosaics say which number is nothing.
@@ -105,7 +105,8 @@ def _open_level(file: TiffFile, image: TiffImage, plane: Choice, path: Path, lev
 def _open_plane(file: TiffFile, image: TiffImage, plane: Choice, page: TiffPage, path: Path) -> TiffRows:
     if _is_for_pillow(page):
         # CMYK, black and white, colours by luminance: Pillow knows what they look like.
-        picture = open_picture(path, Selection(page=page.index + 1))
+        with silence_errors():
+            picture = open_picture(path, Selection(page=page.index + 1))
         return TiffRows(picture.height, picture.width, lambda *rows: plane.take_samples(picture.read(*rows)), 1)
     pages = [open_rows(file, image.series, number, path) for number in plane.numbers]
     first = pages[0]

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tifffile import EXTRASAMPLE, FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+from tifffile import FILETYPE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.choice import Choice, Stack
 from sac_lightning.images.colour_channels import Colour, say_colours
+from sac_lightning.images.grid import Grid, find_grid
 from sac_lightning.images.ome import OmeImage, read_ome, spans_files
 from sac_lightning.images.ome_set import find_description
 from sac_lightning.images.selection import Candidate, Plane, is_overview_name
+from sac_lightning.images.tiff_pixels import count_alphas
 
 GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE, PHOTOMETRIC.MASK)
 
@@ -81,15 +83,26 @@ def _describe_stack(series: TiffPageSeries, ome: OmeImage | None, file: TiffFile
     labels = _read_labels(file)
     if lead == 1 and not in_colour and len(labels) == shape[0] and say_colours(labels):
         axes = "C"  # ImageJ's "RGB Stack" has three depths, with names
+    names, colours = (ome.channels, ome.colours) if ome is not None else ((), ())
+    grid = _arrange(series, ome) if lead == 1 and axes not in "ZCT" else None
+    if grid is not None:
+        axes, shape = grid.axes, grid.shape
+        names = tuple(names[c] for c in grid.channels if c < len(names))
+        colours = tuple(colours[c] for c in grid.channels if c < len(colours))
     paged = dict(zip(axes, shape, strict=True)).get("C", 1)
     count = paged if paged > 1 or in_colour else count_values(page)
     if count == 1:
         return Stack(axes, shape, in_colour=in_colour)
-    names, colours = (ome.channels, ome.colours) if ome is not None else ((), ())
     if file.is_imagej:
         names, colours = labels, _read_tables(file)
     known = names if len(names) == count else ("",) * count
     return Stack(axes, shape, known, colours, in_colour)
+
+
+def _arrange(series: TiffPageSeries, ome: OmeImage | None) -> Grid | None:
+    """Return what the pages of one file of a set are, which only the XML knows; None: it does not say."""
+    pages = [] if ome is None else [ome.planes.get(page.index) for page in series if page is not None]
+    return find_grid([plane for plane in pages if plane is not None]) if None not in pages else None
 
 
 def _read_labels(file: TiffFile) -> tuple[str, ...]:
@@ -112,11 +125,6 @@ def is_colour(page: TiffPage) -> bool:
 def count_values(page: TiffPage) -> int:
     """Return how many samples of each pixel are values, without those that the file calls alpha."""
     return max(1, page.samplesperpixel - count_alphas(page))
-
-
-def count_alphas(page: TiffPage) -> int:
-    """Return how many samples of each pixel the file calls alpha."""
-    return sum(int(extra) in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for extra in page.extrasamples)
 
 
 def place_of(image: TiffImage, choice: Choice) -> Plane | None:

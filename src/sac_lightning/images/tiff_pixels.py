@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.background import find_background
@@ -35,6 +35,11 @@ class TiffRows:
     width: int
     read: Callable[[int, int], Pixels]
     piece: int
+
+
+def count_alphas(page: TiffPage) -> int:
+    """Return how many samples of each pixel the file calls alpha."""
+    return sum(int(extra) in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for extra in page.extrasamples)
 
 
 def find_page(series: TiffPageSeries, number: int, path: Path) -> TiffPage:
@@ -78,7 +83,7 @@ def open_rows(file: TiffFile, series: TiffPageSeries, number: int, path: Path) -
             rows = np.moveaxis(rows, 0, 2)
         if few_levels:
             rows = rows * np.uint8(255 // (2**page.bitspersample - 1))  # spread over 0..255
-        return _invert(rows) if inverted else rows
+        return _invert(rows, page.samplesperpixel - count_alphas(page)) if inverted else rows
 
     return TiffRows(page.imagelength, page.imagewidth, read, piece)
 
@@ -145,9 +150,14 @@ def _find_nodata(page: TiffPage, inverted: bool) -> int | float:
     return (_invert(number) if inverted else number).item()  # type: ignore[no-any-return] # of one number
 
 
-def _invert(rows: Pixels) -> Pixels:
-    """Return numbers of which 0 is white as such of which 0 is black."""
-    if rows.dtype.kind == "f":
-        return np.negative(rows)
-    inverted: NDArray[Any] = np.invert(rows)
-    return inverted
+def _invert(rows: Pixels, values: int = 1) -> Pixels:
+    """Return numbers of which 0 is white as such of which 0 is black.
+
+    Args:
+        rows: Of a page, (n, W) or (n, W, S) with S samples; or others of any shape.
+        values: How many of the samples are brightness; alpha, which follows them, stays as it is.
+    """
+    turn = np.negative if rows.dtype.kind == "f" else np.invert
+    if rows.ndim < 3 or values >= rows.shape[2]:
+        return np.asarray(turn(rows))
+    return np.concatenate([turn(rows[:, :, :values]), rows[:, :, values:]], axis=2)

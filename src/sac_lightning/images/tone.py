@@ -19,6 +19,8 @@ from sac_lightning.images.tissue import Tissue, find_tissue
 # The brightest part of a picture of bright field lies from here on; where a camera of more than 8 bits was not
 # used to its end, it is brought here.
 WHITE = 0.8
+# One number only spans nothing. Fractions may be of any size.
+LEAST_SPAN = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -99,5 +101,5 @@ def _find_range(slide: Slide, tissue: Tissue) -> Tone:
     if tissue.bright:
         full = full_scale(high, sample.dtype, sample.ndim == 2)
         low, high = min(low, 0.0), max(min(full, high / WHITE), high)
-        return Tone(low, max(high - low, 1e-6))
-    return Tone(low, max(high - low, 1e-6), hot=find_hot(sample, tissue))
+        return Tone(low, max(high - low, LEAST_SPAN))
+    return Tone(low, max(high - low, LEAST_SPAN), hot=find_hot(sample, tissue))

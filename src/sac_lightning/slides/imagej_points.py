@@ -3,7 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
@@ -54,6 +54,7 @@ def _contents(path: Path) -> Iterator[bytes]:
         return
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if name.lower().endswith(ENDING):
+            # What macOS adds to a ZIP file of its own begins with a dot.
+            if name.lower().endswith(ENDING) and not PurePosixPath(name).name.startswith("."):
                 with archive.open(name) as file:
                     yield file.read(MOST_BYTES)

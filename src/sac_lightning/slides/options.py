@@ -91,7 +91,9 @@ def _content(value: Any) -> Any:
 
 
 def _digest_sample(path: Path) -> str | None:
-    """Return the SHA-256 of a file's size and of parts of it, as a slide is large; None of a folder."""
+    """Return the SHA-256 of a file's size and of parts of it, as a slide is large; None of what is no file."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -100,7 +102,7 @@ def _digest_sample(path: Path) -> str | None:
             for part in range(PARTS):
                 file.seek(max(size - PART_BYTES, 0) * part // (PARTS - 1))
                 digest.update(file.read(PART_BYTES))
-    except OSError:  # if it is no folder, it fails where it is opened to be segmented
+    except OSError:  # it fails where it is opened to be segmented
         return None
     return digest.hexdigest()
 
