@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ LOGGERS = (
 )
 # As systems number it.
 STANDARD_ERROR = 2
+_REDIRECTING = threading.RLock()
 
 
 @contextmanager
@@ -40,16 +42,20 @@ def silence_libraries() -> Iterator[None]:
 
 @contextmanager
 def silence_errors() -> Iterator[None]:
-    """Keep what C code writes to standard error by itself: libtiff, in Pillow, tells of broken files there."""
-    try:
-        console = os.dup(STANDARD_ERROR)
-    except OSError:  # it is closed
-        yield
-        return
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), STANDARD_ERROR)
-    try:
-        yield
-    finally:
-        os.dup2(console, STANDARD_ERROR)
-        os.close(console)
+    """Keep what C code writes to standard error by itself: libtiff, in Pillow, tells of broken files there.
+
+    One thread at a time: of two that overlap, the second would take nothing for the console and leave it so.
+    """
+    with _REDIRECTING:
+        try:
+            console = os.dup(STANDARD_ERROR)
+        except OSError:  # it is closed
+            yield
+            return
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(console, STANDARD_ERROR)
+            os.close(console)
