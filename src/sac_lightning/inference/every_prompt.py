@@ -15,6 +15,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import nearest_windows, to_input_pixels
 from sac_lightning.inference.suppression import Candidate
+from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.point_selection import PADDING, region_centroids
 from sac_lightning.model.prompt_generator import INTERIOR, MASK
@@ -30,14 +31,24 @@ MAX_PIXELS = 2**24
 Centres: TypeAlias = NDArray[np.float32]
 
 
-def refuse_model(model: nn.Module) -> None:
-    """Raise UserError if a model's prompts cannot be decoded one by one."""
+def refuse_model(model: nn.Module, separation: EveryPrompt | None = None) -> None:
+    """Raise UserError if a model's prompts cannot be decoded one by one.
+
+    Args:
+        model: The model.
+        separation: By which they are to be, if that is known.
+    """
     if not isinstance(model, Promptable):
         raise UserError("instances=prompts is for models that take points: choose watershed or components")
     if model.dense:
         raise UserError(
             "instances=prompts cannot take a model with a dense prompt, which shows all nuclei at once: choose "
             "watershed or components"
+        )
+    if separation is not None and isinstance(separation, EveryNucleus) != model.decodes_nuclei:
+        raise UserError(
+            "the thresholds of instances=prompts belong to a model with another prompts.objective: tune them again "
+            "with python -m sac_lightning.evaluate checkpoint=F instances=prompts tune=true"
         )
 
 
@@ -108,7 +119,7 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
 
 
 def prompt_sets(
-    centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window]
+    centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window], negatives: Centres | None = None
 ) -> tuple[Centres, NDArray[np.int64]]:
     """Make a prompt set for each centroid: itself, and its nearest neighbours as background.
 
@@ -116,6 +127,7 @@ def prompt_sets(
         centres: (N, 2) xy in image pixels, no two of them equal.
         owners: (N,) the window of each.
         windows: Of the image.
+        negatives: (M, 2) xy in image pixels, further points of the background. Default: none.
 
     Returns:
         coords (N, 1 + NEIGHBOURS, 2) xy in pixels of the window, and labels (N, 1 + NEIGHBOURS): 1, then 0;
@@ -126,11 +138,12 @@ def prompt_sets(
     labels = np.full((count, 1 + NEIGHBOURS), PADDING, dtype=np.int64)
     if count == 0:
         return coords, labels
-    places = np.arange(1, min(count, 1 + NEIGHBOURS) + 1)
-    nearest = KDTree(centres).query(centres, k=places)[1]  # the first is the centroid itself
+    around = centres if negatives is None else np.concatenate([centres, negatives])
+    places = np.arange(1, min(len(around), 1 + NEIGHBOURS) + 1)
+    nearest = KDTree(around).query(centres, k=places)[1]  # the first is the centroid itself
     corners = np.array([(window.left, window.top) for window in windows])[owners, None]
     sizes = np.array([(window.width, window.height) for window in windows])[owners, None]
-    local = centres[nearest] - corners
+    local = around[nearest] - corners
     inside = ((local >= -0.5) & (local < sizes - 0.5)).all(axis=2)
     coords[:, : len(places)][inside] = local[inside]
     labels[:, : len(places)][inside] = 0

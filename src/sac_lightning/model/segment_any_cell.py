@@ -11,8 +11,17 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.prompt_generator import MASK
+from sac_lightning.model.nucleus_decoder import (
+    CELLS,
+    NucleusMasks,
+    Refinement,
+    cut_parts,
+    find_corners,
+    measure_distances,
+    resize_maps,
+)
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.prompt_generator import MASK, SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -43,6 +52,7 @@ class SAC(nn.Module):
         mask_decoder: MaskDecoder,
         map_size: int,
         dense: bool = False,
+        nucleus_field: int | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -56,6 +66,8 @@ class SAC(nn.Module):
             dense: Give the generator's logits to the prompt encoder as its mask prompt, beside the points. They
                 are detached, so that the generator learns from its own loss alone (Eq. 3): our choice, the paper
                 has no dense prompts.
+            nucleus_field: Of a decoder that answers one point with one nucleus: the side of the part of an image
+                embedding that it sees of each, in tokens. None: it answers all points with one mask.
         """
         super().__init__()
         self.image_encoder = image_encoder
@@ -65,6 +77,8 @@ class SAC(nn.Module):
         self.mask_decoder = mask_decoder
         self.map_size = map_size
         self.dense = dense
+        self.nucleus_field = nucleus_field
+        self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
 
@@ -84,18 +98,28 @@ class SAC(nn.Module):
         return self.prompt_generator is not None
 
     @property
+    def decodes_nuclei(self) -> bool:
+        """Whether its decoder has learnt to answer one point with one nucleus."""
+        return self.nucleus_field is not None
+
+    @property
     def has_trained_decoder(self) -> bool:
         """Whether the mask decoder trains or has trained, and is no longer SAM's own."""
         return any(parameter.requires_grad for parameter in self.mask_decoder.parameters())
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Run the image encoder and the prompt generator, see Promptable."""
-        images = self.normalise(images)
-        image_embeddings = self.image_encoder(images)
+        return self.image_encoder(self.normalise(images)), self.generate(images)
+
+    def generate(self, images: Tensor) -> Tensor | None:
+        """Run the prompt generator alone, see Promptable."""
         if self.prompt_generator is None:
-            return image_embeddings, None
-        small = F.interpolate(images, (self.map_size, self.map_size), mode="bilinear", antialias=True)
-        return image_embeddings, self.prompt_generator(small)
+            return None
+        small = F.interpolate(
+            self.normalise(images), (self.map_size, self.map_size), mode="bilinear", antialias=True
+        )
+        logits: Tensor = self.prompt_generator(small)
+        return logits
 
     def decode(
         self,
@@ -116,6 +140,38 @@ class SAC(nn.Module):
             multimask_output=False,
         )
         return low_res_logits, iou[:, 0]
+
+    def decode_nuclei(
+        self,
+        image_embeddings: Tensor,
+        generator_logits: Tensor,
+        owners: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> NucleusMasks:
+        """Decode the nucleus of each prompt set, see Promptable."""
+        assert self.nucleus_field is not None and self.refinement is not None, "trained for one mask of all nuclei"
+        field, grid = self.nucleus_field, image_embeddings.shape[-1]
+        patch = self.prompt_encoder.input_image_size[0] // grid
+        points = point_coords[:, 0]
+        corners = find_corners(points, field, grid, patch)
+        middle = (grid - field) // 2
+        moved = point_coords - (corners[:, None] - middle) * patch
+        moved = moved.masked_fill((point_labels == PADDING).unsqueeze(-1), 0)
+        image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(moved, point_labels)
+        part = slice(middle, middle + field)
+        coarse, iou = self.mask_decoder(
+            cut_parts(image_embeddings, owners, corners, field),
+            image_pe[..., part, part],
+            sparse_embeddings,
+            dense_embeddings[..., part, part],
+            multimask_output=False,
+        )
+        # Detached: the generator learns from its own loss alone (Eq. 3).
+        maps = resize_maps(generator_logits.detach(), grid * CELLS)
+        around = cut_parts(maps, owners, corners * CELLS, field * CELLS)
+        logits = self.refinement(coarse, around, measure_distances(points, corners, field, patch))
+        return NucleusMasks(logits, coarse, iou[:, 0], corners)
 
     def _mask_prompt(self, generator_logits: Tensor | None) -> Tensor | None:
         """Return M of Eq. 2 as the prompt encoder's mask prompt, if the model has one."""

@@ -61,6 +61,11 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
         for prompts in ("prompts", "model.prompts")
         for key in ("min_area", "margin")
     ),
+    *(
+        NeutralOption(f"{prompts}.{key}", value, since="1.0.0")
+        for prompts in ("prompts", "model.prompts")
+        for key, value in (("objective", "mask"), ("field", 12))
+    ),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""

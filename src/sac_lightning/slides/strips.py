@@ -90,7 +90,7 @@ def segment_slide(
             found = []
         rows.reach(max(window.top + window.height for window in batch.windows))
         images = batch.cut(rows.pixels, rows.top)
-        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed))
+        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed), False)
         generated = output.generator_logits
         for i, window in enumerate(batch.windows):
             rows.add(output.logits[i], None if generated is None else generated[i, :BLENDED], window)

@@ -15,6 +15,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.data.examination import Oddity
 from sac_lightning.model.counting import METHODS, count
+from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.model.summary import training_table
 from sac_lightning.model.trust import name_foreign_targets
 from sac_lightning.runs.contents import mark_changed_data
@@ -74,7 +75,8 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
         announce_oddities(data.oddities)
     checkpoint = fit(trainer, task, data, cfg, start)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
-    tune_checkpoint(checkpoint, "watershed", trainer, task, data)
+    for method in ("watershed", "prompts") if decodes_nuclei(task.model) else ("watershed",):
+        tune_checkpoint(checkpoint, method, trainer, task, data)
     test_and_record(
         trainer,
         task,

@@ -6,8 +6,10 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -20,17 +22,20 @@ from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
 from sac_lightning.data.build import make_expert_points
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
-from sac_lightning.data.windows import WindowPoints
-from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import EveryPrompt, Separation, scale_separation
+from sac_lightning.data.windows import WindowPoints, gather_points
+from sac_lightning.inference.separate import choose_nuclei, separate_nuclei
+from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt, Separation, scale_separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
+from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
 from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
+from sac_lightning.training.nucleus_loss import nucleus_losses
 from sac_lightning.training.precision import FULL
+from sac_lightning.training.prompted import decode_prompted
 from sac_lightning.training.schedulers import make_scheduler
 
 PICTURES = 4
@@ -91,6 +96,8 @@ class SegmentationTask(LightningModule):
         self.make_optimizer = optimizer or partial(Adam, lr=1e-4)
         self.make_scheduler = scheduler
         self.separation = separation
+        self.prompted = "own"
+        """What the test prompts a decoder of single nuclei by, see training.prompted."""
         self._notes_settings = settings is None
         self.settings = settings if settings is not None else self._describe(model_settings, seed)
         self.scale: Scale | None = None
@@ -171,6 +178,8 @@ class SegmentationTask(LightningModule):
         """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
         if isinstance(self.model, Network):
             return self.model.losses(batch, self.mask_loss)
+        if isinstance(self.model, Promptable) and self.model.decodes_nuclei:
+            return nucleus_losses(self.model, batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss, batch["instances"])
@@ -226,11 +235,26 @@ class SegmentationTask(LightningModule):
         if self.separation is not None:
             separation = scale_separation(self.separation, image.factor)
             view = self.view.at_scale(image.factor)
-            instances = separate_nuclei(self.model, prediction, view, separation)
+            if isinstance(separation, EveryNucleus):
+                prediction, instances = self._separate_decoded(prediction, image, view, separation)
+            else:
+                instances = separate_nuclei(self.model, prediction, view, separation)
         self.test_scores.update(prediction, image, instances)
-        prediction = replace(prediction, image_embeddings=None)
+        prediction = replace(prediction, image_embeddings=None, generator_logits=None)
         self._keep(image, prediction)
         return prediction
+
+    def _separate_decoded(
+        self, prediction: Prediction, image: WholeImage, view: View, separation: EveryNucleus
+    ) -> tuple[Prediction, NDArray[np.int32]]:
+        """Return a prediction with the points that were decoded, and its nuclei (H, W)."""
+        truth = image.instances.cpu().numpy()
+        given = gather_points(image.expert_points, view.windows(*truth.shape))
+        decoded = decode_prompted(self.model, prediction, view, self.prompted, truth, given, image.seed)
+        instances = choose_nuclei(decoded, prediction.probability.cpu().numpy(), separation)
+        points = torch.from_numpy(np.array([nucleus.point for nucleus in decoded]).reshape(-1, 2))
+        ones = torch.ones(len(points), dtype=torch.long)
+        return replace(prediction, point_coords=points, point_labels=ones), instances
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores, and keep those of each image for the record."""
@@ -283,12 +307,12 @@ class SegmentationTask(LightningModule):
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return what trains; the prompt generator by itself, with the factor of its learning rate."""
+        """Return what trains; what learns from nothing by itself, with the factor of its learning rate."""
         if isinstance(self.model, Network):
             return self.model.parameter_groups()
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        own = [p for name, p in trained if name.startswith("prompt_generator.")]
-        rest = {"params": [p for name, p in trained if not name.startswith("prompt_generator.")]}
+        own = [p for name, p in trained if name.startswith(ADDED_PARTS)]
+        rest = {"params": [p for name, p in trained if not name.startswith(ADDED_PARTS)]}
         if not own:
             return [rest]
         generator = self.settings["model"].get("prompts", {}).get("generator", {})

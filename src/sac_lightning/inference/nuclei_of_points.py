@@ -1,0 +1,188 @@
+"""From points to nuclei, by a decoder that answers each point with its nucleus.
+
+The points are the centroids of the generator's interiors, all of them, and those that a person gives. Each is decoded
+on the embedding of the window whose middle is nearest, its neighbours as its background, in batches: memory does not
+grow with their number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sac_lightning.core.view import View, Window
+from sac_lightning.data.label_maps import connected_components
+from sac_lightning.data.windows import nearest_windows, to_input_pixels
+from sac_lightning.inference.every_prompt import prompt_sets
+from sac_lightning.model.nucleus_decoder import CELLS
+from sac_lightning.model.point_selection import PADDING, PointSelection, positive_map, region_centroids
+from sac_lightning.model.promptable import Promptable
+
+BATCH = 32
+"""Prompt sets per pass of the decoder."""
+# What is less likely belongs to no nucleus, whatever the thresholds.
+LEAST_PROBABILITY = 0.05
+CERTAIN = 1.0
+"""The score of what a person has pointed at: no threshold drops it, and no other nucleus takes its place."""
+
+Points: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodedWindows:
+    """Some windows of an image, through the image encoder and the generator.
+
+    Attributes:
+        windows: T of them.
+        embeddings: (T, 256, h, w).
+        generator_logits: (T, C, m, m).
+    """
+
+    windows: Sequence[Window]
+    embeddings: Tensor
+    generator_logits: Tensor
+
+
+@dataclass(frozen=True)
+class DecodedNucleus:
+    """The answer to one point.
+
+    Attributes:
+        left: Column of the image that is the answer's first.
+        top: Row of the image that is the answer's first.
+        probability: (h, w) in [0, 1], cut to where it means something.
+        score: The decoder's estimate of its mask's IoU, or CERTAIN.
+        point: (2,) xy in image pixels.
+    """
+
+    left: int
+    top: int
+    probability: NDArray[np.float32]
+    score: float
+    point: Points
+
+    @property
+    def bottom(self) -> int:
+        """Return the row of the image that follows the last."""
+        return self.top + len(self.probability)
+
+    @property
+    def right(self) -> int:
+        """Return the column of the image that follows the last."""
+        return self.left + int(self.probability.shape[1])
+
+
+def find_points(
+    generator_maps: NDArray[np.float32], selection: PointSelection, given: Points
+) -> tuple[Points, NDArray[np.bool_]]:
+    """Find the points to decode: one of each interior, unless a person has given one in it.
+
+    A negative point in an interior says that there is no nucleus.
+
+    Args:
+        generator_maps: (C, H, W) in [0, 1], of a generator that separates.
+        selection: Says what is interior, and what a speck.
+        given: (N, 3) xy in image pixels and label.
+
+    Returns:
+        (P, 2) xy, the given ones last, and which of them are given (P,).
+    """
+    mask = positive_map(generator_maps) > selection.threshold
+    own = region_centroids(mask, mask.size, min_area=selection.min_area)
+    if len(given):
+        regions = connected_components(mask)
+        taken = np.setdiff1d(_values_at(regions, given[:, :2]), [0])
+        own = own[~np.isin(_values_at(regions, own), taken)]
+    clicked = given[given[:, 2] == 1, :2].astype(np.float32)
+    return np.concatenate([own, clicked]), np.arange(len(own) + len(clicked)) >= len(own)
+
+
+def _values_at(image: NDArray[np.int32], points: Points) -> NDArray[np.int32]:
+    x, y = points.round().astype(int).T
+    values: NDArray[np.int32] = image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
+    return values
+
+
+@torch.no_grad()
+def decode_points(
+    model: Promptable,
+    encoded: EncodedWindows,
+    view: View,
+    points: Points,
+    is_given: NDArray[np.bool_],
+    negatives: Points,
+    asked: NDArray[np.bool_] | None = None,
+    blind: bool = False,
+) -> list[DecodedNucleus]:
+    """Decode points, each by itself.
+
+    Args:
+        model: Which decodes nuclei.
+        encoded: The windows in which the points lie.
+        view: That these are of.
+        points: (P, 2) xy in image pixels; each is also a negative point of those around it.
+        is_given: (P,), by a person.
+        negatives: (N, 2) further negative points.
+        asked: (P,), which are decoded. Default: all.
+        blind: Do not show the decoder any point, only what lies around it: to tell what its points are worth.
+
+    Returns:
+        One for each that is asked and not answered by nothing, in their order.
+    """
+    owners = nearest_windows(points, encoded.windows)
+    coords, labels = prompt_sets(points, owners, encoded.windows, negatives)
+    order = np.argsort(owners, kind="stable")
+    if asked is not None:
+        order = order[asked[order]]
+    found: dict[int, DecodedNucleus | None] = {}
+    for start in range(0, len(order), BATCH):
+        part = order[start : start + BATCH]
+        used, local = np.unique(owners[part], return_inverse=True)
+        device = encoded.embeddings.device
+        signs = torch.from_numpy(labels[part]).to(device)
+        inputs = to_input_pixels(torch.from_numpy(coords[part]).to(device), signs, encoded.windows[0], view)
+        masks = model.decode_nuclei(
+            encoded.embeddings[used],
+            encoded.generator_logits[used],
+            torch.from_numpy(local).to(device),
+            inputs,
+            torch.full_like(signs, PADDING) if blind else signs,
+        )
+        answers = masks.logits[:, 0].float().sigmoid().cpu().numpy()
+        cells = encoded.embeddings.shape[-1] * CELLS
+        corners = masks.corners.cpu().numpy() * CELLS
+        for i, answer, corner, iou in zip(part, answers, corners, masks.iou.float().tolist(), strict=True):
+            score = CERTAIN if is_given[i] else min(max(iou, 0.0), 1.0)
+            found[i] = _place(answer, corner, encoded.windows[owners[i]], cells, score, points[i])
+    return [nucleus for i in sorted(found) if (nucleus := found[i]) is not None]
+
+
+def _place(
+    answer: NDArray[np.float32], corner: NDArray[np.int64], window: Window, cells: int, score: float, point: Points
+) -> DecodedNucleus | None:
+    """Bring an answer (s, s) from the cells of a window to pixels of the image."""
+    cell = np.array([window.width, window.height]) / cells  # xy, in image pixels
+    start = np.array([window.left, window.top]) + corner * cell
+    first = np.floor(start).astype(int)
+    if (cell != 1).any() or (first != start).any():
+        last = np.ceil(start + len(answer) * cell).astype(int)
+        # From pixels of the answer to its cells: both have their centres at whole numbers.
+        scale, shift = 1 / cell, (first + 0.5 - start) / cell - 0.5
+        matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
+        size = (int(last[0] - first[0]), int(last[1] - first[1]))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        answer = cv2.warpAffine(answer, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(
+            np.float32
+        )
+    rows, columns = (np.flatnonzero((answer > LEAST_PROBABILITY).any(axis=axis)) for axis in (1, 0))
+    # Beyond the first row and column of the image it is mirrored, and there is no nucleus.
+    rows, columns = rows[rows + first[1] >= 0], columns[columns + first[0] >= 0]
+    if not len(rows) or not len(columns):
+        return None
+    tight = answer[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+    return DecodedNucleus(int(first[0] + columns[0]), int(first[1] + rows[0]), tight, score, point)
