@@ -118,8 +118,8 @@ class Prompts:
             )
         if self.objective == "instances" and self.dense:
             raise UserError(
-                "prompts.dense shows the decoder all nuclei at once, and prompts.objective=instances asks for one: "
-                "choose either"
+                "prompts.dense shows the decoder all nuclei at once, and prompts.objective=instances asks for "
+                "one: choose either"
             )
 
 

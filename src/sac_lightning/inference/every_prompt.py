@@ -47,8 +47,8 @@ def refuse_model(model: nn.Module, separation: EveryPrompt | None = None) -> Non
         )
     if separation is not None and isinstance(separation, EveryNucleus) != model.decodes_nuclei:
         raise UserError(
-            "the thresholds of instances=prompts belong to a model with another prompts.objective: tune them again "
-            "with python -m sac_lightning.evaluate checkpoint=F instances=prompts tune=true"
+            "the thresholds of instances=prompts belong to a model with another prompts.objective: tune them "
+            "again with python -m sac_lightning.evaluate checkpoint=F instances=prompts tune=true"
         )
 
 
@@ -119,7 +119,11 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
 
 
 def prompt_sets(
-    centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window], negatives: Centres | None = None
+    centres: Centres,
+    owners: NDArray[np.int64],
+    windows: Sequence[Window],
+    negatives: Centres | None = None,
+    reach: float = np.inf,
 ) -> tuple[Centres, NDArray[np.int64]]:
     """Make a prompt set for each centroid: itself, and its nearest neighbours as background.
 
@@ -128,10 +132,11 @@ def prompt_sets(
         owners: (N,) the window of each.
         windows: Of the image.
         negatives: (M, 2) xy in image pixels, further points of the background. Default: none.
+        reach: How far a neighbour may be, in image pixels.
 
     Returns:
         coords (N, 1 + NEIGHBOURS, 2) xy in pixels of the window, and labels (N, 1 + NEIGHBOURS): 1, then 0;
-        neighbours outside the window are padding (-1).
+        neighbours outside the window or out of reach are padding (-1).
     """
     count = len(centres)
     coords = np.zeros((count, 1 + NEIGHBOURS, 2), dtype=np.float32)
@@ -140,11 +145,14 @@ def prompt_sets(
         return coords, labels
     around = centres if negatives is None else np.concatenate([centres, negatives])
     places = np.arange(1, min(len(around), 1 + NEIGHBOURS) + 1)
-    nearest = KDTree(around).query(centres, k=places)[1]  # the first is the centroid itself
+    # The first is the centroid itself; where there are too few in reach, the number of all stands for none.
+    nearest = KDTree(around).query(centres, k=places, distance_upper_bound=reach)[1]
+    is_there = nearest < len(around)
+    nearest = np.where(is_there, nearest, 0)
     corners = np.array([(window.left, window.top) for window in windows])[owners, None]
     sizes = np.array([(window.width, window.height) for window in windows])[owners, None]
     local = around[nearest] - corners
-    inside = ((local >= -0.5) & (local < sizes - 0.5)).all(axis=2)
+    inside = is_there & ((local >= -0.5) & (local < sizes - 0.5)).all(axis=2)
     coords[:, : len(places)][inside] = local[inside]
     labels[:, : len(places)][inside] = 0
     labels[:, 0] = 1

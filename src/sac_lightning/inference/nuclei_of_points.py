@@ -1,8 +1,8 @@
 """From points to nuclei, by a decoder that answers each point with its nucleus.
 
-The points are the centroids of the generator's interiors, all of them, and those that a person gives. Each is decoded
-on the embedding of the window whose middle is nearest, its neighbours as its background, in batches: memory does not
-grow with their number.
+The points are the centroids of the generator's interiors, all of them, and those that a person gives. Each is
+decoded on the embedding of the window whose middle is nearest, its neighbours as its background, in batches:
+memory does not grow with their number.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.label_maps import connected_components
-from sac_lightning.data.windows import nearest_windows, to_input_pixels
+from sac_lightning.data.windows import to_input_pixels
 from sac_lightning.inference.every_prompt import prompt_sets
 from sac_lightning.model.nucleus_decoder import CELLS
 from sac_lightning.model.point_selection import PADDING, PointSelection, positive_map, region_centroids
@@ -77,35 +78,75 @@ class DecodedNucleus:
         return self.left + int(self.probability.shape[1])
 
 
+def join_windows(parts: Sequence[EncodedWindows]) -> EncodedWindows:
+    """Join windows of one image."""
+    if len(parts) == 1:
+        return parts[0]
+    return EncodedWindows(
+        [window for part in parts for window in part.windows],
+        torch.cat([part.embeddings for part in parts]),
+        torch.cat([part.generator_logits for part in parts]),
+    )
+
+
+def field_pixels(model: Promptable, encoded: EncodedWindows) -> float:
+    """Return how far from its point a nucleus can reach at most, in image pixels."""
+    assert model.nucleus_field is not None
+    window = encoded.windows[0]
+    return float(model.nucleus_field * max(window.width, window.height) / encoded.embeddings.shape[-1])
+
+
 def find_points(
     generator_maps: NDArray[np.float32], selection: PointSelection, given: Points
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """Find the points to decode: one of each interior, unless a person has given one in it.
-
-    A negative point in an interior says that there is no nucleus.
+    """Find the points of an image to decode: its own, and those of a person.
 
     Args:
         generator_maps: (C, H, W) in [0, 1], of a generator that separates.
-        selection: Says what is interior, and what a speck.
+        selection: Says what is interior.
         given: (N, 3) xy in image pixels and label.
 
     Returns:
-        (P, 2) xy, the given ones last, and which of them are given (P,).
+        (P, 2) xy, the given ones first, and which of them are given (P,).
     """
-    mask = positive_map(generator_maps) > selection.threshold
-    own = region_centroids(mask, mask.size, min_area=selection.min_area)
-    if len(given):
-        regions = connected_components(mask)
-        taken = np.setdiff1d(_values_at(regions, given[:, :2]), [0])
-        own = own[~np.isin(_values_at(regions, own), taken)]
+    own = find_own_points(positive_map(generator_maps) > selection.threshold, selection, given)
     clicked = given[given[:, 2] == 1, :2].astype(np.float32)
-    return np.concatenate([own, clicked]), np.arange(len(own) + len(clicked)) >= len(own)
+    return np.concatenate([clicked, own]), np.arange(len(own) + len(clicked)) < len(clicked)
 
 
-def _values_at(image: NDArray[np.int32], points: Points) -> NDArray[np.int32]:
-    x, y = points.round().astype(int).T
-    values: NDArray[np.int32] = image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
-    return values
+def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, given: Points) -> Points:
+    """Find the points (P, 2) xy of interiors (H, W): one of each, unless a person has given one in it.
+
+    A positive point takes the own one's place; a negative one says that there is no nucleus.
+
+    Args:
+        interior: (H, W).
+        selection: Says how few pixels are a speck.
+        given: (N, 3) xy in pixels and label.
+    """
+    own = region_centroids(interior, interior.size, min_area=selection.min_area)
+    x, y = given[:, :2].round().astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < interior.shape[1]) & (y < interior.shape[0])
+    if not inside.any():
+        return own
+    regions = connected_components(interior)
+    taken = np.setdiff1d(regions[y[inside], x[inside]], [0])
+    x, y = own.round().astype(int).T
+    return own[~np.isin(regions[y, x], taken)]
+
+
+def points_shown(decoded: Sequence[DecodedNucleus], given: Points | None) -> tuple[Points, NDArray[np.int64]]:
+    """Return the points (N, 2) xy by which nuclei were decoded, a person's negatives last, and their labels."""
+    own = np.array([nucleus.point for nucleus in decoded], dtype=np.float32).reshape(-1, 2)
+    negatives = own[:0] if given is None else given[given[:, 2] == 0, :2].astype(np.float32)
+    return np.concatenate([own, negatives]), np.repeat([1, 0], [len(own), len(negatives)])
+
+
+def choose_owners(points: Points, windows: Sequence[Window]) -> NDArray[np.int64]:
+    """Return the window (P,) in which each point is furthest from the border; of equal ones the first."""
+    middles = [((2 * w.left + w.width - 1) / 2, (2 * w.top + w.height - 1) / 2) for w in windows]
+    owners: NDArray[np.int64] = cdist(points, middles, "chebyshev").argmin(axis=1)
+    return owners
 
 
 @torch.no_grad()
@@ -134,8 +175,9 @@ def decode_points(
     Returns:
         One for each that is asked and not answered by nothing, in their order.
     """
-    owners = nearest_windows(points, encoded.windows)
-    coords, labels = prompt_sets(points, owners, encoded.windows, negatives)
+    owners = choose_owners(points, encoded.windows)
+    reach = field_pixels(model, encoded)
+    coords, labels = prompt_sets(points, owners, encoded.windows, negatives, reach)
     order = np.argsort(owners, kind="stable")
     if asked is not None:
         order = order[asked[order]]

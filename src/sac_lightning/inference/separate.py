@@ -24,11 +24,7 @@ from sac_lightning.model.promptable import Promptable
 
 
 def separate_nuclei(
-    model: nn.Module,
-    prediction: Prediction,
-    view: View,
-    separation: Separation,
-    given: Points | None = None,
+    model: nn.Module, prediction: Prediction, view: View, separation: Separation
 ) -> NDArray[np.int32]:
     """Separate the nuclei of an image.
 
@@ -37,13 +33,12 @@ def separate_nuclei(
         prediction: For EveryPrompt with the embeddings.
         view: That it was made by.
         separation: The method and its thresholds.
-        given: (N, 3) xy in image pixels and label: a person's points, which EveryNucleus takes. Default: none.
 
     Returns:
         (H, W) int32, 0 = background, the nuclei numbered 1 to n without gaps.
     """
     if isinstance(separation, EveryNucleus):
-        decoded = decode_own_points(model, prediction, view, given)
+        decoded = decode_own_points(model, prediction, view)
         return choose_nuclei(decoded, prediction.probability.cpu().numpy(), separation)
     if isinstance(separation, EveryPrompt):
         kept = suppress_overlaps(candidates(model, prediction, view), separation.overlap)
@@ -55,8 +50,17 @@ def separate_nuclei(
 def decode_own_points(
     model: nn.Module, prediction: Prediction, view: View, given: Points | None = None, blind: bool = False
 ) -> list[DecodedNucleus]:
-    """Decode the points of an image by a model that decodes nuclei: see separate_nuclei and decode_points."""
-    assert isinstance(model, Promptable) and prediction.generator_maps is not None
+    """Decode the points of an image by a model that decodes nuclei.
+
+    Args:
+        model: That predicted.
+        prediction: With the embeddings.
+        view: That it was made by.
+        given: (N, 3) xy in image pixels and label, a person's points beside the model's own. Default: none.
+        blind: See decode_points.
+    """
+    assert isinstance(model, Promptable)
+    assert prediction.generator_maps is not None
     given = np.zeros((0, 3), np.float32) if given is None else given
     points, is_given = find_points(prediction.generator_maps.cpu().numpy(), model.point_selection, given)
     negatives = given[given[:, 2] == 0, :2]
@@ -67,7 +71,8 @@ def decode_own_points(
 def encoded_windows(prediction: Prediction, view: View) -> EncodedWindows:
     """Return the windows of a prediction that was made with its embeddings."""
     embeddings, logits = prediction.image_embeddings, prediction.generator_logits
-    assert embeddings is not None and logits is not None, "predict with keep_embeddings"
+    assert embeddings is not None, "predict with keep_embeddings"
+    assert logits is not None, "a model that decodes nuclei has a generator"
     return EncodedWindows(view.windows(*prediction.probability.shape), embeddings, logits)
 
 

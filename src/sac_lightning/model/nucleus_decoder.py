@@ -1,12 +1,11 @@
 """One prompt, one nucleus: SAM's decoder on the part of an image embedding around a point, and a refinement.
 
 A nucleus is small beside an image. Decoding for each point only the tokens around it costs a fraction of decoding
-all of them, so that a thousand points can be answered each by itself. The tokens of a part get the positions of the
-middle of SAM's grid, and the points move along: the decoder's weights are SAM's in form, and it sees of an image
-what it sees of any other.
+all of them, so that a thousand points can be answered each by itself. The tokens of a part get the positions of
+the middle of SAM's grid, and the points move along: the decoder's weights are SAM's in form.
 
-The decoder answers with 4 cells to a token. The refinement makes 8 of them, by what the prompt generator knows of the
-image at full resolution: in a trial on MoNuSeg it was worth 0.05 of AJI.
+The decoder answers with 4 cells to a token. The refinement makes 8 of them, by what the prompt generator knows of
+the image at full resolution: in a trial on MoNuSeg it was worth 0.05 of AJI.
 """
 
 from dataclasses import dataclass

@@ -46,10 +46,12 @@ class Promptable(Protocol):
         dense: Whether decode needs the generator's logits as a mask prompt.
         decodes_nuclei: Whether its decoder answers one point with one nucleus (decode_nuclei), and not all points
             with one mask (decode).
+        nucleus_field: If so, the side of the part of an image embedding that it sees of a nucleus, in tokens.
     """
 
     point_selection: PointSelection
     dense: bool
+    nucleus_field: int | None
 
     @property
     def decodes_nuclei(self) -> bool:
@@ -118,7 +120,7 @@ class Promptable(Protocol):
             image_embeddings: (B, 256, h, w).
             generator_logits: (B, C, m, m), of the same images.
             owners: (P,), to which of the images a prompt set belongs.
-            point_coords: (P, N, 2) xy in input pixels: the nucleus's own point first, such as its neighbours after it.
+            point_coords: (P, N, 2) xy in input pixels: the nucleus's own point, and its neighbours after it.
             point_labels: (P, N), 1 nucleus, 0 background, -1 padding.
         """
 

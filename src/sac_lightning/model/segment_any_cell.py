@@ -150,7 +150,8 @@ class SAC(nn.Module):
         point_labels: Tensor,
     ) -> NucleusMasks:
         """Decode the nucleus of each prompt set, see Promptable."""
-        assert self.nucleus_field is not None and self.refinement is not None, "trained for one mask of all nuclei"
+        assert self.nucleus_field is not None, "trained for one mask of all nuclei"
+        assert self.refinement is not None
         field, grid = self.nucleus_field, image_embeddings.shape[-1]
         patch = self.prompt_encoder.input_image_size[0] // grid
         points = point_coords[:, 0]

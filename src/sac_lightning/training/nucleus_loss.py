@@ -30,9 +30,12 @@ def nucleus_losses(model: Promptable, batch: TrainingBatch, mask_loss: nn.Module
     image_embeddings, generator_logits = model.encode(batch["images"])
     assert generator_logits is not None
     instances = batch["instances"]
-    prompts = draw_prompts(instances, generator_logits, batch["seeds"])
+    assert model.nucleus_field is not None
+    grid = image_embeddings.shape[-1]
+    reach = model.nucleus_field * instances.shape[-1] / grid
+    prompts = draw_prompts(instances, generator_logits, batch["seeds"], reach)
     masks = model.decode_nuclei(image_embeddings, generator_logits, prompts.owners, prompts.coords, prompts.labels)
-    target = cut_targets(instances, prompts, masks, image_embeddings.shape[-1])
+    target = cut_targets(instances, prompts, masks, grid)
     coarse_target = (F.avg_pool2d(target, 2) > 0.5).float()
     logits = masks.logits.float()
     return {

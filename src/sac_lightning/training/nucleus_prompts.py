@@ -1,8 +1,8 @@
 """The prompts that a decoder of single nuclei learns from: points on nuclei, and points on none.
 
-Of each window they are, with equal chance, true points, jittered, with false ones among them, or the generator's own
-as it is at that step, wherever they lie. Both are there from the start, as are the false ones: in a trial, a decoder
-that met them late could not tell them by its score.
+Of each window they are, with equal chance, true points, jittered, with false ones among them, or the generator's
+own as it is at that step, wherever they lie. Both are there from the start, as are the false ones: in a trial, a
+decoder that met them late could not tell them by its score.
 """
 
 from dataclasses import dataclass
@@ -50,19 +50,20 @@ class NucleusPrompts:
     nuclei: Tensor
 
 
-def draw_prompts(instances: Tensor, generator_logits: Tensor, seeds: Tensor) -> NucleusPrompts:
+def draw_prompts(instances: Tensor, generator_logits: Tensor, seeds: Tensor, reach: float) -> NucleusPrompts:
     """Draw the prompts of a batch, at least one of each window.
 
     Args:
         instances: (B, 1, S, S) label maps, 0 = background.
         generator_logits: (B, 4, m, m), of a generator that separates.
         seeds: (B,) one seed per window.
+        reach: How far a neighbour may be, in input pixels.
     """
     size, side = instances.shape[-1], generator_logits.shape[-1]
     small = F.interpolate(instances.float(), (side, side), mode="nearest-exact")[:, 0].long().cpu().numpy()
     interiors = generator_logits[:, INTERIOR].detach().float().sigmoid().cpu().numpy()
     drawn = [
-        _draw_window(labels, interior, size / side, np.random.default_rng(seed))
+        _draw_window(labels, interior, size / side, reach, np.random.default_rng(seed))
         for labels, interior, seed in zip(small, interiors, seeds.tolist(), strict=True)
     ]
     owners = np.repeat(np.arange(len(drawn)), [len(window[0]) for window in drawn])
@@ -72,9 +73,13 @@ def draw_prompts(instances: Tensor, generator_logits: Tensor, seeds: Tensor) -> 
 
 
 def _draw_window(
-    labels: NDArray[np.int64], interior: NDArray[np.float32], factor: float, generator: np.random.Generator
+    labels: NDArray[np.int64],
+    interior: NDArray[np.float32],
+    factor: float,
+    reach: float,
+    generator: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return coordinates, labels and nuclei of the prompts of a window (h, w), ``factor`` times as fine as it."""
+    """Return coordinates, in pixels ``factor`` times as fine as the window's, labels and nuclei of its prompts."""
     points = np.zeros((0, 2), np.float32)
     if generator.random() < OWN:
         mask = interior > generator.uniform(*OWN_THRESHOLDS)
@@ -87,7 +92,7 @@ def _draw_window(
     nuclei = labels[y, x]
     window = Window(0, 0, *(round(side * factor) for side in reversed(labels.shape)))
     fine = (points + 0.5) * np.float32(factor) - np.float32(0.5)
-    coords, signs = prompt_sets(fine, np.zeros(len(points), dtype=np.int64), [window])
+    coords, signs = prompt_sets(fine, np.zeros(len(points), dtype=np.int64), [window], None, reach)
     chosen = generator.permutation(len(points))[:PROMPTS]
     return coords[chosen], signs[chosen], nuclei[chosen]
 

@@ -14,8 +14,8 @@ from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.separation_targets import measure_distances
 
 PROMPTED = ("own", "exact", "shifted", "hidden")
-"""``own``: its own points and a person's; ``exact``: one in the middle of each nucleus of the truth; ``shifted``: these,
-each moved by its nucleus's radius; ``hidden``: the places of its own points are decoded, but it is shown none."""
+"""``own``: its own points and a person's; ``exact``: one in the middle of each nucleus of the truth; ``shifted``:
+these, each moved by its nucleus's radius; ``hidden``: its own points' places are decoded, but it is shown none."""
 
 
 def refuse_prompted(prompted: object, separation: Separation | None) -> None:
@@ -62,7 +62,7 @@ def decode_prompted(
 
 
 def find_middles(truth: NDArray[np.int32]) -> tuple[Points, NDArray[np.float32]]:
-    """Return the innermost pixel (n, 2) xy of each nucleus of a label map (H, W), and its radius (n,) as a disc's."""
+    """Return the innermost pixel (n, 2) xy of each nucleus of a label map (H, W), and a disc's radius (n,)."""
     labels = truth.astype(np.int64)
     _, relative = measure_distances(labels)
     rows, columns = np.nonzero(labels)

@@ -59,6 +59,7 @@ class OnnxSAC(nn.Module):
 
     has_trained_decoder = True
     decodes_nuclei = False
+    nucleus_field: int | None = None
 
     def __init__(self, encoder: Session, decoder: Session, point_selection: PointSelection) -> None:
         """Args: encoder, decoder: see inference.onnx.graphs; point_selection: generator logits to points."""
