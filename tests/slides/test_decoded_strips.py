@@ -40,7 +40,7 @@ def same_nuclei(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
     return len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]
 
 
-@pytest.mark.parametrize(("size", "crop"), [((260, 150), 64), ((300, 40), 64), ((210, 140), 48), ((130, 90), 128)])
+@pytest.mark.parametrize(("size", "crop"), [((260, 100), 64), ((200, 40), 48), ((130, 90), 128)])
 @pytest.mark.parametrize("gap", [9.0, 30.0])
 def test_the_nuclei_are_those_of_the_whole_image(size: tuple[int, int], crop: int, gap: float) -> None:
     points, model = scatter(size, gap), predictor(crop=crop)
@@ -49,7 +49,7 @@ def test_the_nuclei_are_those_of_the_whole_image(size: tuple[int, int], crop: in
     labels, found = in_bands(model, image)
     assert same_nuclei(labels, whole.instances)
     assert whole.instances.max() > len(points) / 2
-    assert sorted(map(tuple, found)) == sorted(map(tuple, whole.points))
+    assert sorted(map(tuple, found.round(3))) == sorted(map(tuple, whole.points.round(3)))
 
 
 def test_a_nucleus_on_a_seam_comes_once() -> None:
