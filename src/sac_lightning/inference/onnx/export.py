@@ -18,7 +18,7 @@ from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.promptable import Promptable, Segmentation
+from sac_lightning.model.promptable import Promptable, Segmentation, decodes_nuclei
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
 
@@ -35,6 +35,11 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
+    if decodes_nuclei(loaded.model):
+        raise UserError(
+            f"{checkpoint} decodes each nucleus on a part of the image, which has no form in ONNX yet: use the "
+            ".ckpt itself, or export a model with prompts.objective=mask"
+        )
     choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
     description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale)
