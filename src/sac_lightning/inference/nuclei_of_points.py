@@ -19,7 +19,7 @@ from torch import Tensor
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.windows import to_input_pixels
-from sac_lightning.inference.every_prompt import prompt_sets
+from sac_lightning.inference.prompt_sets import prompt_sets
 from sac_lightning.model.nucleus_decoder import CELLS
 from sac_lightning.model.point_selection import PADDING, PointSelection, positive_map, region_centroids
 from sac_lightning.model.promptable import Promptable

@@ -51,11 +51,8 @@ class Promptable(Protocol):
 
     point_selection: PointSelection
     dense: bool
+    decodes_nuclei: bool
     nucleus_field: int | None
-
-    @property
-    def decodes_nuclei(self) -> bool:
-        """See the attributes."""
 
     @property
     def has_generator(self) -> bool:

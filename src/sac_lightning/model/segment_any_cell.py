@@ -78,6 +78,7 @@ class SAC(nn.Module):
         self.map_size = map_size
         self.dense = dense
         self.nucleus_field = nucleus_field
+        self.decodes_nuclei = nucleus_field is not None
         self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
@@ -96,11 +97,6 @@ class SAC(nn.Module):
     def has_generator(self) -> bool:
         """Whether it has a prompt generator."""
         return self.prompt_generator is not None
-
-    @property
-    def decodes_nuclei(self) -> bool:
-        """Whether its decoder has learnt to answer one point with one nucleus."""
-        return self.nucleus_field is not None
 
     @property
     def has_trained_decoder(self) -> bool:

@@ -16,7 +16,7 @@ from sac_lightning.training.nucleus_prompts import NucleusPrompts, draw_prompts
 COARSE_WEIGHT = 0.5
 
 
-def nucleus_losses(model: Promptable, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
+def nucleus_losses(model: nn.Module, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
     """Return the parts of the training loss of one batch, whose sum is minimised.
 
     Args:
@@ -27,6 +27,7 @@ def nucleus_losses(model: Promptable, batch: TrainingBatch, mask_loss: nn.Module
     Returns:
         ``mask``, of the masks of single nuclei; ``iou``, of their estimated IoU; ``generator``.
     """
+    assert isinstance(model, Promptable)
     image_embeddings, generator_logits = model.encode(batch["images"])
     assert generator_logits is not None
     instances = batch["instances"]

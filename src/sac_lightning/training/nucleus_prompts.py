@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.core.view import Window
-from sac_lightning.inference.every_prompt import prompt_sets
+from sac_lightning.inference.prompt_sets import prompt_sets
 from sac_lightning.model.point_selection import region_centroids
 from sac_lightning.model.prompt_generator import INTERIOR
 from sac_lightning.training.separation_targets import measure_distances

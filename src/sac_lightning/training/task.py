@@ -28,7 +28,7 @@ from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt, Separa
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
-from sac_lightning.model.promptable import Promptable
+from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import FocalDice, segmentation_losses
@@ -105,6 +105,7 @@ class SegmentationTask(LightningModule):
         self.batch_size = batch_size
         _refuse_view(self.view, model_settings)
         has_generator = isinstance(model, Promptable) and model.has_generator
+        self.decodes_nuclei = decodes_nuclei(model)
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
         self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, Promptable))
         self.pictures: list[tuple[WholeImage, Prediction]] = []
@@ -178,7 +179,7 @@ class SegmentationTask(LightningModule):
         """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
         if isinstance(self.model, Network):
             return self.model.losses(batch, self.mask_loss)
-        if isinstance(self.model, Promptable) and self.model.decodes_nuclei:
+        if self.decodes_nuclei:
             return nucleus_losses(self.model, batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
