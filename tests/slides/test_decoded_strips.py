@@ -5,9 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from tests.inference.discs import draw, predictor, scatter
 
+from sac_lightning.core.view import Window
 from sac_lightning.images.slide import whole_slide
 from sac_lightning.images.tone import tone_of
 from sac_lightning.inference.predictor import Predictor
+from sac_lightning.slides.area import WHOLE, Area
 from sac_lightning.slides.bands import join_strips
 from sac_lightning.slides.label_map import label_slide
 
@@ -15,11 +17,11 @@ NO_POINTS = np.zeros((0, 3), dtype=np.float32)
 
 
 def in_bands(
-    model: Predictor, image: NDArray[np.uint8], given: NDArray[np.float32] = NO_POINTS, pixels: int = 1
+    model: Predictor, image: NDArray[np.uint8], given: NDArray[np.float32] = NO_POINTS, area: Area = WHOLE
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The label map as predict makes it, in bands as small as can be, and its points."""
     slide = whole_slide(image)
-    labelling = label_slide(model, slide, tone_of(slide, False), given)
+    labelling = label_slide(model, slide, tone_of(slide, False), given, area=area)
     points = []
 
     def note(strips):
@@ -27,9 +29,7 @@ def in_bands(
             points.append(strip.points)
             yield strip
 
-    bands = join_strips(
-        note(labelling.strips), image.shape[:2], labelling.label, pixels, 2**26, labelling.threshold
-    )
+    bands = join_strips(note(labelling.strips), image.shape[:2], labelling.label, 1, 2**26, labelling.threshold)
     labels = np.concatenate([band.labels[: band.final] for band in bands])
     return labels, np.concatenate(points)
 
@@ -79,3 +79,18 @@ def test_an_image_of_nothing_has_no_nuclei() -> None:
     labels, points = in_bands(predictor(), np.zeros((200, 70, 3), np.uint8))
     assert not labels.any()
     assert len(points) == 0
+
+
+class Islands(Area):
+    """Tissue in the rows of some windows only."""
+
+    def meets(self, window: Window) -> bool:
+        """Whether it is one of them."""
+        return window.top < 50 or window.top > 400
+
+
+def test_between_islands_of_tissue_nothing_is_kept_that_is_needed() -> None:
+    image = draw((600, 64), np.array([[30, 20], [30, 60], [30, 300], [30, 560]], np.float32))
+    labels, points = in_bands(predictor(), image, area=Islands())
+    assert labels.max() == len(points) == 3
+    assert not labels[200:400].any()

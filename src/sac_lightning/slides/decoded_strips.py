@@ -129,8 +129,9 @@ class _Rows:
         return self.height if is_last else int(pending - field)
 
     def _forget_windows(self, windows: EncodedWindows, row: int) -> None:
-        """Keep the windows that reach below a row."""
+        """Keep the windows that reach below a row, and the last of them in any case."""
         kept = [i for i, each in enumerate(windows.windows) if each.top + each.height > row]
+        kept = kept or [len(windows.windows) - 1]
         chosen = [windows.windows[i] for i in kept]
         self.encoded = [EncodedWindows(chosen, windows.embeddings[kept], windows.generator_logits[kept])]
 

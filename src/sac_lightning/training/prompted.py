@@ -1,14 +1,19 @@
 """What a decoder of single nuclei is prompted by in a test: to tell what its points are worth."""
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
-from sac_lightning.inference.nuclei_of_points import DecodedNucleus, Points, decode_points
-from sac_lightning.inference.separate import decode_own_points, encoded_windows
-from sac_lightning.inference.thresholds import EveryNucleus, Separation
+from sac_lightning.data.sample import WholeImage
+from sac_lightning.data.windows import gather_points
+from sac_lightning.inference.nuclei_of_points import DecodedNucleus, Points, decode_points, points_shown
+from sac_lightning.inference.separate import choose_nuclei, decode_own_points, encoded_windows, separate_nuclei
+from sac_lightning.inference.thresholds import EveryNucleus, Separation, scale_separation
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.separation_targets import measure_distances
@@ -27,6 +32,40 @@ def refuse_prompted(prompted: object, separation: Separation | None) -> None:
             f"prompted={prompted} is for instances=prompts and a model that was trained with "
             "prompts.objective=instances: leave it out"
         )
+
+
+def separate_image(
+    model: nn.Module,
+    prediction: Prediction,
+    image: WholeImage,
+    view: View,
+    separation: Separation | None,
+    prompted: str,
+) -> tuple[Prediction, NDArray[np.int32] | None]:
+    """Separate the nuclei of a test image.
+
+    Args:
+        model: That predicted.
+        prediction: Of the image.
+        image: With its truth.
+        view: Of the training.
+        separation: The method and its thresholds, of the training. None: none.
+        prompted: One of PROMPTED.
+
+    Returns:
+        The prediction, its points those that were decoded, if any were by themselves; the nuclei (H, W), or None.
+    """
+    if separation is None:
+        return prediction, None
+    scaled, view = scale_separation(separation, image.factor), view.at_scale(image.factor)
+    if not isinstance(scaled, EveryNucleus):
+        return prediction, separate_nuclei(model, prediction, view, scaled)
+    truth = image.instances.cpu().numpy()
+    given = gather_points(image.expert_points, view.windows(*truth.shape))
+    decoded = decode_prompted(model, prediction, view, prompted, truth, given, image.seed)
+    coords, labels = (torch.from_numpy(values) for values in points_shown(decoded, given))
+    instances = choose_nuclei(decoded, prediction.probability.cpu().numpy(), scaled)
+    return replace(prediction, point_coords=coords, point_labels=labels), instances
 
 
 def decode_prompted(

@@ -6,10 +6,8 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import LightningModule
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -22,9 +20,8 @@ from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
 from sac_lightning.data.build import make_expert_points
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
-from sac_lightning.data.windows import WindowPoints, gather_points
-from sac_lightning.inference.separate import choose_nuclei, separate_nuclei
-from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt, Separation, scale_separation
+from sac_lightning.data.windows import WindowPoints
+from sac_lightning.inference.thresholds import EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
@@ -35,7 +32,7 @@ from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
 from sac_lightning.training.nucleus_loss import nucleus_losses
 from sac_lightning.training.precision import FULL
-from sac_lightning.training.prompted import decode_prompted
+from sac_lightning.training.prompted import separate_image
 from sac_lightning.training.schedulers import make_scheduler
 
 PICTURES = 4
@@ -96,8 +93,7 @@ class SegmentationTask(LightningModule):
         self.make_optimizer = optimizer or partial(Adam, lr=1e-4)
         self.make_scheduler = scheduler
         self.separation = separation
-        self.prompted = "own"
-        """What the test prompts a decoder of single nuclei by, see training.prompted."""
+        self.prompted = "own"  # see training.prompted
         self._notes_settings = settings is None
         self.settings = settings if settings is not None else self._describe(model_settings, seed)
         self.scale: Scale | None = None
@@ -232,30 +228,13 @@ class SegmentationTask(LightningModule):
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
-        instances = None
-        if self.separation is not None:
-            separation = scale_separation(self.separation, image.factor)
-            view = self.view.at_scale(image.factor)
-            if isinstance(separation, EveryNucleus):
-                prediction, instances = self._separate_decoded(prediction, image, view, separation)
-            else:
-                instances = separate_nuclei(self.model, prediction, view, separation)
+        prediction, instances = separate_image(
+            self.model, prediction, image, self.view, self.separation, self.prompted
+        )
         self.test_scores.update(prediction, image, instances)
         prediction = replace(prediction, image_embeddings=None, generator_logits=None)
         self._keep(image, prediction)
         return prediction
-
-    def _separate_decoded(
-        self, prediction: Prediction, image: WholeImage, view: View, separation: EveryNucleus
-    ) -> tuple[Prediction, NDArray[np.int32]]:
-        """Return a prediction with the points that were decoded, and its nuclei (H, W)."""
-        truth = image.instances.cpu().numpy()
-        given = gather_points(image.expert_points, view.windows(*truth.shape))
-        decoded = decode_prompted(self.model, prediction, view, self.prompted, truth, given, image.seed)
-        instances = choose_nuclei(decoded, prediction.probability.cpu().numpy(), separation)
-        points = torch.from_numpy(np.array([nucleus.point for nucleus in decoded]).reshape(-1, 2))
-        ones = torch.ones(len(points), dtype=torch.long)
-        return replace(prediction, point_coords=points, point_labels=ones), instances
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores, and keep those of each image for the record."""
