@@ -5,7 +5,7 @@ import pytest
 from tests.inference.discs import Discs, draw, predictor, scatter
 
 from sac_lightning.inference.competition import drop_doubles, paint_nuclei
-from sac_lightning.inference.nuclei_of_points import BATCH, DecodedNucleus
+from sac_lightning.inference.nuclei_of_points import BATCH, DecodedNucleus, cut_out
 
 
 def nucleus(left: int, top: int, width: int, score: float = 0.5, sure: float = 0.9) -> DecodedNucleus:
@@ -19,6 +19,15 @@ def test_of_two_that_overlap_much_the_one_of_the_lower_score_is_dropped() -> Non
     assert drop_doubles([bad, good, other], 0.5) == [good, other]
     assert drop_doubles([bad, good, other], 0.9) == [bad, good, other]
     assert drop_doubles([], 0.5) == []
+
+
+def test_a_negative_point_is_cut_out_whatever_the_decoder_says() -> None:
+    square = DecodedNucleus(10, 20, np.full((13, 13), 0.9, np.float32), 0.5, np.array([16, 26], np.float32))
+    cut = cut_out(square, np.array([[21, 26], [90, 90]], np.float32)).probability
+    assert cut[6, 11] == 0
+    assert (cut[:, :8] > 0).all(), "what is nearer to its own point stays"
+    assert (square.probability > 0).all()
+    assert cut_out(square, np.array([[90, 90]], np.float32)) is square
 
 
 def test_what_is_dropped_drops_others_so_that_only_neighbours_decide() -> None:

@@ -1,11 +1,11 @@
 """Nuclei that were decoded each by itself compete for the pixels of an image.
 
 Every pixel goes to the nucleus that is surest of it, by the square root of the nucleus's own probability times
-that of any nucleus there. Two answers that overlap much are one nucleus: the one of the lower score is dropped. Each
-of these rules looks at neighbours alone, so that the parts of a large image have the nuclei of the whole.
+that of any nucleus there. Two answers that overlap much are one nucleus: the one of the lower score is dropped.
+Each of these rules looks at neighbours alone, so that the parts of a large image have the nuclei of the whole.
 
-On four validation images of MoNuSeg this gave AJI 0.429; by the own probability alone it was 0.422 at best, and with
-the better score on top, as non-maximum suppression has it, 0.391.
+On four validation images of MoNuSeg this gave AJI 0.429; by the own probability alone it was 0.422 at best, and
+with the better score on top, as non-maximum suppression has it, 0.391.
 """
 
 from collections.abc import Sequence

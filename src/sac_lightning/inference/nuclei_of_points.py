@@ -6,7 +6,7 @@ memory does not grow with their number.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import cv2
@@ -168,7 +168,7 @@ def decode_points(
         view: That these are of.
         points: (P, 2) xy in image pixels; each is also a negative point of those around it.
         is_given: (P,), by a person.
-        negatives: (N, 2) further negative points.
+        negatives: (N, 2) further negative points, a person's, around which no nucleus stays.
         asked: (P,), which are decoded. Default: all.
         blind: Do not show the decoder any point, only what lies around it: to tell what its points are worth.
 
@@ -201,7 +201,27 @@ def decode_points(
         for i, answer, corner, iou in zip(part, answers, corners, masks.iou.float().tolist(), strict=True):
             score = CERTAIN if is_given[i] else min(max(iou, 0.0), 1.0)
             found[i] = _place(answer, corner, encoded.windows[owners[i]], cells, score, points[i])
-    return [nucleus for i in sorted(found) if (nucleus := found[i]) is not None]
+    return [cut_out(nucleus, negatives) for i in sorted(found) if (nucleus := found[i]) is not None]
+
+
+def cut_out(nucleus: DecodedNucleus, negatives: Points) -> DecodedNucleus:
+    """Cut out of a nucleus what lies around a person's negative points (N, 2).
+
+    The decoder may not have heeded them. What is cut is what is twice as near to one of them as to the nucleus's own point.
+    """
+    height, width = nucleus.probability.shape
+    corner = np.array([nucleus.left, nucleus.top])
+    local = negatives - corner
+    local = local[((local >= -0.5) & (local < np.array([width, height]) - 0.5)).all(axis=1)]
+    if not len(local):
+        return nucleus
+    rows, columns = np.mgrid[:height, :width]
+    x, y = nucleus.point - corner
+    away = np.hypot(columns - x, rows - y)
+    probability = nucleus.probability.copy()
+    for x, y in local:
+        probability[2 * np.hypot(columns - x, rows - y) < away] = 0
+    return replace(nucleus, probability=probability)
 
 
 def _place(
