@@ -207,7 +207,7 @@ def decode_points(
 def cut_out(nucleus: DecodedNucleus, negatives: Points) -> DecodedNucleus:
     """Cut out of a nucleus what lies around a person's negative points (N, 2).
 
-    The decoder may not have heeded them. What is cut is twice as near to one of them as to the nucleus's own point.
+    The decoder may not have heeded them. What is cut is twice as near to one of them as to the nucleus's point.
     """
     height, width = nucleus.probability.shape
     corner = np.array([nucleus.left, nucleus.top])
