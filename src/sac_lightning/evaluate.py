@@ -5,16 +5,18 @@ from omegaconf import DictConfig
 from sac_lightning.core.arguments import refuse_mask_options
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.limits import read_picture_count
 from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise UserError if an argument cannot be right: the checkpoint, the method, the masks, the tuning."""
+    """Raise UserError if an argument cannot be right: checkpoint, method, masks, pictures, tuning."""
     require_paths("checkpoint")(cfg)
     refuse_method(cfg.instances)
     refuse_mask_options(cfg.get("data"))
     check_mpp(cfg.mpp)
+    read_picture_count(cfg.pictures)
     if cfg.tune and cfg.instances == "components":
         raise UserError("tune=true has nothing to tune with instances=components: choose watershed or prompts")
 

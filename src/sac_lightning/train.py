@@ -14,6 +14,7 @@ from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.core.texts import quote
+from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.runs.requirements import check_sweep
 from sac_lightning.runs.unfinished import unfinished_run
 
@@ -25,6 +26,7 @@ def check(cfg: DictConfig) -> None:
     """Raise UserError if an argument cannot be right, as far as this shows without torch."""
     require_checkpoints(cfg)
     refuse_arguments(cfg)
+    refuse_method(cfg.instances)
     refuse_overruled(cfg, sys.argv[1:])
 
 

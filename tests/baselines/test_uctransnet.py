@@ -18,7 +18,7 @@ SIDE = 32
 def tiny() -> UCTransNet:
     """Build a network for 32 px, which has four tokens."""
     torch.manual_seed(0)
-    return UCTransNet(width=4, image_size=SIDE, layers=2, heads=2, expansion=2)
+    return UCTransNet(width=4, image_size=SIDE, layers=2, attention_heads=2, expansion=2)
 
 
 def batch_of(masks: Tensor) -> TrainingBatch:

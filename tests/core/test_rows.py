@@ -53,6 +53,18 @@ def test_a_row_chooses_options_by_words_and_sets_values_by_mappings() -> None:
     }
 
 
+def test_a_row_sets_an_option_of_what_it_has_chosen_by_a_dotted_name() -> None:
+    settings = {"label": "A", "model": "u_net", "model.heads": "separating", "instances": "watershed"}
+    assert row_config(settings) == {
+        "defaults": [{"override /model": "u_net"}],
+        "row": "A",
+        "instances": "watershed",
+        "model": {"heads": "separating"},
+    }
+    config = compose_config("train", ["row=u_net_heads", "output_dir=x"])
+    assert (config.model.name, config.model.heads, config.instances) == ("u_net", "separating", "watershed")
+
+
 def test_a_worker_of_a_launcher_knows_the_rows() -> None:
     """Launchers hand Hydra's state to their workers, where none of our code has run before."""
     compose_config("train", ["row=sac"])

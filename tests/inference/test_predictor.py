@@ -105,7 +105,8 @@ def test_the_image_is_left_as_it_is(lora: nn.Module) -> None:
 
 
 def test_the_view_stretches_the_contrast() -> None:
-    dark = picture(40, 50) // 20
+    dark = np.full((40, 50, 3), 2, np.uint8)
+    dark[10:30, 12:40] = 12
     probabilities = [
         Predictor(Brightness(), View(None, stretch=stretch)).segment(dark).probability for stretch in (True, False)
     ]

@@ -18,6 +18,8 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.model.point_selection import (
     PointSelection,
     Selection,
+    deepest_pixels,
+    measure_depths,
     random_pixels,
     region_centroids,
     scale_points,
@@ -371,7 +373,48 @@ def test_where_nothing_is_far_from_nuclei_there_are_no_negative_points() -> None
     assert labels[0].tolist() == [1, -1]
 
 
-def test_beyond_the_image_is_no_nucleus() -> None:
-    nothing = torch.full((1, 1, 8, 8), -9.0)
-    _, labels = PointSelection(1, margin=50)(nothing, torch.tensor([0]))
+def test_beyond_the_window_there_may_be_nuclei() -> None:
+    nothing = torch.full((1, 1, 9, 9), -9.0)
+    coords, labels = PointSelection(1, margin=3)(nothing, torch.tensor([0]))
     assert labels[0].tolist() == [-1, 0]
+    assert coords[0, 1].tolist() == [4, 4], "the middle is furthest from the edge"
+    _, labels = PointSelection(1, margin=5)(nothing, torch.tensor([0]))
+    assert labels[0].tolist() == [-1, -1], "no pixel is so far from the edge"
+
+
+def test_with_a_margin_the_deepest_background_comes_first_and_not_the_largest() -> None:
+    mask = np.zeros((60, 100), dtype=bool)
+    mask[:, 40:42] = True  # to its left a square of background, to its right a long strip beside another nucleus
+    mask[20:, 42:] = True
+    ((x, y), (u, v)) = select(map_of(mask), points=2, margin=4)[0][2:].tolist()
+    assert (x, y) == (19, 19), "the first of the pixels that are twenty from the nucleus and from the edge"
+    assert u > 42
+    assert 9 <= v <= 10
+
+
+@quick
+@given(mask=masks, margin=st.integers(1, 3), min_area=st.integers(0, 3))
+def test_the_deepest_pixels_are_those_of_brute_force(mask: Mask, margin: int, min_area: int) -> None:
+    depths = measure_depths(mask)
+    outside = np.argwhere(~np.pad(mask, 1)) - 1
+    for row, column in np.argwhere(mask):
+        nearest = np.hypot(*(outside - (row, column)).T).min()
+        assert depths[row, column] == pytest.approx(nearest, abs=1e-3)
+    far = depths > margin
+    labels = label(far, connectivity=2)
+    regions = [depths[labels == number] for number in range(1, labels.max() + 1)]
+    expected = sorted((part.max() for part in regions if len(part) >= min_area), reverse=True)
+    points = deepest_pixels(depths, far, 100, min_area)
+    assert [depths[int(y), int(x)] for x, y in points] == expected
+    assert len({labels[int(y), int(x)] for x, y in points}) == len(points)
+    assert deepest_pixels(depths, far, 1, min_area).tolist() == points[:1].tolist()
+
+
+def test_all_points_of_a_whole_image_are_taken_whatever_the_number_per_window() -> None:
+    maps = torch.sigmoid(maps_of(TOUCHING, INTERIORS))[0].numpy()
+    assert len(PointSelection(0).choose_all(maps)) == 3
+    assert sorted(PointSelection(1, min_area=2).choose_all(maps)[:, 0].round().tolist()) == [2, 6]
+    # A pixel of a window's map is two of the image: the same specks are four times as large.
+    larger = maps.repeat(2, axis=1).repeat(2, axis=2)
+    assert len(PointSelection(1, min_area=2).choose_all(larger, scale=2)) == 2
+    assert len(PointSelection(1, min_area=2).choose_all(larger)) == 3

@@ -50,6 +50,9 @@ JOBS = {
     "ablation_loss": 2,
     "ablation_dense": 4,
     "ablation_generator": 4,
+    "instances_monuseg": 11,
+    "instances_dsb2018": 10,
+    "instances_glas": 11,
 }
 
 
@@ -162,6 +165,25 @@ def test_rows_of_several_tables_are_one_run() -> None:
     assert of("table3_prompts", "LoRA 1-point 0-expert") == sac
     assert of("table5_selection", "O-1-point") == of("figure5_pairs", "1-pair") == sac
     assert of("figure4_convergence", "SAM-FT 1-expert") == of("table4_experts", "SAM-FT 0-point 1-expert")
+
+
+@pytest.mark.parametrize(("name", "table"), [
+    ("instances_monuseg", "table1_monuseg"),
+    ("instances_dsb2018", "table2_dsb2018"),
+    ("instances_glas", "table8_glas"),
+])  # fmt: skip
+def test_the_floor_of_an_instance_table_are_runs_of_the_papers_table(name: str, table: str) -> None:
+    hashes = {job["row"]: config_hash(job) for job in jobs_of(table)}
+    jobs = {job["row"]: job for job in jobs_of(name)}
+    assert config_hash(jobs["SAC, components"]) == hashes["SAC"]
+    assert config_hash(jobs["U-Net, components"]) == hashes["U-Net"]
+    others = [job for label, job in jobs.items() if "components" not in str(label)]
+    assert {job["instances"] for job in others} == {"watershed"}
+    for job in others:
+        model = job["model"]
+        assert isinstance(model, dict)
+        separates = model.get("heads") == "separating" or model["prompts"]["generator"]["separating"]
+        assert separates or job["row"] == "SAC", f"{job['row']} is handicapped"
 
 
 @pytest.mark.parametrize("launcher", ["local", "slurm"])

@@ -16,6 +16,7 @@ from sac_lightning.core.command_line import sweep_jobs
 from sac_lightning.core.configuration import ConfigFolders, compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.reporting.experiment import find_experiments, group_by_row
+from sac_lightning.reporting.published import published_rows
 from sac_lightning.reporting.report import collect_part, read_records, report
 from sac_lightning.reporting.section import section
 from sac_lightning.reporting.table import latex_table
@@ -358,7 +359,7 @@ def test_what_a_person_wrote_about_a_table_stands_on_top_of_its_pages(runs: Path
 
 def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", f"runs={runs}")
-    assert len(list((tmp_path / "out").glob("*/README.md"))) == 17
+    assert len(list((tmp_path / "out").glob("*/README.md"))) == 20
     index = (tmp_path / "out" / "README.md").read_text()
     assert "| [Table 5: selection of points](table5_selection/README.md) | cpu | 3 of 6 |" in index
     assert "| [Table 1: MoNuSeg](table1_monuseg/README.md) | cpu | 1 of 10 |" in index
@@ -392,6 +393,62 @@ def test_a_table_goes_by_its_number_or_its_name(table: str | int, name: str) -> 
 def test_another_table_is_refused(table: str | int) -> None:
     with pytest.raises(UserError, match="is no experiment: choose 1 to 8, or one of table1_monuseg"):
         find_experiments(table)
+
+
+def test_an_instance_table_has_its_figures_and_below_them_what_others_published(tmp_path: Path) -> None:
+    config = next(job for job in jobs("instances_monuseg") if job["row"] == "SAC separating")
+    record = record_of(config, 0.8)
+    record["metrics"] |= {
+        "aji": 0.6,
+        "aji_plus": 0.59,
+        "pq": 0.55,
+        "f1_50": 0.7,
+        "f1_70": 0.5,
+        "f1_90": 0.1,
+        "map": 0.4,
+    }
+    record["prompt_quality"] |= {"precision": 0.81, "recall": 0.82, "exactly_once": 0.8, "f1": 0.815}
+    record["prompt_quality"]["regions_per_nucleus"] = 1.01
+    write_run(tmp_path / "runs", record)
+    run(tmp_path / "out", f"runs={tmp_path / 'runs'}", "table=instances_monuseg")
+    page = (tmp_path / "out" / "instances_monuseg" / "README.md").read_text()
+    assert cells(page, "SAC separating")[1:9] == [
+        "60.00",
+        "59.00",
+        "55.00",
+        "70.00",
+        "50.00",
+        "10.00",
+        "40.00",
+        "80.00",
+    ]
+    assert cells(page, "U-Net with heads")[1:3] == ["not run", "not run"]
+    prompts, published = page.split("### Prompts")[1].split("### Published")
+    assert cells(prompts, "SAC separating")[5:] == ["81.0", "82.0", "80.0", "81.5", "1.01"]
+    assert "**theirs, not measured here**" in published
+    assert cells(published, "CellViT-SAM-H")[1:4] == ["-", "67.16", "83.26"]
+    part = collect_part("instances_monuseg", "cpu", [], {})
+    notes = section(part, "", tmp_path).notes
+    assert all(note.startswith("Theirs, not measured here: ") and "source: " in note for note in notes)
+    assert len(notes) == len(published_rows("instances_monuseg"))
+
+
+def test_a_table_of_the_paper_has_nothing_that_others_published(runs: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", f"runs={runs}", "table=5")
+    page = (tmp_path / "out" / "table5_selection" / "README.md").read_text()
+    assert "Published" not in page
+    assert "O: F1" not in page, "its records do not have the points of whole images"
+    assert published_rows("table1_monuseg") == []
+
+
+def test_every_published_figure_has_its_data_and_its_source() -> None:
+    rows = published_rows("instances_monuseg")
+    assert {"HoVer-Net", "CellViT-SAM-H"} <= {row.system for row in rows}
+    for row in rows:
+        assert row.figures
+        assert all(0 < figure < 1 for figure in row.figures.values())
+        assert row.data
+        assert row.source
 
 
 def test_a_file_that_is_no_record_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -123,6 +123,28 @@ def test_a_method_without_thresholds_is_refused(checkpoint: Path, tmp_path: Path
         rerun(tmp_path / "experts", checkpoint, "instances=prompts", "tune=true", "prompts.experts=1")
 
 
+def test_pictures_of_test_images_are_drawn_where_they_are_asked_for(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = rerun(tmp_path / "all", checkpoint, "instances=watershed", "pictures=all")
+    drawn = sorted(path.stem for path in (tmp_path / "all" / "pictures").iterdir())
+    assert drawn == [image["name"] for image in record["images"]]
+    assert f"pictures   {tmp_path / 'all' / 'pictures'}: true nuclei cyan" in capsys.readouterr().out
+    plain = rerun(tmp_path / "plain", checkpoint, "instances=watershed")
+    assert not (tmp_path / "plain" / "pictures").exists()
+    assert plain["config_hash"] == record["config_hash"], "pictures change no number"
+
+
+def test_a_training_can_be_tested_by_the_watershed(tiny: list[str], checkpoint: Path, tmp_path: Path) -> None:
+    record = run(tiny, tmp_path / "run", "view.crop=40", "instances=watershed")
+    stored = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt").thresholds["watershed"]
+    assert record["instances"] == {"method": "watershed", **stored}
+    before = record_of(checkpoint.parent.parent)
+    assert "instances" not in before
+    assert record["metrics"]["dice"] == before["metrics"]["dice"]
+    assert record["config_hash"] != before["config_hash"]
+
+
 # predict
 
 

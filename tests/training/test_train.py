@@ -69,6 +69,7 @@ def test_the_record_tells_the_whole_story(tiny: list[str], tmp_path: Path) -> No
         "negatives_off_nucleus",
         "nuclei_hit",
         "points_per_nucleus",
+        *("precision", "recall", "exactly_once", "f1", "regions_per_nucleus"),
     }
     assert not [name for name in record["metrics"] if name.startswith("prompt")]
     assert (record["row"], record["experiment"]) == (None, None)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.baselines.pretrained_state import download_state
+from sac_lightning.core.heads import Heads
 
 # How many of MobileNetV2's seven stages come before the first Quick Attention, whose output also feeds the skip
 # connection past the other stages.
@@ -23,7 +24,13 @@ EARLY_STAGES = 3
 class HistoSeg(Network):
     """HistoSeg; 2,116,897 parameters, or 2,149,985 with BatchNorm's running statistics, which Keras counts too."""
 
-    def __init__(self, width: float = 1.0, head_width: int = 256, batch_norm_momentum: float = 0.01) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        head_width: int = 256,
+        batch_norm_momentum: float = 0.01,
+        heads: Heads | None = None,
+    ) -> None:
         """Build the network.
 
         Args:
@@ -32,10 +39,11 @@ class HistoSeg(Network):
             batch_norm_momentum: Weight of the newest batch in the running statistics. The official code uses 0.01
                 in the head and 0.001 in the backbone, which would need thousands of steps; using one value for
                 both is our choice.
+            heads: See Network.
         """
         # Scale images to -1..1, as the official weights were trained; the official training code defines a
         # function for this but never calls it.
-        super().__init__(multiple=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        super().__init__(multiple=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), heads=heads)
         variant = f"mobilenetv2_{round(100 * width):03d}"
         backbone = timm.create_model(
             variant,
@@ -58,7 +66,7 @@ class HistoSeg(Network):
         self.late_attention = QuickAttention(head_width)
         self.skip = nn.Conv2d(early, head_width, kernel_size=1, bias=False)
         self.dropout = nn.Dropout(0.1)
-        self.head = nn.Conv2d(head_width, 1, kernel_size=1)
+        self.head = nn.Conv2d(head_width, self.maps, kernel_size=1)
         for part in (self.context, self.pixels, self.projection):
             part.norm.momentum = batch_norm_momentum
 

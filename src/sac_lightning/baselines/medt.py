@@ -8,12 +8,14 @@ follow the official code.
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sac_lightning.baselines.axial_attention import AxialAttention, GatedAxialAttention, PatchBatchNorm
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.heads import Heads
 
 
 def convolution(
@@ -166,6 +168,7 @@ class MedT(Network):
         blocks: Sequence[int] = (1, 2, 4, 1),
         grid: int = 4,
         gates_open: int = 10,
+        heads: Heads | None = None,
     ) -> None:
         """Build the network.
 
@@ -178,13 +181,14 @@ class MedT(Network):
             grid: The local branch sees grid x grid patches.
             gates_open: First epoch, counted from 0, in which the gates train. (11 in the official code as it
                 stands, which opens them after its epoch 10.)
+            heads: See Network.
 
         Raises:
             UserError: groups does not divide width, or the patches cannot be halved as often as the stages
                 require.
         """
         # A patch is halved by the stem, by every stage except the first, and once more below the last.
-        super().__init__(multiple=grid * 2 ** (len(blocks) + 1), image_size=image_size)
+        super().__init__(multiple=grid * 2 ** (len(blocks) + 1), image_size=image_size, heads=heads)
         if width % groups:
             raise UserError(
                 f"MedT of width {width} cannot have {groups} groups: set model.groups to a divisor of model.width"
@@ -195,7 +199,7 @@ class MedT(Network):
         # As in the official code, its stem is as wide as the global branch's last stage.
         self.local_branch = Branch(width, 8 * width, blocks, groups, patches=grid**2, bottom=True)
         self.fusion = nn.Conv2d(2 * width, 2 * width, kernel_size=3, padding=1)
-        self.head = nn.Conv2d(2 * width, 2, kernel_size=1)
+        self.head = nn.Conv2d(2 * width, 1 + self.maps, kernel_size=1)
         self.start_epoch(0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -203,8 +207,8 @@ class MedT(Network):
         images = self.prepare(images)
         local = self.join_patches(self.local_branch(self.cut_patches(images)))
         features = F.relu(self.fusion(self.global_branch(images) + local))
-        background, nucleus = self.head(features).split(1, dim=1)
-        return nucleus - background  # type: ignore[no-any-return]
+        background, nucleus, *others = self.head(features).split(1, dim=1)
+        return torch.cat([nucleus - background, *others], dim=1)
 
     def cut_patches(self, images: Tensor) -> Tensor:
         """Cut images (B, C, H, W) into patches (B * grid^2, C, H / grid, W / grid), each image's row by row."""

@@ -1,4 +1,8 @@
-"""The interface of the compared networks: the form of their input, and what the training needs from them."""
+"""The interface of the compared networks: the form of their input, and what the training needs from them.
+
+Some can have the maps of a separating prompt generator as further heads, so that no row of an instance table is
+handicapped; without them a network is its paper's, to the last parameter.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,14 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.heads import Heads, refuse_heads
 from sac_lightning.data.sample import TrainingBatch
+from sac_lightning.model.prompt_generator import SEPARATING
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Network(nn.Module, ABC):
-    """A compared network: RGB images in 0..255 to logits of nucleus, and the losses that it is trained with."""
+    """A compared network: RGB images in 0..255 to logits of nucleus, and the losses that it is trained with.
+
+    Attributes:
+        maps: Channels of its logits, see inference.windows.run_model: 1, or SEPARATING with separating heads.
+    """
 
     def __init__(
         self,
@@ -23,6 +33,7 @@ class Network(nn.Module, ABC):
         image_size: int | None = None,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
+        heads: Heads | None = None,
     ) -> None:
         """Set which images the network accepts and how it normalises them.
 
@@ -31,11 +42,14 @@ class Network(nn.Module, ABC):
             image_size: The only side that the network accepts, if its structure is tied to one. None: any.
             mean: Mean of each channel, in 0..1; subtracted from the images.
             std: Standard deviation of each channel, in 0..1; the images are divided by it.
+            heads: ``separating``: the network gives the four maps of prompt_generator.MASK. None: the mask alone.
 
         Raises:
-            UserError: ``image_size`` is not a multiple of ``multiple``.
+            UserError: ``image_size`` is not a multiple of ``multiple``, or there are no such heads.
         """
         super().__init__()
+        refuse_heads(heads)
+        self.maps = SEPARATING if heads else 1
         self.multiple = multiple
         self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -47,10 +61,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (B, 3, H, W) RGB in 0..255 to logits (B, 1, H, W) of nucleus."""
+        """Map images (B, 3, H, W) RGB in 0..255 to logits (B, maps, H, W), of nucleus first."""
 
     def losses(self, batch: TrainingBatch, mask_loss: nn.Module) -> Mapping[str, Tensor]:
-        """Return the parts of the training loss of a batch; training minimises their sum.
+        """Return the parts of the training loss of a batch of a network with the mask alone; see SegmentationTask.
 
         Args:
             batch: Windows with their masks.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from sac_lightning.baselines.pretrained_state import download_state
+from sac_lightning.core.heads import Heads
 
 # Of the coarsest features. With multiples of it, the attention's windows divide the finer features evenly.
 STRIDE = 32
@@ -57,21 +58,22 @@ class Fusion(nn.Module):
 class LocalityDecoder(nn.Module):
     """The progressive locality decoder: a pyramid of features to logits at its finest resolution."""
 
-    def __init__(self, channels: list[int], dim: int) -> None:
+    def __init__(self, channels: list[int], dim: int, maps: int) -> None:
         """Build the layers.
 
         Args:
             channels: Channels of the levels, finest first.
             dim: Channels of the decoder.
+            maps: Channels of the logits.
         """
         super().__init__()
         self.emphases = nn.ModuleList(LocalEmphasis(level, dim) for level in channels)
         self.fusions = nn.ModuleList(Fusion(dim) for _ in channels[1:])
         self.dropout = nn.Dropout(0.1)
-        self.head = nn.Conv2d(dim, 1, 1)
+        self.head = nn.Conv2d(dim, maps, 1)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Map features (B, C_i, h_i, w_i), finest first, to logits (B, 1, h_0, w_0)."""
+        """Map features (B, C_i, h_i, w_i), finest first, to logits (B, maps, h_0, w_0)."""
         size = levels[0].shape[-2:]
         finest, *finer, fused = (
             F.interpolate(emphasise(level), size, mode="bilinear", align_corners=False)
@@ -89,18 +91,19 @@ class SSFormer(Network):
     that is built but not called. We leave them out.
     """
 
-    def __init__(self, encoder: str = "mit_b4", dim: int = 256) -> None:
+    def __init__(self, encoder: str = "mit_b4", dim: int = 256, heads: Heads | None = None) -> None:
         """Build the network with random parameters.
 
         Args:
             encoder: A MiT of segmentation-models-pytorch, mit_b0 to mit_b5.
             dim: Channels of the decoder.
+            heads: See Network.
         """
-        super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        super().__init__(multiple=STRIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD, heads=heads)
         self.encoder_name = encoder
         with torch.device("cpu"):  # The constructor reads a tensor's values, which the meta device does not hold.
             self.encoder = smp.encoders.get_encoder(encoder, weights=None)
-        self.decoder = LocalityDecoder(self.encoder.out_channels[2:], dim)
+        self.decoder = LocalityDecoder(self.encoder.out_channels[2:], dim, self.maps)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits; see Network."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.heads import Heads
 
 LEVELS = 4
 EPS = 1e-6  # For the LayerNorms.
@@ -258,9 +259,10 @@ class UCTransNet(Network):
         image_size: int = 224,
         patch: int = 16,
         layers: int = 4,
-        heads: int = 4,
+        attention_heads: int = 4,
         expansion: int = 4,
         dropout: float = 0.1,
+        heads: Heads | None = None,
     ) -> None:
         """Build the network.
 
@@ -270,16 +272,17 @@ class UCTransNet(Network):
             patch: Side of a token in pixels of the image; the patches of the four levels are 1, 1/2, 1/4 and 1/8
                 of it.
             layers: Number of transformer blocks.
-            heads: Heads of the channel attention, each as wide as all levels together.
+            attention_heads: Heads of the channel attention, each as wide as all levels together.
             expansion: Width of the MLPs' hidden layers in the transformer, in multiples of their channels.
             dropout: Dropout rate of tokens, attention and its output; the MLPs have none.
+            heads: See Network.
 
         Raises:
             UserError: patch is not a multiple of 8, or image_size is not a multiple of both patch and 16.
         """
         if patch % 2 ** (LEVELS - 1):
             raise UserError(f"model.patch of UCTransNet is {patch}: set it to a multiple of {2 ** (LEVELS - 1)}")
-        super().__init__(multiple=math.lcm(patch, 2**LEVELS), image_size=image_size)
+        super().__init__(multiple=math.lcm(patch, 2**LEVELS), image_size=image_size, heads=heads)
         channels = [width * 2**level for level in range(LEVELS)]
         self.stem = Convolutions(3, width, number=1)
         self.pool = nn.MaxPool2d(2)
@@ -287,12 +290,14 @@ class UCTransNet(Network):
             Convolutions(above, below)
             for above, below in zip(channels, [*channels[1:], channels[-1]], strict=True)
         )
-        self.transformer = ChannelTransformer(channels, image_size, patch, layers, heads, expansion, dropout)
+        self.transformer = ChannelTransformer(
+            channels, image_size, patch, layers, attention_heads, expansion, dropout
+        )
         self.ups = nn.ModuleList(
             GatedUp(below, above)
             for below, above in zip(reversed(channels), [*reversed(channels[:-1]), width], strict=True)
         )
-        self.head = nn.Conv2d(width, 1, kernel_size=1)
+        self.head = nn.Conv2d(width, self.maps, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits; see Network."""

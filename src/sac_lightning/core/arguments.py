@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.core.configuration import config_dir
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.heads import refuse_heads
 from sac_lightning.core.limits import refuse_image_size, refuse_rank, refuse_test_metric
 from sac_lightning.core.masks import read_mask_options
 from sac_lightning.core.prompts import Generator, Prompts
@@ -30,6 +31,7 @@ def refuse_arguments(cfg: DictConfig) -> None:
     if backbone is not None:
         refuse_image_size(view.image_size, backbone.patch, backbone.name)
     refuse_rank(cfg.model.get("rank"))
+    refuse_heads(cfg.model.get("heads"), cfg.model.get("name"))
     weights = cfg.model.get("weights")
     if weights is not None and not Path(weights).is_file():
         raise UserError(f"model.weights={weights} does not exist: give a file that does")

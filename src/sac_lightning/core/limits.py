@@ -19,3 +19,16 @@ def refuse_rank(rank: int | None) -> None:
     """Raise UserError if LoRA cannot have this rank; None stands for its default."""
     if rank is not None and (not isinstance(rank, int) or rank < 1):
         raise UserError(f"model.rank is {rank}: choose a LoRA rank of at least 1")
+
+
+def read_picture_count(pictures: object) -> int | None:
+    """Return of how many test images an evaluation draws pictures, None for all.
+
+    Raises:
+        UserError: It is neither ``all`` nor a number.
+    """
+    if pictures == "all":
+        return None
+    if type(pictures) is not int or pictures < 0:
+        raise UserError(f"pictures is {pictures}: choose all, or a number of test images, 0 or more")
+    return pictures

@@ -9,6 +9,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 ROWS = "rows.yaml"
+VALUES = ("instances",)
+"""What a row sets that is an option itself, not one of a part."""
 
 
 @cache
@@ -28,9 +30,15 @@ def row_config(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         settings: The row's label; a word for each group that it chooses an option of (``model: sam``), and a
-            mapping for each part of the configuration of which it sets values (``prompts: {points: 1}``).
+            mapping for each part of the configuration of which it sets values (``prompts: {points: 1}``). The
+            option of a part that it has chosen as well has a dotted name (``model.heads: separating``), and what
+            belongs to no part stands in VALUES.
     """
-    chosen = {key: value for key, value in settings.items() if isinstance(value, str) and key != "label"}
-    values = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
-    defaults = [{f"override /{group}": option} for group, option in chosen.items()]
+    words = {key: value for key, value in settings.items() if isinstance(value, str) and key != "label"}
+    defaults = [{f"override /{key}": word} for key, word in words.items() if "." not in key and key not in VALUES]
+    values = {key: value for key, value in settings.items() if isinstance(value, Mapping) or key in VALUES}
+    for key, word in words.items():
+        if "." in key:
+            part, option = key.split(".")
+            values[part] = {**values.get(part, {}), option: word}
     return {"defaults": defaults, "row": settings["label"], **values}

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # Only for the type: slides and pages draw without matplotlib
 MASK_COLOUR = (255, 210, 0)
 # The blue and pink of the paper's Figure 1.
 POSITIVE_RGB, NEGATIVE_RGB = (31, 119, 255), (255, 79, 163)
+# Of true nuclei, and of true and found ones in one place; those that were found have MASK_COLOUR. All three show
+# on tissue and on fluorescence.
+TRUTH_COLOUR, BOTH_COLOUR = (0, 229, 255), (255, 255, 255)
 OPACITY = 0.35
 POINT_RADIUS = 3
 
@@ -32,6 +35,22 @@ def overlay_mask(
     picture[mask] = (1 - opacity) * picture[mask] + opacity * np.array(MASK_COLOUR)
     picture[find_boundaries(nuclei, mode="inner")] = MASK_COLOUR
     return picture.astype(np.uint8)
+
+
+def draw_outlines(
+    image: NDArray[np.uint8], truth: NDArray[np.int32], found: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    """Draw the outlines of true and found nuclei over an image (H, W, 3): cyan, yellow, and white where both are.
+
+    Args:
+        image: Not changed.
+        truth: (H, W) label map.
+        found: (H, W) label map.
+    """
+    picture = image.copy()
+    true, guessed = (find_boundaries(nuclei, mode="inner") for nuclei in (truth, found))
+    picture[true], picture[guessed], picture[true & guessed] = TRUTH_COLOUR, MASK_COLOUR, BOTH_COLOUR
+    return picture
 
 
 def draw_points(

@@ -32,7 +32,7 @@ from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
-from sac_lightning.inference.windows import BLENDED, Blend
+from sac_lightning.inference.windows import BLENDED, Blend, run_model
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.model.promptable import Promptable, choose_points
 
@@ -91,7 +91,7 @@ class EncodedImage:
         self._view = predictor.view
         self._size = input_size(self._windows[0], predictor.view)
         self._embeddings: list[Tensor] = []  # (256, h, w) each; of a network without points its logits (1, H, W)
-        self._generated: list[Tensor] = []  # (1, m, m) each; none without a prompt generator
+        self._generated: list[Tensor] = []  # (1, m, m) each, or (4, m, m); none without such maps
         self._encode(image, progress)
         self._generator_maps = self._blend_generator()
         self.bytes = sum(tensor.nbytes for tensor in (*self._embeddings, *self._generated))
@@ -110,10 +110,16 @@ class EncodedImage:
             if self._promptable is not None:
                 embeddings, generated = self._promptable.encode(images)
             else:  # A network without points has its answer here already.
-                embeddings, generated = self._model(images), None
+                answer = run_model(self._model, images)
+                embeddings, generated = answer.logits, answer.generator_logits
             self._embeddings += embeddings.unbind()
             self._generated += () if generated is None else generated.unbind()
             progress(len(self._embeddings), len(self._windows))
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether the model chooses points by itself; a network's own maps give none."""
+        return self._promptable is not None and self._promptable.has_generator
 
     def _blend_generator(self) -> NDArray[np.float32] | None:
         """Return the generator's own maps, see Prediction, which no click changes; None without a generator."""
@@ -183,7 +189,7 @@ class EncodedImage:
         positive = signs == 1
         probability = np.zeros((self.height, self.width), np.float32)
         used, used_signs = coords[~positive], signs[~positive]
-        if self._generated and (selection is None or selection.points > 0):
+        if self._chooses and (selection is None or selection.points > 0):
             probability, used, used_signs = self._predict(used, used_signs, seed, selection)
         windows = nearest_windows(coords[positive], self._windows).tolist()
         prompts = [
@@ -209,7 +215,7 @@ class EncodedImage:
     ) -> list[_Prompts]:
         """Return the automatic and the given points of every window."""
         given = self._given_prompts(points, labels)
-        if not self._generated:
+        if not self._chooses:
             return given
         return [
             _Prompts(torch.cat([own.coords, each.coords]), torch.cat([own.labels, each.labels]))

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
-from sac_lightning.model.prompt_generator import DISTANCE
+from sac_lightning.model.prompt_generator import DISTANCE, MASK
 from sac_lightning.model.promptable import Promptable, Segmentation, segment_by_generator
 
 # Of a separating generator's maps, those that inference looks at: the edge only helps the others in training.
@@ -29,6 +31,8 @@ class Prediction:
         point_labels: (N,), 1 nucleus, 0 background.
         image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
         generator_logits: (T, C, m, m), likewise.
+        map_scale: Image pixels, along a side, to one of the generator's own.
+        instances: (H, W) label map of the nuclei, once they have been told apart.
     """
 
     probability: Tensor
@@ -37,6 +41,8 @@ class Prediction:
     point_labels: Tensor
     image_embeddings: Tensor | None = None
     generator_logits: Tensor | None = None
+    map_scale: float = 1.0
+    instances: NDArray[np.int32] | None = None
 
 
 def run_model(
@@ -49,7 +55,9 @@ def run_model(
     """Run one forward pass: with points, or a plain network's, its logits in the same form.
 
     Args:
-        model: A Promptable, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W).
+        model: A Promptable, or a network from images (B, 3, H, W) in 0..255 to logits (B, 1, H, W). One whose
+            attribute ``maps`` says so gives as many, those of prompt_generator.MASK, which then take the place of
+            a prompt generator's.
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
@@ -67,17 +75,18 @@ def run_model(
     no_coords = images.new_zeros(len(images), 0, 2)
     no_labels = no_coords.new_zeros(len(images), 0, dtype=torch.long)
     logits = model(images)
-    _refuse_logits(logits, images, type(model).__name__)
-    return Segmentation(logits, None, None, no_coords, no_labels)
+    maps = int(getattr(model, "maps", 1))
+    _refuse_logits(logits, images, maps, type(model).__name__)
+    return Segmentation(logits[:, [MASK]], None, logits if maps > 1 else None, no_coords, no_labels)
 
 
-def _refuse_logits(logits: Any, images: Tensor, name: str) -> None:
+def _refuse_logits(logits: Any, images: Tensor, maps: int, name: str) -> None:
     """Raise UserError if a plain network gives something else than logits; losses would take several channels."""
-    wanted = (len(images), 1)
+    wanted = (len(images), maps)
     if not isinstance(logits, Tensor) or logits.ndim != 4 or tuple(logits.shape[:2]) != wanted:
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UserError(
-            f"{name} gives {given} for images {tuple(images.shape)}: give logits ({wanted[0]}, 1, H, W)"
+            f"{name} gives {given} for images {tuple(images.shape)}: give logits ({wanted[0]}, {maps}, H, W)"
         )
 
 
@@ -105,6 +114,7 @@ def segment(
     height, width = image.shape[-2:]
     blend = Blend(height, width, image.device)
     generator_blend: Blend | None = None
+    map_scale = 1.0
     coords, labels, embeddings, generated = [], [], [], []
     for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
         output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed), keep_embeddings)
@@ -118,6 +128,7 @@ def segment(
                 maps = output.generator_logits[i, :BLENDED]
                 generator_blend = generator_blend or Blend(height, width, image.device, len(maps))
                 generator_blend.add(maps, window)
+                map_scale = window.width / maps.shape[-1]
             window_coords, window_labels = to_image_pixels(
                 output.point_coords[i], output.point_labels[i], window, view
             )
@@ -130,6 +141,7 @@ def segment(
         point_labels=torch.cat(labels),
         image_embeddings=torch.cat(embeddings) if embeddings else None,
         generator_logits=torch.cat(generated) if generated else None,
+        map_scale=map_scale,
     )
 
 

@@ -34,7 +34,8 @@ def build_model(settings: Mapping[str, Any]) -> nn.Module:
     Raises:
         UserError: They describe something else.
     """
-    settings = {key: value for key, value in settings.items() if key != "name"}
+    # Only some networks can have further heads; core.arguments refuses them for the others.
+    settings = {k: v for k, v in settings.items() if k != "name" and (k, v) != ("heads", None)}
     model = instantiate(settings, _convert_="all")
     if not isinstance(model, nn.Module):
         raise UserError(f"model is a {type(model).__name__}: name a torch.nn.Module in model._target_")

@@ -46,8 +46,9 @@ class PointSelection:
                 region full of holes). By default the nearest pixel of the region replaces it. Our choice: the
                 paper is silent, and a negative point on a nucleus would be a wrong prompt.
             min_area: With O: regions of fewer pixels of the map are specks, and give no point.
-            margin: Negative points keep at least so many pixels of the map from P_neg's outline, and so from
-                nuclei; where nothing is so far away, there are none.
+            margin: Negative points keep more than so many pixels of the map from nuclei and from the window's
+                edge, beyond which one may lie; where nothing is so far away, there are none. With O, each region's
+                is its deepest pixel, and the deepest of all comes first: a centroid may lie just beside a nucleus.
 
         Raises:
             UserError: A value is out of range.
@@ -77,8 +78,10 @@ class PointSelection:
         for i, (image, seed) in enumerate(zip(maps, seeds.tolist(), strict=True)):
             generator = np.random.default_rng(seed)
             nucleus, background = positive_map(image) > self.threshold, 1 - image[MASK] > self.threshold
-            for side, label in ((nucleus, 1), (shrink(background, self.margin), 0)):
-                chosen = self._choose(side, generator)
+            for label, chosen in (
+                (1, self._choose(nucleus, generator)),
+                (0, self._choose_far(background, generator)),
+            ):
                 coords[i, 1 - label, : len(chosen)] = chosen
                 labels[i, 1 - label, : len(chosen)] = label
         shape = (len(maps), 2 * self.points)
@@ -86,6 +89,34 @@ class PointSelection:
             torch.from_numpy(coords.reshape(*shape, 2)).to(logits.device),
             torch.from_numpy(labels.reshape(*shape)).to(logits.device),
         )
+
+    def choose_all(self, maps: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.float32]:
+        """Choose O's positive points of a whole image: one per region, however many there are.
+
+        Args:
+            maps: P_pos of an image whose windows were blended, (1, H, W); or all maps of a generator that
+                separates, (C, H, W).
+            scale: Pixels of them, along a side, to one of the maps of a window.
+
+        Returns:
+            (N, 2) xy in pixels, those of the largest regions first.
+        """
+        nucleus = positive_map(maps) > self.threshold
+        return region_centroids(nucleus, nucleus.size, self.keep_raw_centroid, round(self.min_area * scale**2))
+
+    def _choose_far(self, background: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.float32]:
+        """Choose at most n points (k, 2) xy of background (H, W), away from nuclei if there is a margin."""
+        if self.margin == 0:
+            return self._choose(background, generator)
+        depths = measure_depths(background)
+        far = depths > self.margin
+        if self.selection == "R":
+            return random_pixels(far, self.points, generator)
+        chosen = deepest_pixels(depths, far, self.points, self.min_area)
+        missing = self.points - len(chosen)
+        if missing and self.fill_with_random:
+            chosen = np.concatenate([chosen, random_pixels(far, missing, generator)])
+        return chosen
 
     def _choose(self, mask: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.float32]:
         """Choose at most n points (k, 2) xy of a mask (H, W)."""
@@ -104,15 +135,38 @@ def positive_map(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return regions
 
 
-def shrink(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """Return the pixels of a mask (H, W) that are further than ``margin`` pixels from its outside."""
-    if margin == 0:
-        return mask
-    # With a border of the mask's own: what lies beyond the image is no nucleus.
-    padded = np.pad(mask.astype(np.uint8), 1, constant_values=1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    kept: NDArray[np.bool_] = distance > margin
-    return kept if not mask.all() else mask
+def measure_depths(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far the pixels of a mask are from its outside, (H, W) in pixels; beyond the map is outside."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1].astype(np.float32)
+
+
+def deepest_pixels(
+    depths: NDArray[np.float32], mask: NDArray[np.bool_], count: int, min_area: int = 0
+) -> NDArray[np.float32]:
+    """Return the deepest pixel of each 8-connected region of a mask, the deepest of all first.
+
+    Args:
+        depths: (H, W), see measure_depths.
+        mask: (H, W).
+        count: Largest number of pixels; among equally deep ones the topmost, then the leftmost come first.
+        min_area: Regions of fewer pixels are left out.
+
+    Returns:
+        (k, 2) xy in pixels, k <= count.
+    """
+    regions, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    found = []
+    for label in range(1, regions):
+        left, top, width, height, area = stats[label]
+        if area < min_area:
+            continue
+        box = (slice(top, top + height), slice(left, left + width))
+        inside = np.where(labels[box] == label, depths[box], 0)
+        row, column = np.unravel_index(inside.argmax(), inside.shape)
+        found.append((-inside[row, column], top + row, left + column))
+    deepest = [(x, y) for _, y, x in sorted(found)[:count]]
+    return np.array(deepest, dtype=np.float32).reshape(-1, 2)
 
 
 def region_centroids(

@@ -22,7 +22,8 @@ class Segmentation:
     Attributes:
         logits: (B, 1, H, W), the mask, in the pixels of the input.
         iou: (B,), the model's own estimate of its mask's IoU, or None where it makes none.
-        generator_logits: (B, 1, m, m), the prompt generator's output M (Eq. 2), or None without one.
+        generator_logits: (B, 1, m, m), the prompt generator's output M (Eq. 2), or its four maps if it separates,
+            or those of a network with separating heads; None without any.
         point_coords: (B, N, 2) xy in input pixels, the prompts given to the decoder: automatic points first,
             expert points after them. N may be 0.
         point_labels: (B, N), 1 nucleus, 0 background, -1 padding.

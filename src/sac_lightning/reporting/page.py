@@ -1,15 +1,16 @@
 """Write an experiment's page in Markdown: our figures beside the paper's, the prompts, the runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from sac_lightning.reporting.experiment import SCALE, Experiment, tag_overrides
 from sac_lightning.reporting.paper.tables import Contradiction
+from sac_lightning.reporting.published import FIGURES, published_rows
 from sac_lightning.reporting.record import Record
 from sac_lightning.reporting.row import MeasuredRow, row_labels
-from sac_lightning.reporting.table import NOT_RUN, NOTHING, markdown_table, text_table
+from sac_lightning.reporting.table import NAMES, NOT_RUN, NOTHING, markdown_table, text_table
 
 PROMPT_COLUMNS = {
     "positives_on_nucleus": "positive points on a nucleus",
@@ -17,11 +18,26 @@ PROMPT_COLUMNS = {
     "nuclei_hit": "nuclei hit",
     "points_per_nucleus": "positive points per nucleus",
 }
+# Of all points that selection O takes of the whole images, see NucleusPoints; records of former times have none.
+NUCLEUS_COLUMNS = {
+    "precision": "O: precision",
+    "recall": "O: recall",
+    "exactly_once": "O: nuclei hit exactly once",
+    "f1": "O: F1",
+    "regions_per_nucleus": "O: points per nucleus",
+}
+RATIOS = ("points_per_nucleus", "regions_per_nucleus")
+PUBLISHED = """\
+What others have published about their own systems: **theirs, not measured here**, with other training images,
+often other test images, and metrics that differ in detail ([how](../../docs/instances.md)). It says where the
+field is, not who is better.
+"""
 LEGEND = """\
 Metrics in percent, on the test images at their own resolution; ours are means over seeds ± standard deviation.
 "Dice 95 %" is the bootstrap interval of the mean over test images; the column after the difference to the paper is
 the paired difference to the reference row, with its interval and the p value of a permutation test.
 """
+PUBLISHED_HEADER = ["", *(NAMES[name] for name in FIGURES), "data", "source"]
 TIMES = """\
 Seconds per epoch are those of the training batches, without validation, on the machine as it was at the time: only
 runs that were made side by side compare.
@@ -145,24 +161,47 @@ def _part(part: Part, records: Path) -> list[str]:
         text.append(SMOKE_LEGEND)
     text.append(markdown_table(*part.table))
     text += [f"![{chart.stem.replace('_', ' ')}]({chart.name})\n" for chart in part.charts]
-    quality = prompt_rows(part.rows)
+    columns = prompt_columns(part.rows)
+    quality = prompt_rows(part.rows, columns)
     if quality:
         text.append("### Prompts\n")
         text.append("What the decoder was prompted with, over all test images: shares in percent.\n")
-        text.append(markdown_table(["", *PROMPT_COLUMNS.values()], quality))
+        text.append(markdown_table(["", *columns.values()], quality))
+    published = published_lines(experiment.name)
+    if published:
+        text += ["### Published\n", PUBLISHED, markdown_table(PUBLISHED_HEADER, published)]
     if any(row.records for row in part.rows):
         text.append("### Runs\n")
         text.append(markdown_table(*run_rows(part.rows, records)))
     return text
 
 
-def prompt_rows(rows: Sequence[MeasuredRow]) -> list[list[str]]:
-    """Return a line per row with prompts: their quality, as means over seeds."""
+def published_lines(experiment: str) -> list[list[str]]:
+    """Return a line per system that others have published figures of, in percent; see PUBLISHED_HEADER."""
+    return [
+        [
+            row.system,
+            *(f"{100 * row.figures[name]:.2f}" if name in row.figures else NOTHING for name in FIGURES),
+            row.data,
+            row.source,
+        ]
+        for row in published_rows(experiment)
+    ]
+
+
+def prompt_columns(rows: Sequence[MeasuredRow]) -> dict[str, str]:
+    """Return the figures of prompts that the rows' records have, with their headings."""
+    known = {name for row in rows for record in row.records for name in record.content.get("prompt_quality") or {}}
+    return PROMPT_COLUMNS | (NUCLEUS_COLUMNS if known & NUCLEUS_COLUMNS.keys() else {})
+
+
+def prompt_rows(rows: Sequence[MeasuredRow], columns: Mapping[str, str]) -> list[list[str]]:
+    """Return a line per row with prompts: figures of their quality, as means over seeds."""
     lines = []
     for label, row in zip(row_labels(rows), rows, strict=True):
         qualities = [record.content.get("prompt_quality") or {} for record in row.records]
         if any(quality.get("points_per_nucleus") for quality in qualities):
-            lines.append([label, *(_mean_quality(qualities, name) for name in PROMPT_COLUMNS)])
+            lines.append([label, *(_mean_quality(qualities, name) for name in columns)])
     return lines
 
 
@@ -171,7 +210,7 @@ def _mean_quality(qualities: Sequence[dict[str, float | None]], name: str) -> st
     if not values:
         return NOTHING
     mean = sum(values) / len(values)
-    return f"{mean:.2f}" if name == "points_per_nucleus" else f"{100 * mean:.1f}"
+    return f"{mean:.2f}" if name in RATIOS else f"{100 * mean:.1f}"
 
 
 def run_rows(rows: Sequence[MeasuredRow], records: Path) -> tuple[list[str], list[list[str]]]:

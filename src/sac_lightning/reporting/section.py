@@ -8,7 +8,9 @@ from sac_lightning.reporting.claims import Verdict
 from sac_lightning.reporting.draw import PICTURED, strip_path
 from sac_lightning.reporting.html import Curve, Section
 from sac_lightning.reporting.page import Part
+from sac_lightning.reporting.published import published_rows
 from sac_lightning.reporting.row import row_labels
+from sac_lightning.reporting.table import NAMES
 
 
 def section(part: Part, reading: str, root: Path) -> Section:
@@ -42,8 +44,21 @@ def section(part: Part, reading: str, root: Path) -> Section:
             if record.curve("val/dice")
         ],
         pictures=pictures,
-        notes=[],
+        notes=[f"Theirs, not measured here: {', '.join(line)}." for line in published_notes(experiment.name)],
     )
+
+
+def published_notes(experiment: str) -> list[list[str]]:
+    """Return the parts of a note per system that others have published figures of."""
+    return [
+        [
+            row.system,
+            *(f"{NAMES[name]} {100 * figure:.2f}" for name, figure in row.figures.items()),
+            f"data: {row.data}",
+            f"source: {row.source}",
+        ]
+        for row in published_rows(experiment)
+    ]
 
 
 def strip_markdown(markdown: str) -> str:

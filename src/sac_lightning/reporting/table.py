@@ -19,12 +19,25 @@ NAMES = {
     "f1": "F1",
     "iou": "IoU",
     "dice": "Dice",
+    "aji": "AJI",
+    "aji_plus": "AJI+",
+    "pq": "PQ",
+    "f1_50": "F1@.5",
+    "f1_70": "F1@.7",
+    "f1_90": "F1@.9",
+    "map": "mAP",
+    "object_f1": "object F1",
+    "object_dice": "object Dice",
+    "object_hausdorff": "object Hausdorff (px)",
     "seconds_per_epoch": "s/epoch",
     "trainable": "trainable",
     "frozen": "frozen",
     "total": "total",
 }
-PERCENT = ("f1", "iou", "dice")
+PERCENT = (
+    *("f1", "iou", "dice", "aji", "aji_plus", "pq", "f1_50", "f1_70", "f1_90", "map"),
+    *("object_f1", "object_dice"),
+)
 COUNTS = ("trainable", "frozen", "total")
 NOTHING = "-"
 NOT_RUN = "not run"

@@ -51,6 +51,8 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.zoom", None, since="1.0.0"),
     NeutralOption("data.coarser", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
+    NeutralOption("model.heads", None, since="1.0.0"),
+    NeutralOption("instances", "components", since="1.0.0"),
     *(
         NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")
         for prompts in ("prompts", "model.prompts")

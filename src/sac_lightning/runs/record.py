@@ -83,7 +83,8 @@ class RunRecord(Header, Provenance):
         seconds_per_epoch: Mean, without validation.
         epochs: Their number.
         checkpoint: Path of the tested checkpoint, from the record's folder if it lies there.
-        instances: Of an evaluation: how nuclei were told apart, and by which thresholds.
+        instances: How nuclei were told apart, and by which thresholds; absent of a training whose test took
+            connected components.
         factors: Of an evaluation: how many pixels of each image that was enlarged or reduced were one of the
             training, by its name, see View.at_scale.
         parameters_as_trained: Of a count: the numbers in our way of counting, as ``parameters`` are Table 6's.

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from lightning import seed_everything
+from lightning import Callback, seed_everything
 from omegaconf import DictConfig
 
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.limits import read_picture_count
 from sac_lightning.core.scale import OFF, Scale, check_mpp
 from sac_lightning.core.view import View
 from sac_lightning.data.build import make_data
@@ -23,6 +24,7 @@ from sac_lightning.runs.former_record import refuse_folder_of_training
 from sac_lightning.runs.identity import make_identity
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import quiet_lightning
+from sac_lightning.training.pictures import TestPictures
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.prompted import refuse_prompted
@@ -90,7 +92,10 @@ def evaluate(cfg: DictConfig) -> None:
         evaluated["instances"] = cfg.instances
     if cfg.prompted != "own":
         evaluated["prompted"] = cfg.prompted
-    callbacks = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    callbacks: list[Callback] = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
+    pictures = read_picture_count(cfg.pictures)
+    if pictures != 0:
+        callbacks.append(TestPictures(Path(cfg.output_dir) / "pictures", pictures))
     trainer = make_trainer(cfg, settings["precision"], evaluated, callbacks)
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
@@ -106,3 +111,6 @@ def evaluate(cfg: DictConfig) -> None:
         **record_provenance(evaluated, identity),
     }
     test_and_record(trainer, task, data, Path(cfg.output_dir), about)
+    if pictures != 0 and trainer.is_global_zero:
+        folder = Path(cfg.output_dir) / "pictures"
+        print(f"pictures   {folder}: true nuclei cyan, found ones yellow, white where both are")

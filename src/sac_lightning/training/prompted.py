@@ -39,9 +39,9 @@ def separate_image(
     prediction: Prediction,
     image: WholeImage,
     view: View,
-    separation: Separation | None,
+    separation: Separation,
     prompted: str,
-) -> tuple[Prediction, NDArray[np.int32] | None]:
+) -> tuple[Prediction, NDArray[np.int32]]:
     """Separate the nuclei of a test image.
 
     Args:
@@ -49,14 +49,12 @@ def separate_image(
         prediction: Of the image.
         image: With its truth.
         view: Of the training.
-        separation: The method and its thresholds, of the training. None: none.
+        separation: The method and its thresholds, of the training.
         prompted: One of PROMPTED.
 
     Returns:
-        The prediction, its points those that were decoded, if any were by themselves; the nuclei (H, W), or None.
+        The prediction, its points those that were decoded, if any were by themselves; the nuclei (H, W).
     """
-    if separation is None:
-        return prediction, None
     scaled, view = scale_separation(separation, image.factor), view.at_scale(image.factor)
     if not isinstance(scaled, EveryNucleus):
         return prediction, separate_nuclei(model, prediction, view, scaled)

@@ -14,6 +14,8 @@ from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.data.examination import Oddity
+from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
+from sac_lightning.inference.thresholds import describe_separation
 from sac_lightning.model.counting import METHODS, count
 from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.model.summary import training_table
@@ -68,6 +70,10 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
     callbacks += [history, Resuming(compared, start), WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
     trainer = make_trainer(cfg, cfg.trainer.precision, config, callbacks)
     task, data = prepare_training(cfg, config, start)
+    if cfg.instances == "prompts":
+        refuse_model(task.model)
+        if not decodes_nuclei(task.model):
+            refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
     check_monitors(trainer, task)
     leave_out_single_window(trainer, task, data)
     if trainer.is_global_zero:
@@ -75,8 +81,13 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
         announce_oddities(data.oddities)
     checkpoint = fit(trainer, task, data, cfg, start)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
-    for method in ("watershed", "prompts") if decodes_nuclei(task.model) else ("watershed",):
-        tune_checkpoint(checkpoint, method, trainer, task, data)
+    tuned = {
+        method: tune_checkpoint(checkpoint, method, trainer, task, data)
+        for method in ("watershed", "prompts")
+        if method in ("watershed", cfg.instances) or decodes_nuclei(task.model)
+    }
+    if cfg.instances != "components":
+        task.separation = tuned[cfg.instances]
     test_and_record(
         trainer,
         task,
@@ -86,6 +97,7 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
             "seconds_per_epoch": history.seconds_per_epoch,
             "epochs": len(history.rows),
             "history": history.rows,
+            **({"instances": describe_separation(task.separation)} if task.separation is not None else {}),
             # Lightning has resolved the links in the checkpoint's folder.
             "checkpoint": os.path.relpath(checkpoint.resolve(), Path(cfg.output_dir).resolve()),
             **{key: task.settings[key] for key in ("init", "resumed") if key in task.settings},

@@ -16,12 +16,12 @@ from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
-from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
+from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.build import make_expert_points
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
-from sac_lightning.inference.thresholds import EveryPrompt, Separation
+from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
@@ -30,6 +30,7 @@ from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
+from sac_lightning.training.model_settings import refuse_view, settings_of, view_whole_images
 from sac_lightning.training.nucleus_loss import nucleus_losses
 from sac_lightning.training.precision import FULL
 from sac_lightning.training.prompted import separate_image
@@ -87,8 +88,8 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.strict_loading = False  # A checkpoint holds only what trained.
         self.model = model
-        model_settings = _settings_of(model)
-        self.view = view or _whole_image(model_settings)
+        model_settings = settings_of(model)
+        self.view = view or view_whole_images(model_settings)
         self.mask_loss = FocalDice() if mask_loss is None else mask_loss
         self.make_optimizer = optimizer or partial(Adam, lr=1e-4)
         self.make_scheduler = scheduler
@@ -99,11 +100,16 @@ class SegmentationTask(LightningModule):
         self.scale: Scale | None = None
         self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
-        _refuse_view(self.view, model_settings)
+        refuse_view(self.view, model_settings)
         has_generator = isinstance(model, Promptable) and model.has_generator
         self.decodes_nuclei = decodes_nuclei(model)
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
-        self.test_scores = Scores(has_generator, instances=True, prompts=isinstance(model, Promptable))
+        self.test_scores = Scores(
+            has_generator,
+            instances=True,
+            prompts=isinstance(model, Promptable),
+            selection=model.point_selection if isinstance(model, Promptable) and model.has_generator else None,
+        )
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
 
@@ -172,8 +178,11 @@ class SegmentationTask(LightningModule):
         return ", ".join(str(path) for path in paths if path.is_file()) or "none yet"
 
     def losses(self, batch: TrainingBatch) -> Mapping[str, Tensor]:
-        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's."""
-        if isinstance(self.model, Network):
+        """Return the parts of the loss of a batch: a compared network has its own, every other model SAC's.
+
+        A network with separating heads has its own on the mask, and beside it that of a separating generator.
+        """
+        if isinstance(self.model, Network) and self.model.maps == 1:
             return self.model.losses(batch, self.mask_loss)
         if self.decodes_nuclei:
             return nucleus_losses(self.model, batch, self.mask_loss)
@@ -187,6 +196,8 @@ class SegmentationTask(LightningModule):
         if isinstance(self.model, Promptable):
             parts += ["generator"] if self.model.has_generator else []
             parts += ["iou"]
+        elif isinstance(self.model, Network) and self.model.maps > 1:
+            parts += ["generator"]
         return ["loss", "train/loss", *(f"train/{part}_loss" for part in parts)]
 
     def validation_figures(self) -> list[str]:
@@ -229,10 +240,10 @@ class SegmentationTask(LightningModule):
         """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
         prediction, instances = separate_image(
-            self.model, prediction, image, self.view, self.separation, self.prompted
+            self.model, prediction, image, self.view, self.separation or Components(), self.prompted
         )
         self.test_scores.update(prediction, image, instances)
-        prediction = replace(prediction, image_embeddings=None, generator_logits=None)
+        prediction = replace(prediction, image_embeddings=None, generator_logits=None, instances=instances)
         self._keep(image, prediction)
         return prediction
 
@@ -324,26 +335,3 @@ class SegmentationTask(LightningModule):
         """Add the frozen weights to those of a training with averaged ones, which Lightning wants whole."""
         for part in {"state_dict", CURRENT} & checkpoint.keys() if CURRENT in checkpoint else ():
             checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
-
-
-def _settings_of(model: nn.Module) -> Mapping[str, Any]:
-    """Return the settings that a model was made with; of one's own network the name of its class alone."""
-    settings = getattr(model, "settings", None)
-    if isinstance(settings, Mapping) and "_target_" in settings:
-        return settings
-    return {"name": type(model).__name__}
-
-
-def _whole_image(model: Mapping[str, Any]) -> View:
-    """Return the view of whole images at the side that a model was made for, by its settings."""
-    return View(model["image_size"]) if "image_size" in model else WHOLE_IMAGE
-
-
-def _refuse_view(view: View, model: Mapping[str, Any]) -> None:
-    """Raise UserError if a view has another image size than the model."""
-    side = model.get("image_size", view.image_size)
-    if side != view.image_size:
-        raise UserError(
-            f"the model {model['name']} takes {side} pixels, but view.image_size is {view.image_size}: make them "
-            f"the same, such as {model['name']}(image_size={view.image_size})"
-        )

@@ -41,12 +41,19 @@ from sac_lightning.training.tuning import store_thresholds
 SIDE = 64
 TOLERANCE = 1e-4
 # What differs between the methods: LoRA on all projections with a scale that is not 1; adapters, and no points of
-# their own; the dense prompt; points drawn at random; no part of SAM.
+# their own; the dense prompt; points drawn at random; no part of SAM, alone and with maps that separate.
 MODELS = {
     "sac": ["model=sac", "model.projections=qkvo", "model.rank=4", "model.alpha=12", "prompts.points=2"],
     "msa": ["model=msa", "view.crop=40"],
     "dense": ["model=sam_ft", "prompts.dense=true", "prompts.selection=R", "view.crop=40", "view.stretch=true"],
     "u_net": ["model=u_net", "model.init_features=4", "view.image_size=32", "view.crop=40"],
+    "heads": [
+        "model=u_net",
+        "model.init_features=4",
+        "model.heads=separating",
+        "view.image_size=32",
+        "view.crop=40",
+    ],
 }
 SAMS = ("sac", "msa", "dense")
 WATERSHED, EVERY_PROMPT = Watershed(0.5, 0.6, 3), EveryPrompt(0.0, 0.5, 3)
@@ -125,7 +132,7 @@ def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, expor
     assert np.array_equal(onnxs.labels, torchs.labels)
 
 
-@pytest.mark.parametrize("name", ["sac", "u_net"])
+@pytest.mark.parametrize("name", ["sac", "u_net", "heads"])
 def test_the_checkpoints_thresholds_are_exported(name: str, exports: Callable[[str], Path]) -> None:
     folder, image = exports(name), picture(70, 100)
     predictors = [sac_lightning.load(folder / file) for file in ("best.ckpt", "model.onnx")]

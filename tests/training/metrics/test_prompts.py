@@ -16,7 +16,7 @@ from tests.processes import Processes
 from torch import Tensor, distributed
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.training.metrics.prompts import PromptQuality
+from sac_lightning.training.metrics.prompts import NucleusPoints, PromptQuality
 
 Point = tuple[float, float, int]  # x, y, label
 Image = tuple[Sequence[Point], Tensor]
@@ -208,3 +208,45 @@ def test_two_processes_with_uneven_shares_pool_as_one(processes: Processes, tmp_
     assert 0 < expected["nuclei_hit"] < 1
     for printed in [processes.wait(rank).stdout for rank in ranks]:
         assert json.loads(printed) == pytest.approx(expected, abs=1e-6)
+
+
+# The points of whole images
+
+
+def detection_of(*images: tuple[Sequence[tuple[float, float]], Tensor]) -> dict[str, float]:
+    metric = NucleusPoints()
+    for points, instances in images:
+        metric.update(torch.tensor(points, dtype=torch.float32).reshape(-1, 2), instances)
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+def test_a_point_on_every_nucleus_scores_one_in_everything() -> None:
+    assert set(detection_of(([(0, 0), (3, 1), (1, 3)], THREE)).values()) == {1.0}
+
+
+def test_of_the_points_on_one_nucleus_the_second_is_as_wrong_as_one_on_background() -> None:
+    # Two on 1, one on 4, one on background; 7 has none.
+    found = detection_of(([(0, 0), (1, 1), (3, 1), (2, 2)], THREE))
+    expected = {
+        "precision": 2 / 4,
+        "recall": 2 / 3,
+        "exactly_once": 1 / 3,
+        "f1": 4 / 7,
+        "regions_per_nucleus": 4 / 3,
+    }
+    assert found == pytest.approx(expected)
+    precision, recall = found["precision"], found["recall"]
+    assert found["f1"] == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_points_of_whole_images_are_pooled_and_their_pixel_is_the_nearest() -> None:
+    found = detection_of(([(0.4, 0.6), (3.4, 0.5)], THREE), ([(0, 0)], EMPTY), ([], THREE))
+    assert found == pytest.approx(
+        {"precision": 2 / 3, "recall": 2 / 6, "exactly_once": 2 / 6, "f1": 4 / 9, "regions_per_nucleus": 3 / 6}
+    )
+
+
+def test_without_points_or_nuclei_shares_are_undefined() -> None:
+    assert math.isnan(detection_of(([], THREE))["precision"])
+    assert detection_of(([], THREE))["f1"] == 0
+    assert math.isnan(detection_of(([], EMPTY))["f1"])

@@ -16,6 +16,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.windows import Prediction
+from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.training.metrics.scores import Scores
 
 NO_POINTS, NO_LABELS = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)
@@ -169,6 +170,27 @@ def test_the_prompts_are_scored_over_all_images() -> None:
     assert values["prompt_nuclei_hit"] == pytest.approx(1 / 3)
     assert values["prompt_points_per_nucleus"] == pytest.approx(3 / 3)
     assert values.keys() - {"dice", "iou", "f1"} == {name for name in values if name.startswith("prompt_")}
+
+
+def test_the_points_of_the_whole_image_are_scored_however_few_the_decoder_got() -> None:
+    selection = PointSelection(1, min_area=1)
+    scores = Scores(generator=True, instances=False, prompts=True, selection=selection)
+    # Interiors of two nuclei that touch, of which the decoder got one point; and a speck.
+    maps = torch.zeros(3, 4, 12)
+    maps[0, :2] = 0.9
+    maps[1, :2, :4] = maps[1, :2, 6:10] = 0.9
+    maps[1, 3, 11] = 0.9
+    given = prompted(["111111111111"] * 2 + ["............"] * 2, (1, 0, 1))
+    given.generator_maps, given.map_scale = maps, 2.0
+    scores.update(given, image(["111112222222"] * 2 + ["............"] * 2))
+    values = figures(scores)
+    assert values["prompt_nuclei_hit"] == pytest.approx(1 / 2)
+    assert values["prompt_recall"] == values["prompt_precision"] == values["prompt_f1"] == 1
+    assert values["prompt_regions_per_nucleus"] == 1
+    scores.reset()
+    given.map_scale = 1.0  # One pixel of the map of a window is one of the image: the speck is a region.
+    scores.update(given, image(["111112222222"] * 2 + ["............"] * 2))
+    assert figures(scores)["prompt_precision"] == pytest.approx(2 / 3)
 
 
 def test_prompts_that_were_not_asked_for_are_not_scored() -> None:

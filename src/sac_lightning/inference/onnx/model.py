@@ -12,6 +12,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description, read_description
 from sac_lightning.model.nucleus_decoder import NucleusMasks
 from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.prompt_generator import SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
 
 MISSING = "ONNX needs packages that are not installed: pip install 'sac-lightning[onnx]'"
@@ -25,6 +26,7 @@ class Session:
         description: The text in the file's metadata, empty where there is none.
         inputs: Shapes by name; what is free is a string.
         outputs: Names.
+        channels: Second dimension of each output that has two.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +44,9 @@ class Session:
             raise UserError(f"{path} cannot be read as ONNX: {REMEDY}") from error
         self.description: str = self._session.get_modelmeta().custom_metadata_map.get(KEY, "")
         self.inputs: dict[str, list[int | str]] = {each.name: each.shape for each in self._session.get_inputs()}
-        self.outputs: tuple[str, ...] = tuple(each.name for each in self._session.get_outputs())
+        outputs = self._session.get_outputs()
+        self.outputs: tuple[str, ...] = tuple(each.name for each in outputs)
+        self.channels: tuple[int | str, ...] = tuple(each.shape[1] for each in outputs if len(each.shape) > 1)
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
         """Run the networks and return the outputs, in their order."""
@@ -128,15 +132,20 @@ class OnnxSAC(nn.Module):
 
 
 class OnnxNetwork(nn.Module):
-    """A compared network that onnxruntime runs."""
+    """A compared network that onnxruntime runs.
+
+    Attributes:
+        maps: See inference.windows.run_model.
+    """
 
     def __init__(self, network: Session) -> None:
         """Args: network: images to logits."""
         super().__init__()
         self.network = network
+        self.maps = SEPARATING if network.channels == (SEPARATING,) else 1
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, S, S) RGB in 0..255 to logits (B, 1, S, S), one after the other: see OnnxSAC.encode."""
+        """Images (B, 3, S, S) RGB in 0..255 to logits (B, maps, S, S), one after the other: see OnnxSAC.encode."""
         return torch.cat([self.network(images=image[None])[0] for image in images])
 
 

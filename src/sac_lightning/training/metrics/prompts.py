@@ -1,6 +1,6 @@
-"""Prompt quality: do the decoder's points lie where their labels say, and which nuclei do they reach?
+"""Prompt quality: do points lie where their labels say, and does every nucleus have one of its own?
 
-The paper judges prompts by eye (Figures 1 and 3); these four figures are our choice.
+The paper judges prompts by eye (Figures 1 and 3); these figures are our choice.
 """
 
 import torch
@@ -84,6 +84,67 @@ class PromptQuality(ImageMetric):
             "negatives_off_nucleus": _share(self.prompt_negatives_off_nucleus, self.prompt_negatives),
             "nuclei_hit": _share(self.prompt_nuclei_hit, self.prompt_nuclei),
             "points_per_nucleus": _share(self.prompt_positives, self.prompt_nuclei),
+        }
+
+
+class NucleusPoints(ImageMetric):
+    """The points of a whole image as detections of its nuclei, pooled over the points and nuclei of a split.
+
+    Unlike PromptQuality it knows no windows, whose overlaps count a point several times, and no limit of points:
+    one point on each nucleus scores 1 in everything.
+    """
+
+    higher_is_better = None  # Not of regions_per_nucleus.
+
+    nucleus_points: Tensor
+    nucleus_points_nuclei: Tensor
+    nucleus_points_hit: Tensor
+    nucleus_points_once: Tensor
+
+    def __init__(self) -> None:
+        """Start with no images."""
+        super().__init__()
+        for name in ("nucleus_points", "nucleus_points_nuclei", "nucleus_points_hit", "nucleus_points_once"):
+            self._add_sum(name, torch.int64)
+
+    def update(self, points: Tensor, instances: Tensor) -> None:
+        """Add one image; a point stands for the pixel nearest to it.
+
+        Args:
+            points: (N, 2) xy in image pixels, all inside the image.
+            instances: (H, W) integer label map of the true nuclei, 0 = background.
+        """
+        columns, rows = torch.floor(points.float() + 0.5).long().unbind(-1)
+        under = instances[rows, columns]
+        _, hits = torch.unique(under[under > 0], return_counts=True)
+        self.nucleus_points += len(points)
+        self.nucleus_points_nuclei += len(torch.unique(instances[instances > 0]))
+        self.nucleus_points_hit += len(hits)
+        self.nucleus_points_once += (hits == 1).sum()
+        self.images += 1
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the figures, scalars, NaN where there is nothing to divide by.
+
+        Of the points on one nucleus the first is right, and all others are as wrong as those on background.
+
+        Returns:
+            precision: Nuclei that have a point, by points.
+            recall: Nuclei that have a point, by nuclei.
+            exactly_once: Nuclei that have exactly one, by nuclei.
+            f1: Harmonic mean of precision and recall.
+            regions_per_nucleus: Points by nuclei; may exceed 1.
+
+        Raises:
+            UserError: No image was given.
+        """
+        self._require_images()
+        return {
+            "precision": _share(self.nucleus_points_hit, self.nucleus_points),
+            "recall": _share(self.nucleus_points_hit, self.nucleus_points_nuclei),
+            "exactly_once": _share(self.nucleus_points_once, self.nucleus_points_nuclei),
+            "f1": _share(2 * self.nucleus_points_hit, self.nucleus_points + self.nucleus_points_nuclei),
+            "regions_per_nucleus": _share(self.nucleus_points, self.nucleus_points_nuclei),
         }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torchmetrics import MetricCollection
@@ -12,12 +13,13 @@ from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.windows import Prediction
+from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.prompt_generator import MASK
 from sac_lightning.training.metrics.instance_scores import InstanceScores, image_figures
 from sac_lightning.training.metrics.objects import ObjectScores
 from sac_lightning.training.metrics.overlaps import find_overlaps
 from sac_lightning.training.metrics.pixels import F1, DiceScore, IoU, count_pixels, dice_of_counts, iou_of_counts
-from sac_lightning.training.metrics.prompts import PromptQuality
+from sac_lightning.training.metrics.prompts import NucleusPoints, PromptQuality
 
 # Of all pixels. Our choice: the sparsest test set here (DSB2018) has a hundred times as many on nuclei.
 COLLAPSED = 0.001
@@ -28,13 +30,16 @@ OF_IMAGES = ("aji", "pq", "f1_50")
 class Scores(nn.Module):
     """Metrics over the images of a split, at native resolution and threshold 0.5."""
 
-    def __init__(self, generator: bool, instances: bool, prompts: bool) -> None:
+    def __init__(
+        self, generator: bool, instances: bool, prompts: bool, selection: PointSelection | None = None
+    ) -> None:
         """Choose what is scored besides the mask.
 
         Args:
             generator: Score the prompt generator's own mask.
             instances: Score the nuclei, see InstanceScores, and keep each image's figures for image_scores.
             prompts: Score the quality of the point prompts.
+            selection: Of a model with a prompt generator: score as well the points that it takes of whole images.
         """
         super().__init__()
         self.mask = _mask_metrics()
@@ -44,6 +49,8 @@ class Scores(nn.Module):
         self.scores_objects = False
         """Whether the challenge of the data set scores objects, see ObjectScores."""
         self.prompts = PromptQuality() if prompts else None
+        self.selection = selection
+        self.points = NucleusPoints() if prompts and selection is not None else None
         self.images: list[dict[str, Any]] = []
 
     def update(
@@ -68,6 +75,10 @@ class Scores(nn.Module):
                 self.objects.update(instances, image.instances)
         if self.prompts is not None:
             self.prompts.update(prediction.point_coords, prediction.point_labels, image.instances)
+        if self.points is not None and self.selection is not None:
+            assert prediction.generator_maps is not None
+            points = self.selection.choose_all(prediction.generator_maps.cpu().numpy(), prediction.map_scale)
+            self.points.update(torch.from_numpy(points).to(image.instances.device), image.instances)
 
     def names(self) -> list[str]:
         """Return the names of the figures of masks that ``compute`` returns."""
@@ -80,8 +91,9 @@ class Scores(nn.Module):
         for part in (self.generator, self.instances, self.objects if self.scores_objects else None):
             if part is not None:
                 values |= part.compute()
-        if self.prompts is not None:
-            values |= {f"prompt_{name}": value for name, value in self.prompts.compute().items()}
+        for prompts in (self.prompts, self.points):
+            if prompts is not None:
+                values |= {f"prompt_{name}": value for name, value in prompts.compute().items()}
         return values
 
     def image_scores(self) -> list[dict[str, Any]]:
@@ -101,7 +113,7 @@ class Scores(nn.Module):
     def reset(self) -> None:
         """Forget all images."""
         self.images = []
-        for part in (self.mask, self.generator, self.instances, self.objects, self.prompts):
+        for part in (self.mask, self.generator, self.instances, self.objects, self.prompts, self.points):
             if part is not None:
                 part.reset()
 
