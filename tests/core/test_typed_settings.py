@@ -23,7 +23,7 @@ from sac_lightning.core.typed_settings import check_settings
         ({"data": {"batch_size": "two"}}, "data.batch_size is two: choose a whole number"),
         ({"data": {"workers": -1}}, "data.workers is -1: choose a number of at least 0"),
         ({"data": {"crops_per_image": 0}}, "data.crops_per_image is 0: choose a number of at least 1"),
-        ({"data": {"augment": "yes"}}, "data.augment is yes: choose true or false"),
+        ({"data": {"augment": "yes"}}, "data.augment is yes: choose true or false, or choose one of 'strong'"),
         ({"data": {"val_ratio": 1.5}}, "data.val_ratio is 1.5: choose a number below 1"),
         (
             {"data": {"val_ratio": 0.5, "test_ratio": 0.5}},

@@ -448,3 +448,22 @@ def test_images_are_brought_to_the_magnification_of_a_model_that_was_trained_on_
     data.trained = Scale(9.0)
     with pytest.raises(UserError, match="val_0: pixels of"):
         data.whole_images("val")
+
+
+# In memory
+
+
+def test_an_image_in_memory_is_prepared_once_however_many_windows_are_cut_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared: list[int] = []
+
+    def prepare(image: Any, stretch: bool) -> Any:
+        prepared.append(len(image))
+        return prepare_image(image, stretch)
+
+    monkeypatch.setattr("sac_lightning.data.sample.prepare_image", prepare)
+    data = scenes(crops_per_image=3, in_memory=True)
+    found = epoch_of(data, [0, 1])
+    assert len(prepared) == len(data.samples.train)
+    assert_same_batches(found, epoch_of(scenes(crops_per_image=3), [0, 1]))

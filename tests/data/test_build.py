@@ -27,9 +27,15 @@ def test_augmentation_is_a_setting_which_old_checkpoints_lack() -> None:
     assert make_data(settings_of("data.augment=false")).augment is False
     for dataset in ("dsb2018", "monuseg", "glas"):
         assert make_data(settings_of(f"data={dataset}", "data.augment=false")).augment is False
+    assert make_data(settings_of("data.augment=strong")).augment == "strong"
     old = settings_of()
     del old["data"]["augment"]
     assert make_data(old).augment is True
+
+
+def test_an_unknown_strength_of_augmentation_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.augment is wild: choose true, false or strong"):
+        make_data(settings_of("data.augment=wild"))
 
 
 def test_a_plain_network_gets_no_expert_points() -> None:

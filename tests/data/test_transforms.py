@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.view import View
 from sac_lightning.data.transforms import apply_transform, training_transform
+from sac_lightning.data.turned_window import TurnedWindow
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -159,3 +160,66 @@ def test_the_originals_are_not_touched() -> None:
         apply_transform(training_transform(View(40)), image, labels, seed)
     np.testing.assert_array_equal(image, image_before)
     np.testing.assert_array_equal(labels, labels_before)
+
+
+# augment=strong
+
+
+def test_strong_windows_show_the_image_as_it_is_or_turned_with_its_labels() -> None:
+    """Red and green spell a place, as smoothly as a turned image is read between pixels."""
+    side = 128
+    rows, columns = np.mgrid[:side, :side]
+    image = np.stack([rows * 2, columns * 2, np.zeros_like(rows)], axis=2).astype(np.uint8)
+    labels = (rows // 8 * 16 + columns // 8 + 1).astype(np.int32)
+    window = A.Compose([TurnedWindow(32)])
+    askew = 0
+    for seed in range(40):
+        picture, cut = apply_transform(window, image, labels, seed)
+        row, column = (picture[..., channel] / 2 for channel in (0, 1))
+        middle = (slice(8, 24), slice(8, 24))  # Away from what is mirrored.
+        y, x = np.divmod(cut - 1, 16)
+        assert (np.abs(row - (y * 8 + 3.5))[middle] <= 4.6).all(), f"seed {seed}: labels are elsewhere"
+        assert (np.abs(column - (x * 8 + 3.5))[middle] <= 4.6).all(), f"seed {seed}: labels are elsewhere"
+        upright = np.ptp(row, axis=1).max() == 0 and np.ptp(column, axis=0).max() == 0
+        askew += not upright
+        if upright:
+            top, left = int(row[0, 0]), int(column[0, 0])
+            np.testing.assert_array_equal(cut, labels[top : top + 32, left : left + 32])
+    assert 10 < askew < 30, "half of the windows are turned"
+
+
+@CROPS
+def test_strong_windows_have_the_input_size_whatever_the_images(height: int, width: int) -> None:
+    labels = numbered(height, width)
+    for view in (View(32, crop=32), View(48, crop=32), View(16, crop=32), View(32), View(None)):
+        transform = training_transform(view, augment="strong")
+        image, cut = apply_transform(transform, random_image(height, width), labels, 3)
+        size = (height, width) if view.image_size is None else (view.image_size, view.image_size)
+        assert image.shape == (*size, 3)
+        assert cut.shape == size
+        assert set(np.unique(cut)) <= set(np.unique(labels))
+
+
+def test_strong_windows_are_enlarged_between_pixels_as_predict_does() -> None:
+    """The default's are nearly the nearest pixel: few numbers of a ramp are new ones."""
+    ramp = np.repeat(np.arange(0, 160, 10, dtype=np.uint8)[None, :, None], 16, axis=0).repeat(3, axis=2)
+    labels = np.ones((16, 16), dtype=np.int32)
+    found = {}
+    for augment in (True, "strong"):
+        *geometry, _ = training_transform(View(64, crop=16), augment=augment).transforms[:3]
+        picture, _ = apply_transform(A.Compose(geometry), ramp, labels, 0)
+        found[augment] = len(np.unique(picture))
+    assert found["strong"] > found[True]
+
+
+def test_strong_light_varies_more_than_the_mild_jitter_and_stays_the_same_for_a_seed() -> None:
+    image = np.full((32, 32, 3), (200, 120, 180), dtype=np.uint8)
+    labels = np.ones((32, 32), dtype=np.int32)
+    spread = {}
+    for augment in (True, "strong"):
+        transform = training_transform(View(32, crop=32), augment=augment)
+        means = np.stack([apply_transform(transform, image, labels, s)[0].mean((0, 1)) for s in range(60)])
+        again = np.stack([apply_transform(transform, image, labels, s)[0].mean((0, 1)) for s in range(60)])
+        np.testing.assert_array_equal(means, again)
+        spread[augment] = means.std(axis=0)
+    assert (spread["strong"] > spread[True]).all()

@@ -22,7 +22,7 @@ VIEW = View(GRID * PATCH, GRID * PATCH, overlap=0.25)
 class Discs(nn.Module):
     """A Promptable on inputs of 64 pixels, with a score per point that grows towards the right."""
 
-    dense = False
+    dense = refine = False
     has_generator = has_trained_decoder = decodes_nuclei = True
     nucleus_field: int | None = FIELD
 

@@ -21,6 +21,7 @@ MODELS = {
     "sac": ["model=sac", "prompts.points=3"],
     "random": ["model=sac", "prompts.selection=R", "prompts.points=2"],
     "dense": ["model=sam_ft", "prompts.dense=true"],
+    "refined": ["model=sac", "prompts.refine=true"],
     "lora": ["model=lora"],
     "msa": ["model=msa", "prompts=auto"],
     "u_net": ["model=u_net", "model.init_features=4"],

@@ -59,15 +59,17 @@ def scene(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int
 # What is chosen
 
 
-@pytest.mark.parametrize("has_generator", [False, True])
-def test_every_setting_has_the_pq_of_its_label_map(has_generator: bool) -> None:
+@pytest.mark.parametrize("maps", [0, 1, 3])
+def test_every_setting_has_the_pq_of_its_label_map(maps: int) -> None:
+    """Maps of the generator: none, one, or those of one that separates."""
     probability, truth = scene(np.random.default_rng(0))
     noise = np.random.default_rng(1).random(probability.shape)
     probability = (0.8 * probability + 0.2 * ndimage.gaussian_filter(noise, 1)).astype(np.float32)
-    generator = np.sqrt(probability) if has_generator else None
+    interior = 0.8 * ndimage.gaussian_filter(noise, 1)
+    generator = np.stack([np.sqrt(probability), interior, probability]).astype(np.float32)[:maps] if maps else None
     prediction = Prediction(
         torch.from_numpy(probability),
-        None if generator is None else torch.from_numpy(generator[None]),
+        None if generator is None else torch.from_numpy(generator),
         NO_POINTS,
         NO_LABELS,
     )
@@ -76,8 +78,8 @@ def test_every_setting_has_the_pq_of_its_label_map(has_generator: bool) -> None:
     assert len({round(quality, 6) for quality in found.values()}) > 5
     for separation, quality in found.items():
         assert isinstance(separation, Watershed)
-        maps = Maps(probability > separation.mask, probability, None if generator is None else generator[None])
-        assert quality == pytest.approx(pq(labels_of_maps(maps, separation), truth), abs=1e-6)
+        whole = Maps(probability > separation.mask, probability, generator)
+        assert quality == pytest.approx(pq(labels_of_maps(whole, separation), truth), abs=1e-6)
 
 
 def test_every_setting_of_prompts_has_the_pq_of_its_label_map() -> None:

@@ -6,7 +6,10 @@ import pytest
 import torch
 from tests.commands import settings_of
 from torch import Tensor, nn
+from torch.nn import functional
 
+from sac_lightning.core.errors import UserError
+from sac_lightning.core.prompts import Prompts
 from sac_lightning.inference.onnx.model import OnnxNetwork, OnnxSAC
 from sac_lightning.model.build import build_model
 from sac_lightning.model.point_selection import PADDING, PointSelection
@@ -16,6 +19,8 @@ from sac_lightning.model.segment_any_cell import SAC
 
 class Session:
     """An ONNX file as OnnxSAC knows it, its networks a model's in torch."""
+
+    channels: tuple[int, ...] = (1,)
 
     def __init__(self, run: Callable[..., tuple[Tensor | None, ...]], inputs: set[str], outputs: set[str]) -> None:
         self.run, self.inputs, self.outputs = run, inputs, outputs
@@ -44,7 +49,7 @@ def in_sessions(model: SAC) -> OnnxSAC:
     outputs = {"image_embeddings", *(("generator_logits",) if model.has_generator else ())}
     encoder = Session(model.encode, {"images"}, outputs)
     decoder = Session(decode_unpadded(model), {"image_embeddings", "point_coords", "point_labels"}, set())
-    return OnnxSAC(encoder, decoder, model.point_selection)  # type: ignore[arg-type]
+    return OnnxSAC(encoder, decoder, model.point_selection, model.refine)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["sam", "sam_ft", "msa", "sac"])
@@ -77,7 +82,8 @@ def test_a_compared_network_takes_none(tiny: list[str]) -> None:
 @pytest.mark.parametrize("points", [0, 2])
 @torch.no_grad()
 def test_one_forward_pass_serves_both(points: int, tiny: list[str]) -> None:
-    model = make_model(tiny, "model=sac", f"prompts.points={points}", "prompts.selection=R")
+    refine = f"prompts.refine={points > 0}"
+    model = make_model(tiny, "model=sac", f"prompts.points={points}", "prompts.selection=R", refine)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     given = (torch.tensor([[[5.0, 9.0]], [[40.0, 3.0]]]), torch.tensor([[1], [0]]), torch.tensor([3, 4]))
     expected, found = model(images, *given), in_sessions(model)(images, *given)
@@ -94,3 +100,44 @@ def test_chosen_points_are_in_pixels_of_the_input_and_padding_at_the_origin() ->
     assert labels.tolist() == [[1, PADDING, 0, PADDING]]
     assert coords[0, 0].tolist() == [21.5, 9.5]  # The middle of the 4 x 4 pixels of cell (5, 2).
     assert coords[0, [1, 3]].tolist() == [[0, 0], [0, 0]]
+
+
+def noise() -> Tensor:
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+
+
+@pytest.mark.parametrize("separating", [True, False])
+def test_a_refined_mask_is_the_generators_and_what_the_decoder_adds(separating: bool, tiny: list[str]) -> None:
+    options = ("model=sac", f"prompts.generator.separating={separating}")
+    model = make_model(tiny, *options, "prompts.refine=true").eval()
+    with torch.no_grad():
+        refined = model(noise())
+        model.refine = False
+        alone = model(noise())
+    maps = refined.generator_logits
+    own = functional.interpolate(maps[:, :1], (64, 64), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(refined.logits, alone.logits + own)
+    assert torch.equal(maps, alone.generator_logits)
+    assert torch.equal(refined.point_coords, alone.point_coords)
+
+
+def test_the_mask_s_loss_does_not_reach_the_generator_whose_mask_is_refined(tiny: list[str]) -> None:
+    model = make_model(tiny, "model=sac", "prompts.refine=true").train()
+    model(noise()).logits.square().mean().backward()
+    assert model.prompt_generator is not None
+    assert all(p.grad is None for p in model.prompt_generator.parameters())
+    assert any(p.grad is not None for p in model.mask_decoder.parameters())
+
+
+@torch.no_grad()
+def test_sams_own_decoder_which_has_not_learnt_what_is_lacking_adds_nothing(tiny: list[str]) -> None:
+    model = make_model(tiny, "model=sam", "prompts.points=1", "prompts.refine=true").eval()
+    refined = model(noise()).logits
+    model.refine = False
+    assert torch.equal(refined, model(noise()).logits)
+
+
+@pytest.mark.parametrize("name", ["dense", "refine"])
+def test_without_a_generator_there_is_nothing_to_refine_or_to_give_as_a_mask(name: str) -> None:
+    with pytest.raises(UserError, match=rf"prompts\.{name} needs the prompt generator"):
+        Prompts(points=0, **{name: True})

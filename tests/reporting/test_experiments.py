@@ -50,6 +50,7 @@ JOBS = {
     "ablation_loss": 2,
     "ablation_dense": 4,
     "ablation_generator": 4,
+    "ablation_separating": 6,
     "instances_monuseg": 11,
     "instances_dsb2018": 10,
     "instances_glas": 11,

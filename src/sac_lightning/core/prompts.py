@@ -23,6 +23,8 @@ class Generator:
             watershed's markers, come from them. False in every table of the paper.
         lr_factor: Its learning rate divided by that of the other parts. The paper has one rate for all, 1. The
             generator starts from scratch beside pre-trained parts, so short trainings need a higher factor.
+        alone: Share of the training, at its beginning, in which the generator learns by itself, in half the time.
+            0 in every table of the paper.
     """
 
     init_features: int = 32
@@ -33,11 +35,14 @@ class Generator:
     fine: int = 0
     separating: bool = False
     lr_factor: float = 1.0
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise UserError if a value is out of its range."""
         if not self.lr_factor > 0:
             raise UserError(f"prompts.generator.lr_factor is {self.lr_factor}: choose a number above 0, such as 1")
+        if not 0 <= self.alone < 1:
+            raise UserError(f"prompts.generator.alone is {self.alone}: choose a share of the training in [0, 1)")
         if self.norm not in get_args(Norm):
             raise UserError(f"prompts.generator.norm is {self.norm}: choose batch or group")
         if self.stem not in (1, 2):
@@ -65,6 +70,8 @@ class Prompts:
         experts, expert_negatives, expert_placement: See ExpertPoints; per image.
         dense: Give the generator's logits to SAM's prompt encoder as its mask prompt, beside the points. False in
             every table of the paper.
+        refine: Add the decoder's logits to the generator's M, which is four times as fine or more. False in every
+            table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
         objective: What the decoder learns. ``mask``, the paper's: it answers all points of an image with one mask
@@ -86,6 +93,7 @@ class Prompts:
     expert_negatives: int = 0
     expert_placement: Placement = "centre"
     dense: bool = False
+    refine: bool = False
     map_size: int = 256
     objective: Objective = "mask"
     field: int = 12
@@ -95,8 +103,9 @@ class Prompts:
         """Raise UserError if a value is out of its range or does not suit the prompt generator."""
         refuse_selection(self.points, self.selection, self.threshold, self.min_area, self.margin)
         refuse_expert_points(self.experts, self.expert_negatives, self.expert_placement)
-        if self.dense and not self.points:
-            raise UserError("prompts.dense needs the prompt generator: set prompts.points to at least 1")
+        for name in ("dense", "refine"):
+            if getattr(self, name) and not self.points:
+                raise UserError(f"prompts.{name} needs the prompt generator: set prompts.points to at least 1")
         self._refuse_objective()
         factor = self.generator.factor
         if self.map_size % factor:

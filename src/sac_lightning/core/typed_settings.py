@@ -73,7 +73,7 @@ class _Data(_Settings):
     workers: NumberOrNone = None
     crops_per_image: Count | None = None
     in_memory: bool | None = None
-    augment: bool | None = None
+    augment: bool | Literal["strong"] | None = None
     side: Count | None = None
     train: NumberOrNone = None
     val: NumberOrNone = None

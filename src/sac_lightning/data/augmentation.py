@@ -1,9 +1,20 @@
-"""The ranges of the augmentation of scale: how large windows show nuclei, and how sharp."""
+"""How much training windows are changed, and the ranges of the augmentation of scale."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sac_lightning.core.errors import UserError
+
+STRONG: Literal["strong"] = "strong"
+Augment = bool | Literal["strong"]
+"""False: nothing is changed. True: symmetries and mild jitter, as for every table. STRONG: see data.transforms."""
+
+
+def check_augment(augment: Augment) -> Augment:
+    """Return how much windows are changed; raise UserError if it is no such word."""
+    if not isinstance(augment, bool) and augment != STRONG:
+        raise UserError(f"data.augment is {augment}: choose true, false or {STRONG}")
+    return augment
 
 
 def check_zoom(zoom: Sequence[float]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from sac_lightning.core.configuration import read_choice
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
-from sac_lightning.data.augmentation import check_coarser, check_zoom
+from sac_lightning.data.augmentation import Augment, check_augment, check_coarser, check_zoom
 from sac_lightning.data.epoch_sampler import EpochSampler, SameEpochSampler
 from sac_lightning.data.examination import Oddity, examine_truths
 from sac_lightning.data.experts import ExpertPoints
@@ -72,7 +72,8 @@ class Loading(FromTask, total=False):
         crops_per_image: Random windows of each image per epoch. Default: 1.
         in_memory: Keep the decoded images. Default: True, but for Folder.
         augment: Symmetries, colour jitter and other windows in each epoch. False: the same windows in every
-            epoch, as they are. Default: True.
+            epoch, as they are. "strong": windows turned by any angle, and other stains, exposure, gamma and focus.
+            Default: True.
         zoom: Between which factors the side of a training window varies, such as (0.8, 1.25), so that nuclei are
             smaller or larger in it. Default: none.
         coarser: Up to how many times as coarse as the image's own the pixels of half of the training windows look,
@@ -83,7 +84,7 @@ class Loading(FromTask, total=False):
     workers: int
     crops_per_image: int
     in_memory: bool
-    augment: bool
+    augment: Augment
     zoom: Sequence[float] | None
     coarser: float | None
 
@@ -117,7 +118,7 @@ class NucleiDataModule(LightningDataModule):
         workers: int = 0,
         crops_per_image: int = 1,
         in_memory: bool = True,
-        augment: bool = True,
+        augment: Augment = True,
         zoom: Sequence[float] | None = None,
         coarser: float | None = None,
         **given: Unpack[FromTask],
@@ -132,7 +133,7 @@ class NucleiDataModule(LightningDataModule):
         self.workers = workers
         self.crops_per_image = crops_per_image
         self.in_memory = in_memory
-        self.augment = augment
+        self.augment = check_augment(augment)
         self.zoom = None if zoom is None else check_zoom(zoom)
         self.coarser = None if coarser is None else check_coarser(coarser)
         self.first_epoch = 0

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.masks import MaskMeaning
 from sac_lightning.core.view import View
+from sac_lightning.data.augmentation import Augment
 from sac_lightning.data.experts import ExpertPoints, draw_expert_points
 from sac_lightning.data.image_file import read_instances
 from sac_lightning.data.label_maps import connected_components
@@ -132,7 +133,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
         expert_points: ExpertPoints,
         crops_per_image: int,
         seed: int,
-        augment: bool = True,
+        augment: Augment = True,
         zoom: tuple[float, float] | None = None,
         coarser: float | None = None,
         factors: Sequence[float] | None = None,
@@ -145,7 +146,7 @@ class TrainingWindows(Dataset[dict[str, object]]):
             expert_points: Expert points of each window.
             crops_per_image: Number of windows of each image per epoch.
             seed: Seed of windows, augmentation and expert points.
-            augment: False: no augmentation, and an index gives the same item in every epoch.
+            augment: See data.base.Loading. False: an index gives the same item in every epoch.
             zoom: See data.base.Loading.
             coarser: See data.base.Loading.
             factors: How many pixels of each image are one of the data set's, see core.scale. Default: 1 each.
@@ -159,6 +160,8 @@ class TrainingWindows(Dataset[dict[str, object]]):
         self.zoom = zoom if augment else None
         self.coarser = coarser
         self.factors = [1.0] * len(samples) if factors is None else factors
+        # To find an image's tissue takes longer than all else that is done with a window.
+        self._prepared: dict[int, tuple[NDArray[np.uint8], NDArray[np.int32]]] = {}
 
     def __len__(self) -> int:
         """Return the number of windows per epoch."""
@@ -169,11 +172,10 @@ class TrainingWindows(Dataset[dict[str, object]]):
         epoch, index = epoch_and_index
         generator = np.random.default_rng([self.seed, epoch if self.augment else 0, index])
         place = index // self.crops_per_image
-        sample = self.samples[place]
-        image, instances = sample.load()
+        image, instances = self._prepare(place)
         window, labels = apply_transform(
             self._draw_transform(self.factors[place], generator),
-            prepare_image(image, self.view.stretch),
+            image,
             instances,
             int(generator.integers(2**31)),
         )
@@ -185,8 +187,19 @@ class TrainingWindows(Dataset[dict[str, object]]):
             "expert_coords": torch.from_numpy(expert_coords),
             "expert_labels": torch.from_numpy(expert_labels),
             "seeds": int(generator.integers(2**31)),
-            "names": sample.name,
+            "names": self.samples[place].name,
         }
+
+    def _prepare(self, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return an image as the model sees it, and its label map; those in memory are prepared once."""
+        sample = self.samples[place]
+        if place in self._prepared:
+            return self._prepared[place]
+        image, instances = sample.load()
+        prepared = prepare_image(image, self.view.stretch), instances
+        if isinstance(sample, LoadedSample):
+            self._prepared[place] = prepared
+        return prepared
 
     def _draw_transform(self, factor: float, generator: np.random.Generator) -> Compose:
         """Return the transform of a window of an image, of a side that is drawn if there is a range."""

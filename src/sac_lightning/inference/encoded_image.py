@@ -34,7 +34,7 @@ from sac_lightning.inference.thresholds import THRESHOLD, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
 from sac_lightning.inference.windows import BLENDED, Blend, run_model
 from sac_lightning.model.point_selection import PADDING, PointSelection
-from sac_lightning.model.promptable import Promptable, choose_points
+from sac_lightning.model.promptable import Promptable, choose_points, resize_to_input
 
 MOST_DECODED = 1024
 
@@ -273,7 +273,7 @@ class EncodedImage:
         return [found[key] for key in keys]
 
     def _decode(self, windows: Sequence[int], prompts: Sequence[_Prompts]) -> Tensor:
-        """Return the logits (B, 1, h, w) of windows that have equally many points."""
+        """Return the logits (B, 1, h, w) of windows that have equally many points, or refined (B, 1, S, S)."""
         embeddings = torch.stack([self._embeddings[window] for window in windows])
         if self._promptable is None:
             return embeddings
@@ -282,7 +282,10 @@ class EncodedImage:
             torch.stack([each.labels for each in prompts]),
         )
         generated = torch.stack([self._generated[window] for window in windows]) if self._generated else None
-        return self._promptable.decode(embeddings, coords, labels, generated)[0]
+        logits = self._promptable.decode(embeddings, coords, labels, generated)[0]
+        if not self._promptable.refine:
+            return logits
+        return resize_to_input(self._promptable, logits, generated, self._size[1])
 
     def _update(self, prompts: Sequence[_Prompts]) -> None:
         """Bring the probability up to date where prompts have changed since it was made."""

@@ -48,12 +48,14 @@ class Promptable(Protocol):
         decodes_nuclei: Whether its decoder answers one point with one nucleus (decode_nuclei), and not all points
             with one mask (decode).
         nucleus_field: If so, the side of the part of an image embedding that it sees of a nucleus, in tokens.
+        refine: Whether the mask is the generator's M with what decode adds to it, see resize_to_input.
     """
 
     point_selection: PointSelection
     dense: bool
     decodes_nuclei: bool
     nucleus_field: int | None
+    refine: bool
 
     @property
     def has_generator(self) -> bool:
@@ -158,7 +160,7 @@ def segment_images(
         point_coords = torch.cat([point_coords, expert_coords], dim=1)
         point_labels = torch.cat([point_labels, expert_labels], dim=1)
     low_res_logits, iou = model.decode(image_embeddings, point_coords, point_labels, generator_logits)
-    logits = F.interpolate(low_res_logits.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+    logits = resize_to_input(model, low_res_logits, generator_logits, images.shape[-1])
     return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
 
 
@@ -183,6 +185,31 @@ def segment_by_generator(
     coords, labels = choose_points(model.point_selection, maps, seeds, images.shape[-1])
     logits = F.interpolate(maps[:, [MASK]].float(), images.shape[-2:], mode="bilinear", align_corners=False)
     return Segmentation(logits, None, maps, coords, labels, image_embeddings)
+
+
+def resize_to_input(
+    model: Promptable, low_res_logits: Tensor, generator_logits: Tensor | None, size: int
+) -> Tensor:
+    """Return the mask of a decoder's answer at the size of the input.
+
+    A cell of the decoder is a quarter of a patch wide, four pixels and more; a pixel of M is one or two. So where
+    the model says so, the decoder's answer is added to M, and it learns what M lacks; SAM's own decoder has not
+    learnt it. M learns from its own loss alone (Eq. 3).
+
+    Args:
+        model: The model.
+        low_res_logits: (B, 1, h, w), of decode.
+        generator_logits: (B, C, m, m), of encode.
+        size: Side S of the input in pixels.
+
+    Returns:
+        Logits (B, 1, S, S).
+    """
+    logits = F.interpolate(low_res_logits.float(), (size, size), mode="bilinear", align_corners=False)
+    if generator_logits is None or not (model.refine and model.has_trained_decoder):
+        return logits
+    own = generator_logits[:, [MASK]].detach().float()
+    return logits + F.interpolate(own, (size, size), mode="bilinear", align_corners=False)
 
 
 def choose_points(

@@ -52,6 +52,7 @@ class SAC(nn.Module):
         mask_decoder: MaskDecoder,
         map_size: int,
         dense: bool = False,
+        refine: bool = False,
         nucleus_field: int | None = None,
     ) -> None:
         """Put the parts together.
@@ -66,6 +67,7 @@ class SAC(nn.Module):
             dense: Give the generator's logits to the prompt encoder as its mask prompt, beside the points. They
                 are detached, so that the generator learns from its own loss alone (Eq. 3): our choice, the paper
                 has no dense prompts.
+            refine: See promptable.resize_to_input.
             nucleus_field: Of a decoder that answers one point with one nucleus: the side of the part of an image
                 embedding that it sees of each, in tokens. None: it answers all points with one mask.
         """
@@ -77,6 +79,7 @@ class SAC(nn.Module):
         self.mask_decoder = mask_decoder
         self.map_size = map_size
         self.dense = dense
+        self.refine = refine
         self.nucleus_field = nucleus_field
         self.decodes_nuclei = nucleus_field is not None
         self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
@@ -108,14 +111,12 @@ class SAC(nn.Module):
         return self.image_encoder(self.normalise(images)), self.generate(images)
 
     def generate(self, images: Tensor) -> Tensor | None:
-        """Run the prompt generator alone, see Promptable."""
+        """Run the prompt generator alone, M = F(theta_u, I) of Eq. 2; see Promptable.encode."""
         if self.prompt_generator is None:
             return None
-        small = F.interpolate(
-            self.normalise(images), (self.map_size, self.map_size), mode="bilinear", antialias=True
-        )
-        logits: Tensor = self.prompt_generator(small)
-        return logits
+        size = (self.map_size, self.map_size)
+        small = F.interpolate(self.normalise(images), size, mode="bilinear", antialias=True)
+        return self.prompt_generator(small)  # type: ignore[no-any-return]
 
     def decode(
         self,

@@ -56,7 +56,14 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     *(
         NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")
         for prompts in ("prompts", "model.prompts")
-        for key, value in (("norm", "batch"), ("widths", None), ("stem", 1), ("fine", 0), ("separating", False))
+        for key, value in (
+            ("norm", "batch"),
+            ("widths", None),
+            ("stem", 1),
+            ("fine", 0),
+            ("separating", False),
+            ("alone", 0.0),
+        )
     ),
     *(
         NeutralOption(f"{prompts}.{key}", 0, since="1.0.0")
@@ -68,6 +75,7 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
         for prompts in ("prompts", "model.prompts")
         for key, value in (("objective", "mask"), ("field", 12))
     ),
+    *(NeutralOption(f"{prompts}.refine", False, since="1.0.0") for prompts in ("prompts", "model.prompts")),
     NeutralOption("resume", None),
 )
 """Add an option here when it is added to ``conf`` or removed from it: no record is orphaned then."""

@@ -30,6 +30,7 @@ TAKES_EFFECT = (
     "callbacks.*",
     "*.batch_size",
     "*prompts.generator.lr_factor",
+    "*prompts.generator.alone",
     "seed",  # Of what is drawn from then on.
     "code",  # Of one's own, or of another version of this package.
 )

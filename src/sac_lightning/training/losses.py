@@ -107,6 +107,14 @@ def separating_loss(logits: Tensor, instances: Tensor) -> Tensor:
     return torch.stack([entropies[MASK], entropies[INTERIOR], entropies[DISTANCE], edge, *overlaps]).sum()
 
 
+def generator_losses(maps: Tensor, target: Tensor, instances: Tensor | None) -> Tensor:
+    """Return the loss of a generator that separates touching nuclei or does not, see segmentation_losses."""
+    if maps.shape[1] == 1:
+        return generator_loss(maps.float(), target)
+    assert instances is not None, "a separating generator learns from nuclei"
+    return separating_loss(maps.float(), instances)
+
+
 def iou_loss(iou: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     """Return SAM's loss of a mask's quality: squared error between the predicted and the real IoU.
 
@@ -142,12 +150,7 @@ def segmentation_losses(
     logits = output.logits.float()
     losses = {"mask": mask_loss(logits, target)}
     if output.generator_logits is not None:
-        maps = output.generator_logits.float()
-        if maps.shape[1] == 1:
-            losses["generator"] = generator_loss(maps, target)
-        else:
-            assert instances is not None, "a separating generator learns from nuclei"
-            losses["generator"] = separating_loss(maps, instances)
+        losses["generator"] = generator_losses(output.generator_logits, target, instances)
     if output.iou is not None:
         losses["iou"] = iou_loss(output.iou.float(), logits, target)
     return losses

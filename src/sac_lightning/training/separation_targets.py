@@ -5,9 +5,9 @@ be taken (peaks of the distance or of a centre heat map, the mask's own high val
 regions of the interior gave the best AJI, and one point per nucleus.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 
@@ -41,13 +41,13 @@ def measure_distances(labels: NDArray[np.int64]) -> tuple[NDArray[np.float32], N
     # The pixels of two nuclei that touch have no background between them: the outlines are taken out first.
     inside = (labels > 0) & ~_outlines(labels)
     # Without any pixel to measure from, the transform would be of no meaning.
-    from_outline = ndimage.distance_transform_edt(inside) if not inside.all() else np.full(labels.shape, np.inf)
+    from_outline = np.full(labels.shape, np.inf, dtype=np.float32)
+    if not inside.all():
+        cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, from_outline)
     distance = np.where(labels > 0, np.minimum(from_outline, max(labels.shape)) + 0.5, 0).astype(np.float32)
-    _, numbers = np.unique(labels, return_inverse=True)
-    numbers = numbers.reshape(labels.shape)
-    largest = np.zeros(numbers.max() + 1, dtype=np.float32)
-    np.maximum.at(largest, numbers.ravel(), distance.ravel())
-    return distance, (distance / np.maximum(largest, 0.5)[numbers]).astype(np.float32)
+    largest = np.zeros(labels.max() + 1, dtype=np.float32)
+    np.maximum.at(largest, labels.ravel(), distance.ravel())
+    return distance, (distance / np.maximum(largest, 0.5)[labels]).astype(np.float32)
 
 
 def _outlines(labels: NDArray[np.int64]) -> NDArray[np.bool_]:

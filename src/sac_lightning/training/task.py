@@ -26,8 +26,10 @@ from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
 from sac_lightning.model.promptable import Promptable, decodes_nuclei
+from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
+from sac_lightning.training.generator_first import train_alone
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
 from sac_lightning.training.model_settings import refuse_view, settings_of, view_whole_images
@@ -184,11 +186,21 @@ class SegmentationTask(LightningModule):
         """
         if isinstance(self.model, Network) and self.model.maps == 1:
             return self.model.losses(batch, self.mask_loss)
+        if isinstance(self.model, SAC) and self._is_generator_alone():
+            return train_alone(self.model, batch)
         if self.decodes_nuclei:
             return nucleus_losses(self.model, batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss, batch["instances"])
+
+    def _is_generator_alone(self) -> bool:
+        """Return whether this step is the prompt generator's alone."""
+        share = float(self._generator_settings().get("alone", 0.0))
+        return share > 0 and self.trainer.global_step < share * self.trainer.estimated_stepping_batches
+
+    def _generator_settings(self) -> Mapping[str, Any]:
+        return self.settings["model"].get("prompts", {}).get("generator", {})  # type: ignore[no-any-return]
 
     def training_figures(self) -> list[str]:
         """Return the names under which a training logs its losses, for what watches one."""
@@ -306,8 +318,7 @@ class SegmentationTask(LightningModule):
         rest = {"params": [p for name, p in trained if not name.startswith(ADDED_PARTS)]}
         if not own:
             return [rest]
-        generator = self.settings["model"].get("prompts", {}).get("generator", {})
-        return [rest, {"params": own, "lr_factor": generator.get("lr_factor", 1.0)}]
+        return [rest, {"params": own, "lr_factor": self._generator_settings().get("lr_factor", 1.0)}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what trained, and what is needed to build the model again.

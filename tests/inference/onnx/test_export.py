@@ -43,7 +43,14 @@ TOLERANCE = 1e-4
 # What differs between the methods: LoRA on all projections with a scale that is not 1; adapters, and no points of
 # their own; the dense prompt; points drawn at random; no part of SAM, alone and with maps that separate.
 MODELS = {
-    "sac": ["model=sac", "model.projections=qkvo", "model.rank=4", "model.alpha=12", "prompts.points=2"],
+    "sac": [
+        "model=sac",
+        "model.projections=qkvo",
+        "model.rank=4",
+        "model.alpha=12",
+        "prompts.points=2",
+        "prompts.refine=true",
+    ],
     "msa": ["model=msa", "view.crop=40"],
     "dense": ["model=sam_ft", "prompts.dense=true", "prompts.selection=R", "view.crop=40", "view.stretch=true"],
     "u_net": ["model=u_net", "model.init_features=4", "view.image_size=32", "view.crop=40"],

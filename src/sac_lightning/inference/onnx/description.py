@@ -25,6 +25,8 @@ class Description:
         selection: How its automatic points are chosen, see PointSelection; None where it takes no points.
         thresholds: By which it tells nuclei apart, see inference.thresholds.Stored.
         scale: The size of pixels and nuclei of its training; an export of before does not say it.
+        refine: Whether its mask is the prompt generator's with what the decoder adds to it, see
+            promptable.resize_to_input.
     """
 
     model: str
@@ -33,6 +35,7 @@ class Description:
     selection: dict[str, Any] | None
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     scale: Scale = field(default_factory=Scale)
+    refine: bool = False
 
     @property
     def image_size(self) -> int:
@@ -66,6 +69,8 @@ def read_description(text: str) -> Description:
         raise ValueError("no description of this version of the package") from error
     if not isinstance(description.view.crop, int | None):
         raise ValueError("the size of the windows is no whole number")
+    if not isinstance(description.refine, bool):
+        raise ValueError("whether the mask is refined is neither true nor false")
     if not isinstance(description.thresholds, dict):
         raise ValueError("the thresholds are no mapping")
     return description

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.promptable import Promptable, Segmentation, decodes_nuclei
+from sac_lightning.model.promptable import Promptable, Segmentation, decodes_nuclei, resize_to_input
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
 
@@ -42,7 +41,10 @@ def export(cfg: DictConfig) -> None:
         )
     choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
-    description = Description(name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale)
+    refine = isinstance(loaded.model, Promptable) and loaded.model.refine and loaded.model.has_trained_decoder
+    description = Description(
+        name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale, refine
+    )
     try:
         with whole_folder(output) as partial:
             difference = write_and_verify(loaded.model, description, partial)
@@ -121,7 +123,7 @@ def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tenso
         low_res_logits, iou = exported.decode(
             embeddings, expected.point_coords, expected.point_labels, generator_logits
         )
-        logits = F.interpolate(low_res_logits, images.shape[-2:], mode="bilinear", align_corners=False)
+        logits = resize_to_input(exported, low_res_logits, generator_logits, images.shape[-1])
         pairs = [(logits, expected.logits), (iou, expected.iou), (generator_logits, expected.generator_logits)]
     differences = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
     return float(torch.stack([difference.abs().max() for difference in differences]).max())

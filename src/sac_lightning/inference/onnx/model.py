@@ -65,9 +65,19 @@ class OnnxSAC(nn.Module):
     decodes_nuclei = False
     nucleus_field: int | None = None
 
-    def __init__(self, encoder: Session, decoder: Session, point_selection: PointSelection) -> None:
-        """Args: encoder, decoder: see inference.onnx.graphs; point_selection: generator logits to points."""
+    def __init__(
+        self, encoder: Session, decoder: Session, point_selection: PointSelection, refine: bool = False
+    ) -> None:
+        """Put together what a folder holds.
+
+        Args:
+            encoder: See inference.onnx.graphs.
+            decoder: Likewise.
+            point_selection: Generator logits to points.
+            refine: See Promptable.
+        """
         super().__init__()
+        self.refine = refine
         self.encoder = encoder
         self.decoder = decoder
         self.point_selection = point_selection
@@ -192,4 +202,4 @@ def _assemble_model(sessions: Sequence[Session], description: Description) -> nn
         or sessions[1].outputs != ("low_res_logits", "iou")
     ):
         raise ValueError("other inputs or outputs")
-    return OnnxSAC(first, sessions[1], selection)
+    return OnnxSAC(first, sessions[1], selection, description.refine)
