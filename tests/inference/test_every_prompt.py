@@ -14,14 +14,13 @@ from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import nearest_windows
 from sac_lightning.inference.every_prompt import (
     BATCH,
-    NEIGHBOURS,
     candidates,
-    prompt_sets,
     refuse_given_points,
     refuse_model,
     refuse_size,
 )
 from sac_lightning.inference.predictor import Predictor
+from sac_lightning.inference.prompt_sets import NEIGHBOURS, prompt_sets
 from sac_lightning.inference.separate import separate_nuclei
 from sac_lightning.inference.thresholds import EveryPrompt
 from sac_lightning.inference.windows import Prediction, segment

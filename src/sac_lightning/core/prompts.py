@@ -1,7 +1,8 @@
 """The settings of a method's points. Without torch, so that a wrong value is reported at once."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sac_lightning.core.errors import UserError
@@ -9,6 +10,7 @@ from sac_lightning.core.errors import UserError
 Selection = Literal["O", "R"]
 Placement = Literal["centre", "random"]
 Norm = Literal["batch", "group"]
+Objective = Literal["mask", "instances"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Prompts:
             table of the paper.
         map_size: Side in pixels at which the generator sees the image. 256, the grid of SAM's low-resolution
             masks, is our choice: the paper is silent.
+        objective: What the decoder learns. ``mask``, the paper's: it answers all points of an image with one mask
+            of everything. ``instances``: it answers one point with one nucleus; the mask of all of them is the
+            generator's, which has to be one that separates.
+        field: With ``instances``, the side of the part of an image embedding around a point that is decoded for
+            it, in tokens: what is larger than that is no nucleus. At most the whole embedding is.
         generator: Settings of the prompt generator.
     """
 
@@ -88,7 +95,9 @@ class Prompts:
     dense: bool = False
     refine: bool = False
     map_size: int = 256
-    generator: Generator = field(default_factory=Generator)
+    objective: Objective = "mask"
+    field: int = 12
+    generator: Generator = dataclasses.field(default_factory=Generator)
 
     def __post_init__(self) -> None:
         """Raise UserError if a value is out of its range or does not suit the prompt generator."""
@@ -97,11 +106,29 @@ class Prompts:
         for name in ("dense", "refine"):
             if getattr(self, name) and not self.points:
                 raise UserError(f"prompts.{name} needs the prompt generator: set prompts.points to at least 1")
+        self._refuse_objective()
         factor = self.generator.factor
         if self.map_size % factor:
             raise UserError(
                 f"prompts.map_size is {self.map_size}: choose a multiple of {factor}, which the generator divides "
                 "it by"
+            )
+
+    def _refuse_objective(self) -> None:
+        """Raise UserError if there is no such objective, or the rest does not suit it."""
+        if self.objective not in get_args(Objective):
+            raise UserError(f"prompts.objective is {self.objective}: choose mask or instances")
+        if not isinstance(self.field, int) or self.field < 1:
+            raise UserError(f"prompts.field is {self.field}: choose a whole number of tokens, such as 12")
+        if self.objective == "instances" and not (self.points and self.generator.separating):
+            raise UserError(
+                "prompts.objective=instances needs a prompt generator that tells nuclei apart: set "
+                "prompts=nucleus, or prompts.points=1 and prompts.generator.separating=true"
+            )
+        if self.objective == "instances" and self.dense:
+            raise UserError(
+                "prompts.dense shows the decoder all nuclei at once, and prompts.objective=instances asks for "
+                "one: choose either"
             )
 
 

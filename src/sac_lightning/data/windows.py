@@ -149,6 +149,15 @@ def _input_scale(window: Window, view: View, device: torch.device) -> Tensor:
     return torch.tensor([width / window.width, height / window.height], device=device)
 
 
+def gather_points(points: WindowPoints, windows: Sequence[Window]) -> NDArray[np.float32]:
+    """Gather the points of windows, (N, 3): xy in image pixels and label; one in several windows comes once."""
+    corners = np.array([(window.left, window.top) for window in windows], dtype=np.float32)
+    coords = points.coords.cpu().numpy() + corners[:, None]
+    labels = points.labels.cpu().numpy()
+    gathered = np.concatenate([coords, labels[..., None].astype(np.float32)], axis=2)[labels != PADDING]
+    return np.unique(gathered, axis=0) if len(gathered) else gathered
+
+
 def nearest_windows(points: NDArray[np.float32], windows: Sequence[Window]) -> NDArray[np.int64]:
     """Find the window whose middle is nearest to each point.
 

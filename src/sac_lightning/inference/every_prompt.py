@@ -1,6 +1,5 @@
 """Every prompt by itself: each centroid of the prompt generator decoded alone, its neighbours as background."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
@@ -8,20 +7,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import nearest_windows, to_input_pixels
+from sac_lightning.inference.prompt_sets import prompt_sets
 from sac_lightning.inference.suppression import Candidate
+from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt
 from sac_lightning.inference.windows import Prediction
-from sac_lightning.model.point_selection import PADDING, region_centroids
+from sac_lightning.model.point_selection import region_centroids
 from sac_lightning.model.prompt_generator import INTERIOR, MASK
 from sac_lightning.model.promptable import Promptable
 
-# Around a disc there is room for six of its size: further ones do not touch it.
-NEIGHBOURS = 6
 BATCH = 32
 """Prompt sets per pass of the decoder."""
 MAX_PIXELS = 2**24
@@ -30,14 +28,24 @@ MAX_PIXELS = 2**24
 Centres: TypeAlias = NDArray[np.float32]
 
 
-def refuse_model(model: nn.Module) -> None:
-    """Raise UserError if a model's prompts cannot be decoded one by one."""
+def refuse_model(model: nn.Module, separation: EveryPrompt | None = None) -> None:
+    """Raise UserError if a model's prompts cannot be decoded one by one.
+
+    Args:
+        model: The model.
+        separation: By which they are to be, if that is known.
+    """
     if not isinstance(model, Promptable):
         raise UserError("instances=prompts is for models that take points: choose watershed or components")
     if model.dense:
         raise UserError(
             "instances=prompts cannot take a model with a dense prompt, which shows all nuclei at once: choose "
             "watershed or components"
+        )
+    if separation is not None and isinstance(separation, EveryNucleus) != model.decodes_nuclei:
+        raise UserError(
+            "the thresholds of instances=prompts belong to a model with another prompts.objective: tune them "
+            "again with python -m sac_lightning.evaluate checkpoint=F instances=prompts tune=true"
         )
 
 
@@ -105,37 +113,6 @@ def candidates(model: nn.Module, prediction: Prediction, view: View) -> list[Can
             window = windows[owners[i]]
             found.append(_candidate(logits[i - start], score, centres[i], window, (height, width)))
     return [candidate for candidate in found if candidate is not None]
-
-
-def prompt_sets(
-    centres: Centres, owners: NDArray[np.int64], windows: Sequence[Window]
-) -> tuple[Centres, NDArray[np.int64]]:
-    """Make a prompt set for each centroid: itself, and its nearest neighbours as background.
-
-    Args:
-        centres: (N, 2) xy in image pixels, no two of them equal.
-        owners: (N,) the window of each.
-        windows: Of the image.
-
-    Returns:
-        coords (N, 1 + NEIGHBOURS, 2) xy in pixels of the window, and labels (N, 1 + NEIGHBOURS): 1, then 0;
-        neighbours outside the window are padding (-1).
-    """
-    count = len(centres)
-    coords = np.zeros((count, 1 + NEIGHBOURS, 2), dtype=np.float32)
-    labels = np.full((count, 1 + NEIGHBOURS), PADDING, dtype=np.int64)
-    if count == 0:
-        return coords, labels
-    places = np.arange(1, min(count, 1 + NEIGHBOURS) + 1)
-    nearest = KDTree(centres).query(centres, k=places)[1]  # the first is the centroid itself
-    corners = np.array([(window.left, window.top) for window in windows])[owners, None]
-    sizes = np.array([(window.width, window.height) for window in windows])[owners, None]
-    local = centres[nearest] - corners
-    inside = ((local >= -0.5) & (local < sizes - 0.5)).all(axis=2)
-    coords[:, : len(places)][inside] = local[inside]
-    labels[:, : len(places)][inside] = 0
-    labels[:, 0] = 1
-    return coords, labels
 
 
 def _candidate(

@@ -13,15 +13,17 @@ from torch import nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import OFF, Mpp, Scale, check_mpp
 from sac_lightning.core.view import View
-from sac_lightning.data.windows import place_points
+from sac_lightning.data.windows import gather_points, place_points
 from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
 from sac_lightning.inference.magnification import Look, Magnification, find_magnification, refuse_mpp
+from sac_lightning.inference.nuclei_of_points import points_shown
 from sac_lightning.inference.onnx.model import load_exported
-from sac_lightning.inference.separate import separate_nuclei
+from sac_lightning.inference.separate import choose_nuclei, decode_own_points, separate_nuclei
 from sac_lightning.inference.thresholds import (
     THRESHOLD,
     Components,
+    EveryNucleus,
     EveryPrompt,
     Separation,
     choose_separation,
@@ -86,7 +88,7 @@ class Predictor:
         """
         self.separation = separation or Components()
         if isinstance(self.separation, EveryPrompt):
-            refuse_model(model)
+            refuse_model(model, self.separation)
         self.model = model.eval().to(device)
         self.view = view
         self.device = torch.device(device)
@@ -142,17 +144,20 @@ class Predictor:
         by_prompts = isinstance(self.separation, EveryPrompt)
         if by_prompts:
             refuse_size(height, width, self.factor)
-            refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
+            if not isinstance(self.separation, EveryNucleus):
+                refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
         pixels = torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float().to(self.device)
         prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
-        return Nuclei(
-            mask=probability > THRESHOLD,
-            probability=probability,
-            points=prediction.point_coords.cpu().numpy(),
-            labels=prediction.point_labels.cpu().numpy(),
-            instances=separate_nuclei(self.model, prediction, self.view, self.separation),
-        )
+        coords, signs = prediction.point_coords.cpu().numpy(), prediction.point_labels.cpu().numpy()
+        if isinstance(self.separation, EveryNucleus):
+            clicked = None if expert_points is None else gather_points(expert_points, windows)
+            decoded = decode_own_points(self.model, prediction, self.view, clicked)
+            instances = choose_nuclei(decoded, probability, self.separation)
+            coords, signs = points_shown(decoded, clicked)
+        else:
+            instances = separate_nuclei(self.model, prediction, self.view, self.separation)
+        return Nuclei(probability > THRESHOLD, probability, coords, signs, instances)
 
 
 def load(

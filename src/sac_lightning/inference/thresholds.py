@@ -60,6 +60,23 @@ class EveryPrompt:
         _refuse_area(self.min_area)
 
 
+@dataclass(frozen=True)
+class EveryNucleus(EveryPrompt):
+    """Every point answered by its nucleus, by a model that decodes nuclei, see inference.competition.
+
+    Attributes:
+        score, overlap, min_area: See EveryPrompt.
+        pixel: Pixels of which no nucleus is surer than this are background, in [0, 1).
+    """
+
+    pixel: float
+
+    def __post_init__(self) -> None:
+        """Raise UserError if a threshold is out of its range."""
+        super().__post_init__()
+        _refuse_range(pixel=self.pixel)
+
+
 Tuned = Watershed | EveryPrompt
 Separation = Components | Watershed | EveryPrompt
 TUNED: dict[str, type[Watershed] | type[EveryPrompt]] = {"watershed": Watershed, "prompts": EveryPrompt}
@@ -117,7 +134,8 @@ def choose_separation(method: str | None, stored: Stored, source: Path) -> Separ
     if method not in stored:
         raise UserError(f"{source} holds no thresholds for instances={method}: {remedy}")
     try:
-        return TUNED[method](**stored[method])
+        kind = EveryNucleus if method == "prompts" and "pixel" in stored[method] else TUNED[method]
+        return kind(**stored[method])
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{source} holds no thresholds that mean something for instances={method}: {remedy}"

@@ -21,11 +21,13 @@ class Maps:
         mask: (H, W) bool, the pixels that are divided among nuclei.
         probability: (H, W) float32 in [0, 1], of nucleus.
         generator_maps: (C, H, W) float32, the prompt generator's own, see Prediction; or None without one.
+        nuclei: (H, W) int32, the number of each pixel's nucleus where these were decoded by themselves, else None.
     """
 
     mask: NDArray[np.bool_]
     probability: NDArray[np.float32]
     generator_maps: NDArray[np.float32] | None
+    nuclei: NDArray[np.int32] | None = None
 
     @property
     def separates(self) -> bool:

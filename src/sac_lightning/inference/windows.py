@@ -13,7 +13,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
 from sac_lightning.model.prompt_generator import DISTANCE, MASK
-from sac_lightning.model.promptable import Promptable, Segmentation
+from sac_lightning.model.promptable import Promptable, Segmentation, segment_by_generator
 
 # Of a separating generator's maps, those that inference looks at: the edge only helps the others in training.
 BLENDED = DISTANCE + 1
@@ -30,6 +30,7 @@ class Prediction:
         point_coords: (N, 2) xy in image pixels, every prompt that the decoder got, without padding.
         point_labels: (N,), 1 nucleus, 0 background.
         image_embeddings: (T, 256, h, w), one per window of the view, where they were asked for.
+        generator_logits: (T, C, m, m), likewise.
         map_scale: Image pixels, along a side, to one of the generator's own.
         instances: (H, W) label map of the nuclei, once they have been told apart.
     """
@@ -39,12 +40,17 @@ class Prediction:
     point_coords: Tensor
     point_labels: Tensor
     image_embeddings: Tensor | None = None
+    generator_logits: Tensor | None = None
     map_scale: float = 1.0
     instances: NDArray[np.int32] | None = None
 
 
 def run_model(
-    model: nn.Module, images: Tensor, expert_points: WindowPoints | None = None, seeds: Tensor | None = None
+    model: nn.Module,
+    images: Tensor,
+    expert_points: WindowPoints | None = None,
+    seeds: Tensor | None = None,
+    embed: bool = True,
 ) -> Segmentation:
     """Run one forward pass: with points, or a plain network's, its logits in the same form.
 
@@ -55,11 +61,14 @@ def run_model(
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
+        embed: Whether the image embeddings are wanted: a model that decodes nuclei masks without them.
 
     Raises:
         UserError: A plain network gives no such logits.
     """
     if isinstance(model, Promptable):
+        if model.decodes_nuclei and not embed:
+            return segment_by_generator(model, images, seeds=seeds)
         if expert_points is None:
             return model(images, seeds=seeds)  # type: ignore[no-any-return]
         return model(images, expert_points.coords, expert_points.labels, seeds)  # type: ignore[no-any-return]
@@ -100,17 +109,19 @@ def segment(
         expert_points: One set of points per window of the view. Default: none.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
-        keep_embeddings: Keep the image embeddings, for other prompts to be decoded.
+        keep_embeddings: Keep the image embeddings and the generator's logits, for other prompts to be decoded.
     """
     height, width = image.shape[-2:]
     blend = Blend(height, width, image.device)
     generator_blend: Blend | None = None
     map_scale = 1.0
-    coords, labels, embeddings = [], [], []
+    coords, labels, embeddings, generated = [], [], [], []
     for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
-        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed))
+        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed), keep_embeddings)
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
+            if output.generator_logits is not None:
+                generated.append(output.generator_logits)
         for i, window in enumerate(batch.windows):
             blend.add(output.logits[i], window)
             if output.generator_logits is not None:
@@ -129,6 +140,7 @@ def segment(
         point_coords=torch.cat(coords),
         point_labels=torch.cat(labels),
         image_embeddings=torch.cat(embeddings) if embeddings else None,
+        generator_logits=torch.cat(generated) if generated else None,
         map_scale=map_scale,
     )
 

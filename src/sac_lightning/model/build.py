@@ -21,6 +21,9 @@ from sac_lightning.model.weights import WEIGHTS, locate, sha256_of
 
 log = logging.getLogger(__name__)
 
+ADDED_PARTS = ("prompt_generator.", "refinement.")
+"""Beginnings of the names of what SAM does not have and learns from nothing."""
+
 
 def build_model(settings: Mapping[str, Any]) -> nn.Module:
     """Build the model that settings describe, with random weights.
@@ -128,9 +131,9 @@ def match_official(model: SAC, state: Mapping[str, Tensor], path: Path, backbone
 
 
 def _is_added(name: str) -> bool:
-    """Return whether a parameter is no part of SAM but of the generator, LoRA or an adapter."""
+    """Return whether a parameter is no part of SAM but an added part's, LoRA's or an adapter's."""
     lora = name.rpartition(".")[2] in PARAMETERS
-    return name.startswith("prompt_generator.") or _is_adapter(name) or lora
+    return name.startswith(ADDED_PARTS) or _is_adapter(name) or lora
 
 
 def _is_adapter(name: str) -> bool:

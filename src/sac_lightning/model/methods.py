@@ -144,6 +144,7 @@ def _assemble(backbone: Backbone, prompts: Prompts, image_size: int) -> SAC:
         map_size=prompts.map_size,
         dense=prompts.dense,
         refine=prompts.refine,
+        nucleus_field=min(prompts.field, grid) if prompts.objective == "instances" else None,
     )
     for part in (model.image_encoder, model.prompt_encoder, model.mask_decoder):
         part.requires_grad_(False)

@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from sac_lightning.model.nucleus_decoder import NucleusMasks
 from sac_lightning.model.point_selection import PADDING, PointSelection, scale_points
 from sac_lightning.model.prompt_generator import MASK
 
@@ -44,11 +45,16 @@ class Promptable(Protocol):
     Attributes:
         point_selection: How automatic points are chosen from the generator's logits.
         dense: Whether decode needs the generator's logits as a mask prompt.
+        decodes_nuclei: Whether its decoder answers one point with one nucleus (decode_nuclei), and not all points
+            with one mask (decode).
+        nucleus_field: If so, the side of the part of an image embedding that it sees of a nucleus, in tokens.
         refine: Whether the mask is the generator's M with what decode adds to it, see resize_to_input.
     """
 
     point_selection: PointSelection
     dense: bool
+    decodes_nuclei: bool
+    nucleus_field: int | None
     refine: bool
 
     @property
@@ -78,6 +84,9 @@ class Promptable(Protocol):
             image_embeddings (B, 256, h, w) and generator_logits (B, 1, m, m), None without a generator.
         """
 
+    def generate(self, images: Tensor) -> Tensor | None:
+        """Compute encode's generator_logits alone."""
+
     def decode(
         self,
         image_embeddings: Tensor,
@@ -97,6 +106,29 @@ class Promptable(Protocol):
             low_res_logits (B, 1, 4h, 4w) and iou (B,).
         """
 
+    def decode_nuclei(
+        self,
+        image_embeddings: Tensor,
+        generator_logits: Tensor,
+        owners: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> NucleusMasks:
+        """Decode the nucleus of each prompt set, if decodes_nuclei.
+
+        Args:
+            image_embeddings: (B, 256, h, w).
+            generator_logits: (B, C, m, m), of the same images.
+            owners: (P,), to which of the images a prompt set belongs.
+            point_coords: (P, N, 2) xy in input pixels: the nucleus's own point, and its neighbours after it.
+            point_labels: (P, N), 1 nucleus, 0 background, -1 padding.
+        """
+
+
+def decodes_nuclei(model: nn.Module) -> bool:
+    """Return whether a model answers one point with one nucleus."""
+    return isinstance(model, Promptable) and model.decodes_nuclei
+
 
 def segment_images(
     model: Promptable,
@@ -115,11 +147,12 @@ def segment_images(
         seeds: (B,), one seed per image for the random selection R. Default: zeros.
     """
     image_embeddings, generator_logits = model.encode(images)
+    if model.decodes_nuclei:
+        return segment_by_generator(model, images, generator_logits, seeds, image_embeddings)
     if generator_logits is None:
         point_coords = images.new_zeros(len(images), 0, 2)
         point_labels = point_coords.new_zeros(len(images), 0, dtype=torch.long)
     else:
-        seeds = torch.zeros(len(images), dtype=torch.long) if seeds is None else seeds
         point_coords, point_labels = choose_points(
             model.point_selection, generator_logits, seeds, images.shape[-1]
         )
@@ -129,6 +162,29 @@ def segment_images(
     low_res_logits, iou = model.decode(image_embeddings, point_coords, point_labels, generator_logits)
     logits = resize_to_input(model, low_res_logits, generator_logits, images.shape[-1])
     return Segmentation(logits, iou, generator_logits, point_coords, point_labels, image_embeddings)
+
+
+def segment_by_generator(
+    model: Promptable,
+    images: Tensor,
+    generator_logits: Tensor | None = None,
+    seeds: Tensor | None = None,
+    image_embeddings: Tensor | None = None,
+) -> Segmentation:
+    """Segment images by a model that decodes nuclei: the mask of all of them is its generator's.
+
+    Args:
+        model: The model.
+        images: (B, 3, S, S) RGB in 0..255.
+        generator_logits: Of encode. Default: computed, without the image encoder.
+        seeds: See segment_images.
+        image_embeddings: Of encode. Default: none, no nucleus will be decoded.
+    """
+    maps = model.generate(images) if generator_logits is None else generator_logits
+    assert maps is not None, "core.prompts.Prompts sees to it"
+    coords, labels = choose_points(model.point_selection, maps, seeds, images.shape[-1])
+    logits = F.interpolate(maps[:, [MASK]].float(), images.shape[-2:], mode="bilinear", align_corners=False)
+    return Segmentation(logits, None, maps, coords, labels, image_embeddings)
 
 
 def resize_to_input(
@@ -157,19 +213,20 @@ def resize_to_input(
 
 
 def choose_points(
-    selection: PointSelection, generator_logits: Tensor, seeds: Tensor, size: int
+    selection: PointSelection, generator_logits: Tensor, seeds: Tensor | None, size: int
 ) -> tuple[Tensor, Tensor]:
     """Choose the automatic points of a batch, in pixels of the input.
 
     Args:
         selection: How.
         generator_logits: (B, 1, m, m).
-        seeds: (B,), one seed per image for the random selection R.
+        seeds: (B,), one seed per image for the random selection R. Default: zeros.
         size: Side S of the input in pixels.
 
     Returns:
         point_coords (B, 2n, 2) xy in input pixels, padding at (0, 0), and point_labels (B, 2n).
     """
+    seeds = torch.zeros(len(generator_logits), dtype=torch.long) if seeds is None else seeds
     coords, labels = selection(generator_logits, seeds)
     padding = (labels == PADDING).unsqueeze(-1)
     return scale_points(coords, size / generator_logits.shape[-1]).masked_fill(padding, 0), labels

@@ -11,8 +11,17 @@ from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.mask_decoder import MaskDecoder
-from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.prompt_generator import MASK
+from sac_lightning.model.nucleus_decoder import (
+    CELLS,
+    NucleusMasks,
+    Refinement,
+    cut_parts,
+    find_corners,
+    measure_distances,
+    resize_maps,
+)
+from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.prompt_generator import MASK, SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -44,6 +53,7 @@ class SAC(nn.Module):
         map_size: int,
         dense: bool = False,
         refine: bool = False,
+        nucleus_field: int | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -58,6 +68,8 @@ class SAC(nn.Module):
                 are detached, so that the generator learns from its own loss alone (Eq. 3): our choice, the paper
                 has no dense prompts.
             refine: See promptable.resize_to_input.
+            nucleus_field: Of a decoder that answers one point with one nucleus: the side of the part of an image
+                embedding that it sees of each, in tokens. None: it answers all points with one mask.
         """
         super().__init__()
         self.image_encoder = image_encoder
@@ -68,6 +80,9 @@ class SAC(nn.Module):
         self.map_size = map_size
         self.dense = dense
         self.refine = refine
+        self.nucleus_field = nucleus_field
+        self.decodes_nuclei = nucleus_field is not None
+        self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
 
@@ -122,6 +137,39 @@ class SAC(nn.Module):
             multimask_output=False,
         )
         return low_res_logits, iou[:, 0]
+
+    def decode_nuclei(
+        self,
+        image_embeddings: Tensor,
+        generator_logits: Tensor,
+        owners: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> NucleusMasks:
+        """Decode the nucleus of each prompt set, see Promptable."""
+        assert self.nucleus_field is not None, "trained for one mask of all nuclei"
+        assert self.refinement is not None
+        field, grid = self.nucleus_field, image_embeddings.shape[-1]
+        patch = self.prompt_encoder.input_image_size[0] // grid
+        points = point_coords[:, 0]
+        corners = find_corners(points, field, grid, patch)
+        middle = (grid - field) // 2
+        moved = point_coords - (corners[:, None] - middle) * patch
+        moved = moved.masked_fill((point_labels == PADDING).unsqueeze(-1), 0)
+        image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(moved, point_labels)
+        part = slice(middle, middle + field)
+        coarse, iou = self.mask_decoder(
+            cut_parts(image_embeddings, owners, corners, field),
+            image_pe[..., part, part],
+            sparse_embeddings,
+            dense_embeddings[..., part, part],
+            multimask_output=False,
+        )
+        # Detached: the generator learns from its own loss alone (Eq. 3).
+        maps = resize_maps(generator_logits.detach(), grid * CELLS)
+        around = cut_parts(maps, owners, corners * CELLS, field * CELLS)
+        logits = self.refinement(coarse, around, measure_distances(points, corners, field, patch))
+        return NucleusMasks(logits, coarse, iou[:, 0], corners)
 
     def _mask_prompt(self, generator_logits: Tensor | None) -> Tensor | None:
         """Return M of Eq. 2 as the prompt encoder's mask prompt, if the model has one."""

@@ -9,10 +9,11 @@ import numpy as np
 
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.encoded_image import EncodedImage
+from sac_lightning.inference.encoded_nuclei import EncodedNuclei
 from sac_lightning.inference.magnification import Magnification
 from sac_lightning.inference.predictor import Nuclei, Predictor, empty_nuclei
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.promptable import Promptable
+from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.page.picture_file import Picture, refuse_enlarged
 
 CACHE_BYTES = 2 * 2**30
@@ -52,7 +53,7 @@ class Segmenter:
     def __init__(self, predictor: Predictor) -> None:
         """Args: predictor: Any, a compared network's or an exported one's among them."""
         self._predictor = predictor
-        self._images: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._images: OrderedDict[str, EncodedImage | EncodedNuclei] = OrderedDict()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._magnifications: dict[str, Magnification] = {}
         self._lock = threading.RLock()
@@ -101,8 +102,10 @@ class Segmenter:
             return empty_nuclei(*picture.rgb.shape[:2])
         clicks = np.array(question.clicks, dtype=np.float64).reshape(-1, 3)
         image = self._encode_picture(picture)
-        ask = image.segment_each if self._needs_point else image.segment
-        return ask(clicks[:, :2], clicks[:, 2], selection=self._selection(question))
+        points, labels, selection = clicks[:, :2], clicks[:, 2], self._selection(question)
+        if self._needs_point and isinstance(image, EncodedImage):
+            return image.segment_each(points, labels, selection=selection)
+        return image.segment(points, labels, selection=selection)
 
     def _selection(self, question: Question) -> PointSelection | None:
         """Return the selection of points; what the page does not ask is as the model was trained."""
@@ -121,13 +124,14 @@ class Segmenter:
 
     def _encode_picture(
         self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None
-    ) -> EncodedImage:
+    ) -> EncodedImage | EncodedNuclei:
         with self._lock:
             if picture.key not in self._images:
                 factor = self.magnify(picture).factor
                 refuse_enlarged(picture, factor)
                 scaled = self._predictor.at_scale(factor)
-                self._images[picture.key] = EncodedImage(scaled, picture.rgb, progress)
+                encode = EncodedNuclei if decodes_nuclei(scaled.model) else EncodedImage
+                self._images[picture.key] = encode(scaled, picture.rgb, progress)
                 while len(self._images) > 1 and sum(each.bytes for each in self._images.values()) > CACHE_BYTES:
                     self._images.popitem(last=False)
             self._images.move_to_end(picture.key)

@@ -70,6 +70,11 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
         for prompts in ("prompts", "model.prompts")
         for key in ("min_area", "margin")
     ),
+    *(
+        NeutralOption(f"{prompts}.{key}", value, since="1.0.0")
+        for prompts in ("prompts", "model.prompts")
+        for key, value in (("objective", "mask"), ("field", 12))
+    ),
     *(NeutralOption(f"{prompts}.refine", False, since="1.0.0") for prompts in ("prompts", "model.prompts")),
     NeutralOption("resume", None),
 )

@@ -6,7 +6,6 @@ image that is small enough nothing is labelled before all is there.
 
 from collections.abc import Callable, Iterable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from sac_lightning.inference.thresholds import THRESHOLD
 from sac_lightning.inference.watershed import Maps
 from sac_lightning.slides.area import WHOLE, Area
 from sac_lightning.slides.band import Band
+from sac_lightning.slides.open_regions import clear_open_regions
 from sac_lightning.slides.strips import Strip
 
 # A band is closed when it has so many pixels; and whatever is in it, when it has so many. Only a connected region
@@ -39,7 +39,7 @@ def join_strips(
         label: From maps to labels; each nucleus must lie in one connected region of the mask.
         band_pixels: From how many pixels on a band is closed; such as BAND_PIXELS.
         most_pixels: From how many pixels on a band is closed though a nucleus is incomplete; such as MOST_PIXELS.
-        threshold: The mask is where the probability is greater.
+        threshold: The mask is where the probability is greater, or where a strip says that there is a nucleus.
         area: Of which the nuclei are kept.
     """
     waiting = _Waiting(size, threshold, area)
@@ -80,9 +80,10 @@ class _Waiting:
         whole = self.strips[0]
         labels = np.zeros((len(whole.raw), self.width), dtype=np.int32)
         labels[: len(self.labels)] = self.labels
-        mask = (whole.probability > self.threshold) & (labels == 0)
-        final = _clear_open_regions(mask) if may_wait else len(mask)
-        new = label(Maps(mask, whole.probability, whole.generator_maps))
+        nucleus = whole.probability > self.threshold if whole.nuclei is None else whole.nuclei > 0
+        mask = nucleus & (labels == 0)
+        final = clear_open_regions(mask) if may_wait else len(mask)
+        new = label(Maps(mask, whole.probability, whole.generator_maps, whole.nuclei))
         new = self.area.keep(new, whole.probability, self.top)
         np.add(new, self.count, out=new, where=new > 0)
         self.count = max(self.count, int(new.max(initial=0)))
@@ -111,7 +112,9 @@ def _stack_strips(strips: list[Strip]) -> Strip:
             ],
             axis=1,
         )
-    return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0])
+    parts = [strip.nuclei for strip in strips if strip.nuclei is not None]
+    nuclei = np.concatenate(parts) if parts else None
+    return Strip(raw, rgb, probability, generator, strips[0].points[:0], strips[0].labels[:0], nuclei)
 
 
 def _copy_rows_below(strip: Strip, top: int) -> Strip:
@@ -124,17 +127,5 @@ def _copy_rows_below(strip: Strip, top: int) -> Strip:
         generator,
         strip.points,
         strip.labels,
+        None if strip.nuclei is None else strip.nuclei[top:].copy(),
     )
-
-
-def _clear_open_regions(mask: NDArray[np.bool_]) -> int:
-    """Clear the connected regions that reach the last row; return the number of rows above them."""
-    _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    open_regions = np.unique(regions[-1])
-    open_regions = open_regions[open_regions > 0]
-    if len(open_regions) == 0:
-        return len(mask)
-    is_open = np.zeros(len(statistics), dtype=bool)
-    is_open[open_regions] = True
-    mask &= ~is_open[regions]
-    return int(statistics[open_regions, cv2.CC_STAT_TOP].min())

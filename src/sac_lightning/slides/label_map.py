@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from sac_lightning.images.slide import Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.every_prompt import refuse_size
 from sac_lightning.inference.predictor import Predictor, empty_nuclei
-from sac_lightning.inference.thresholds import EveryPrompt
+from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt
 from sac_lightning.inference.watershed import Maps, labels_of_maps, mask_threshold
 from sac_lightning.slides.area import WHOLE, Area
+from sac_lightning.slides.decoded_strips import decode_strips
 from sac_lightning.slides.strips import Strip, segment_slide
 
 
@@ -43,7 +45,8 @@ def label_slide(
     """Label the nuclei of an image by the predictor's method.
 
     Components and watershed look at one connected region of the mask at a time, so a large image comes in parts.
-    Prompts that are decoded by themselves need the embeddings of the whole image: it is one part, and not large.
+    So do prompts of a model that decodes nuclei. Those of another need the embeddings of the whole image: it is
+    one part, and not large.
 
     Args:
         predictor: The model, its view, its device and its method.
@@ -57,6 +60,10 @@ def label_slide(
         UserError: Every prompt is to be decoded by itself, and the image is large or there are expert points.
     """
     separation = predictor.separation
+    if isinstance(separation, EveryNucleus):
+        strips = segment_slide(predictor, slide, tone, points, progress=progress, area=area, encode=True)
+        decoded = decode_strips(predictor, strips, (slide.height, slide.width), points)
+        return Labelling(decoded, partial(_number_nuclei, separation.min_area), mask_threshold(separation))
     if not isinstance(separation, EveryPrompt):
         strips = segment_slide(predictor, slide, tone, points, progress=progress, area=area)
         return Labelling(strips, lambda maps: labels_of_maps(maps, separation), mask_threshold(separation))
@@ -73,3 +80,9 @@ def label_slide(
     progress(len(windows))
     strip = Strip(raw, rgb, nuclei.probability, None, nuclei.points, nuclei.labels)
     return Labelling(iter([strip]), lambda maps: instances, mask_threshold(separation))
+
+
+def _number_nuclei(min_area: int, maps: Maps) -> NDArray[np.int32]:
+    """Number the nuclei of a part of an image that were decoded by themselves."""
+    assert maps.nuclei is not None
+    return renumber_labels(np.where(maps.mask, maps.nuclei, 0), min_area)

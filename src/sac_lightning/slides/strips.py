@@ -17,6 +17,7 @@ from sac_lightning.core.view import Window
 from sac_lightning.data.windows import BATCH_SIZE, batch_windows, place_points, to_image_pixels
 from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tone import Tone
+from sac_lightning.inference.nuclei_of_points import EncodedWindows, join_windows
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.windows import BLENDED, Blend, run_model
 from sac_lightning.slides.area import WHOLE, Area
@@ -39,6 +40,8 @@ class Strip:
         points: (N, 2) xy in image pixels, of the windows that were segmented since the strip before; those that
             lie in this strip's rows came with it or before it.
         labels: (N,) 1 nucleus, 0 background.
+        nuclei: (n, W) int32, the numbers of nuclei that were decoded by themselves, see decoded_strips; or None.
+        encoded: The windows that were segmented since the strip before, where they were asked for.
     """
 
     raw: Pixels
@@ -47,6 +50,8 @@ class Strip:
     generator_maps: NDArray[np.float32] | None
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
+    nuclei: NDArray[np.int32] | None = None
+    encoded: EncodedWindows | None = None
 
 
 @torch.no_grad()
@@ -59,6 +64,7 @@ def segment_slide(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda windows: None,
     area: Area = WHOLE,
+    encode: bool = False,
 ) -> Iterator[Strip]:
     """Segment a slide of any size.
 
@@ -71,6 +77,7 @@ def segment_slide(
         batch_size: Windows per forward pass.
         progress: Called with the number of windows that have been segmented since the last call.
         area: The part of the slide in which nuclei are looked for; elsewhere the probability is 0.
+        encode: Give the encoded windows along, for their nuclei to be decoded.
 
     Raises:
         UserError: A point lies outside the image, or the model sees images whole and this one is too large.
@@ -82,23 +89,26 @@ def segment_slide(
     )
     rows = _Rows(slide, tone, predictor.device, area)
     found: list[tuple[Tensor, Tensor]] = []
+    encoded: list[EncodedWindows] = []
     numbers = [number for number, window in enumerate(windows) if area.meets(window)]
     for batch in batch_windows(windows, predictor.view, expert_points, batch_size, numbers):
         # The windows go from top to bottom: what lies above this one is final.
         for bottom in rows.pass_over(batch.windows[0].top):
-            yield rows.take(bottom, found)
-            found = []
+            yield rows.take(bottom, found, encoded)
+            found, encoded = [], []
         rows.reach(max(window.top + window.height for window in batch.windows))
         images = batch.cut(rows.pixels, rows.top)
-        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed))
+        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed), encode)
         generated = output.generator_logits
+        if encode and output.image_embeddings is not None and generated is not None:
+            encoded.append(EncodedWindows(batch.windows, output.image_embeddings, generated))
         for i, window in enumerate(batch.windows):
             rows.add(output.logits[i], None if generated is None else generated[i, :BLENDED], window)
             found.append(to_image_pixels(output.point_coords[i], output.point_labels[i], window, predictor.view))
         progress(len(batch.windows))
     for bottom in rows.pass_over(slide.height):
-        yield rows.take(bottom, found)
-        found = []
+        yield rows.take(bottom, found, encoded)
+        found, encoded = [], []
 
 
 class _Rows:
@@ -148,8 +158,8 @@ class _Rows:
     def _blends(self) -> list[Blend]:
         return [self.blend] if self.generator_blend is None else [self.blend, self.generator_blend]
 
-    def take(self, bottom: int, found: list[tuple[Tensor, Tensor]]) -> Strip:
-        """Give away the rows above ``bottom``, with the points that have been found."""
+    def take(self, bottom: int, found: list[tuple[Tensor, Tensor]], encoded: list[EncodedWindows]) -> Strip:
+        """Give away the rows above ``bottom``, with the points and the windows that came since the last ones."""
         count = bottom - self.top
         probability = _mean(self.blend, count)[0]
         self.area.clear_glass(probability, self.top)
@@ -160,6 +170,7 @@ class _Rows:
             generator_maps=None if self.generator_blend is None else _mean(self.generator_blend, count),
             points=torch.cat([torch.zeros(0, 2), *(coords.cpu() for coords, _ in found)]).numpy(),
             labels=torch.cat([torch.zeros(0, dtype=torch.long), *(labels.cpu() for _, labels in found)]).numpy(),
+            encoded=join_windows(encoded) if encoded else None,
         )
         self.raw, self.rgb = self.raw[count:].copy(), self.rgb[count:].copy()
         self.pixels = self.pixels[:, count:].clone()

@@ -13,8 +13,9 @@ from sac_lightning.core.view import View
 from sac_lightning.data.build import make_data
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
 from sac_lightning.inference.magnification import refuse_mpp
-from sac_lightning.inference.thresholds import Components, choose_separation, describe_separation
+from sac_lightning.inference.thresholds import Components, EveryPrompt, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.model.trunk_features import keep_features
 from sac_lightning.model.trust import read_trusted, refuse_foreign_targets
 from sac_lightning.runs.code_version import code_version
@@ -26,6 +27,7 @@ from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.pictures import TestPictures
 from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.predictions import TestPredictions
+from sac_lightning.training.prompted import refuse_prompted
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.testing import test_and_record
 from sac_lightning.training.trainer import make_trainer
@@ -63,8 +65,13 @@ def evaluate(cfg: DictConfig) -> None:
         data.micrometres = mpp
     if cfg.instances == "prompts":
         refuse_model(loaded.model)
-        refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
+        if not decodes_nuclei(loaded.model):
+            refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
     separation = None if cfg.tune else choose_separation(cfg.instances, loaded.thresholds, path)
+    if separation is not None:
+        if isinstance(separation, EveryPrompt):
+            refuse_model(loaded.model, separation)
+        refuse_prompted(cfg.prompted, separation)
     parts = ("val", "test") if cfg.tune else ("test",)
     contents = read_contents(settings, parts)
     data.read(*parts)
@@ -83,6 +90,8 @@ def evaluate(cfg: DictConfig) -> None:
         evaluated["mpp"] = mpp
     if cfg.instances != "components":
         evaluated["instances"] = cfg.instances
+    if cfg.prompted != "own":
+        evaluated["prompted"] = cfg.prompted
     callbacks: list[Callback] = [WandbView(), TestPredictions(Path(cfg.output_dir) / "test")]
     pictures = read_picture_count(cfg.pictures)
     if pictures != 0:
@@ -91,6 +100,8 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.tune:
         task.separation = separation = tune_checkpoint(path, cfg.instances, trainer, task, data)
         digest = digest_path(path)  # It holds the new thresholds.
+        refuse_prompted(cfg.prompted, separation)
+    task.prompted = cfg.prompted
     contents["files"]["checkpoint"] = digest
     identity = make_identity(evaluated, code_version(evaluated), contents)
     about = {

@@ -17,6 +17,7 @@ from sac_lightning.data.examination import Oddity
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model
 from sac_lightning.inference.thresholds import describe_separation
 from sac_lightning.model.counting import METHODS, count
+from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.model.summary import training_table
 from sac_lightning.model.trust import name_foreign_targets
 from sac_lightning.runs.contents import mark_changed_data
@@ -71,7 +72,8 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
     task, data = prepare_training(cfg, config, start)
     if cfg.instances == "prompts":
         refuse_model(task.model)
-        refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
+        if not decodes_nuclei(task.model):
+            refuse_given_points(data.expert_points.positives + data.expert_points.negatives)
     check_monitors(trainer, task)
     leave_out_single_window(trainer, task, data)
     if trainer.is_global_zero:
@@ -79,10 +81,13 @@ def run(cfg: DictConfig, config: Mapping[str, Any], identity: Identity, interrup
         announce_oddities(data.oddities)
     checkpoint = fit(trainer, task, data, cfg, start)
     # Before the record: a run that is killed while tuning has none, and the same command goes on with it.
-    tuned = tune_checkpoint(checkpoint, "watershed", trainer, task, data)
+    tuned = {
+        method: tune_checkpoint(checkpoint, method, trainer, task, data)
+        for method in ("watershed", "prompts")
+        if method in ("watershed", cfg.instances) or decodes_nuclei(task.model)
+    }
     if cfg.instances != "components":
-        by_watershed = cfg.instances == "watershed"
-        task.separation = tuned if by_watershed else tune_checkpoint(checkpoint, "prompts", trainer, task, data)
+        task.separation = tuned[cfg.instances]
     test_and_record(
         trainer,
         task,

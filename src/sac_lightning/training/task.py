@@ -16,23 +16,26 @@ from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
-from sac_lightning.data.base import WHOLE_IMAGE, NucleiDataModule
+from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.build import make_expert_points
 from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.data.sample import TrainingBatch, WholeImage
 from sac_lightning.data.windows import WindowPoints
-from sac_lightning.inference.separate import separate_nuclei
-from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation, scale_separation
+from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
+from sac_lightning.model.build import ADDED_PARTS
 from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
-from sac_lightning.model.promptable import Promptable
+from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights
 from sac_lightning.training.checkpoints import LastCheckpoint
 from sac_lightning.training.generator_first import train_alone
 from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
+from sac_lightning.training.model_settings import refuse_view, settings_of, view_whole_images
+from sac_lightning.training.nucleus_loss import nucleus_losses
 from sac_lightning.training.precision import FULL
+from sac_lightning.training.prompted import separate_image
 from sac_lightning.training.schedulers import make_scheduler
 
 PICTURES = 4
@@ -87,19 +90,21 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.strict_loading = False  # A checkpoint holds only what trained.
         self.model = model
-        model_settings = _settings_of(model)
-        self.view = view or _whole_image(model_settings)
+        model_settings = settings_of(model)
+        self.view = view or view_whole_images(model_settings)
         self.mask_loss = FocalDice() if mask_loss is None else mask_loss
         self.make_optimizer = optimizer or partial(Adam, lr=1e-4)
         self.make_scheduler = scheduler
         self.separation = separation
+        self.prompted = "own"  # see training.prompted
         self._notes_settings = settings is None
         self.settings = settings if settings is not None else self._describe(model_settings, seed)
         self.scale: Scale | None = None
         self.base = base or (getattr(model, "base", None) if "_target_" in model_settings else None)
         self.batch_size = batch_size
-        _refuse_view(self.view, model_settings)
+        refuse_view(self.view, model_settings)
         has_generator = isinstance(model, Promptable) and model.has_generator
+        self.decodes_nuclei = decodes_nuclei(model)
         self.val_scores = Scores(has_generator, instances=False, prompts=False)
         self.test_scores = Scores(
             has_generator,
@@ -183,6 +188,8 @@ class SegmentationTask(LightningModule):
             return self.model.losses(batch, self.mask_loss)
         if isinstance(self.model, SAC) and self._is_generator_alone():
             return train_alone(self.model, batch)
+        if self.decodes_nuclei:
+            return nucleus_losses(self.model, batch, self.mask_loss)
         expert_points = WindowPoints(batch["expert_coords"], batch["expert_labels"])
         output = run_model(self.model, batch["images"], expert_points, batch["seeds"])
         return segmentation_losses(output, batch["masks"], self.mask_loss, batch["instances"])
@@ -244,10 +251,11 @@ class SegmentationTask(LightningModule):
     def test_step(self, image: WholeImage) -> Prediction:  # type: ignore[override]
         """Score one test image and keep the first few for the picture."""
         prediction = self.predict_image(image, keep_embeddings=isinstance(self.separation, EveryPrompt))
-        separation = scale_separation(self.separation or Components(), image.factor)
-        instances = separate_nuclei(self.model, prediction, self.view.at_scale(image.factor), separation)
+        prediction, instances = separate_image(
+            self.model, prediction, image, self.view, self.separation or Components(), self.prompted
+        )
         self.test_scores.update(prediction, image, instances)
-        prediction = replace(prediction, image_embeddings=None, instances=instances)
+        prediction = replace(prediction, image_embeddings=None, generator_logits=None, instances=instances)
         self._keep(image, prediction)
         return prediction
 
@@ -302,12 +310,12 @@ class SegmentationTask(LightningModule):
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return what trains; the prompt generator by itself, with the factor of its learning rate."""
+        """Return what trains; what learns from nothing by itself, with the factor of its learning rate."""
         if isinstance(self.model, Network):
             return self.model.parameter_groups()
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        own = [p for name, p in trained if name.startswith("prompt_generator.")]
-        rest = {"params": [p for name, p in trained if not name.startswith("prompt_generator.")]}
+        own = [p for name, p in trained if name.startswith(ADDED_PARTS)]
+        rest = {"params": [p for name, p in trained if not name.startswith(ADDED_PARTS)]}
         if not own:
             return [rest]
         return [rest, {"params": own, "lr_factor": self._generator_settings().get("lr_factor", 1.0)}]
@@ -338,26 +346,3 @@ class SegmentationTask(LightningModule):
         """Add the frozen weights to those of a training with averaged ones, which Lightning wants whole."""
         for part in {"state_dict", CURRENT} & checkpoint.keys() if CURRENT in checkpoint else ():
             checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
-
-
-def _settings_of(model: nn.Module) -> Mapping[str, Any]:
-    """Return the settings that a model was made with; of one's own network the name of its class alone."""
-    settings = getattr(model, "settings", None)
-    if isinstance(settings, Mapping) and "_target_" in settings:
-        return settings
-    return {"name": type(model).__name__}
-
-
-def _whole_image(model: Mapping[str, Any]) -> View:
-    """Return the view of whole images at the side that a model was made for, by its settings."""
-    return View(model["image_size"]) if "image_size" in model else WHOLE_IMAGE
-
-
-def _refuse_view(view: View, model: Mapping[str, Any]) -> None:
-    """Raise UserError if a view has another image size than the model."""
-    side = model.get("image_size", view.image_size)
-    if side != view.image_size:
-        raise UserError(
-            f"the model {model['name']} takes {side} pixels, but view.image_size is {view.image_size}: make them "
-            f"the same, such as {model['name']}(image_size={view.image_size})"
-        )

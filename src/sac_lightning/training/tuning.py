@@ -20,13 +20,16 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.files import whole_file
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.sample import WholeImage
+from sac_lightning.inference.competition import drop_doubles, paint_nuclei
 from sac_lightning.inference.every_prompt import candidates
-from sac_lightning.inference.separate import maps_of
+from sac_lightning.inference.nuclei_of_points import DecodedNucleus
+from sac_lightning.inference.separate import decode_own_points, maps_of
 from sac_lightning.inference.suppression import Candidate, paint_label_map, suppress_overlaps
-from sac_lightning.inference.thresholds import EveryPrompt, Tuned, Watershed, method_of, scale_area
+from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt, Tuned, Watershed, method_of, scale_area
 from sac_lightning.inference.watershed import watershed
 from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.checkpoint import KEY, THRESHOLDS, read_checkpoint
+from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.training.metrics.instances import panoptic_factors
 from sac_lightning.training.metrics.overlaps import find_overlaps
 from sac_lightning.training.task import SegmentationTask
@@ -36,6 +39,10 @@ MASKS = (0.5, 0.4, 0.6)
 MARKERS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 OVERLAPS = (0.5, 0.3, 0.1)
+PIXELS = (0.5, 0.4, 0.3)
+"""Of EveryNucleus, whose scores and overlaps are these: an IoU is estimated lower than it could be."""
+NUCLEUS_SCORES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
+NUCLEUS_OVERLAPS = (0.5, 0.3)
 AREAS = (0, 10, 30, 100, 300, 1000, 3000)
 
 Qualities = dict[Tuned, float]
@@ -88,6 +95,9 @@ def qualities(method: str, task: SegmentationTask, image: WholeImage) -> Qualiti
     prediction = task.predict_image(image, keep_embeddings=method == "prompts")
     if method == "prompts":
         view = task.view.at_scale(image.factor)
+        if decodes_nuclei(task.model):
+            decoded = decode_own_points(task.model, prediction, view)
+            return nucleus_qualities(decoded, prediction.probability.cpu().numpy(), truth, image.factor)
         return prompt_qualities(candidates(task.model, prediction, view), truth, image.factor)
     return watershed_qualities(prediction, truth, image.factor)
 
@@ -114,6 +124,23 @@ def prompt_qualities(
             labels = paint_label_map(kept, (height, width), score)
             for min_area, quality in score_by_area(labels, truth, factor).items():
                 found[EveryPrompt(score, overlap, min_area)] = quality
+    return found
+
+
+def nucleus_qualities(
+    decoded: list[DecodedNucleus],
+    probability: NDArray[np.float32],
+    truth: NDArray[np.int32],
+    factor: float = 1.0,
+) -> Qualities:
+    """Every setting of EveryNucleus's grid on one image; see choose_nuclei, and watershed_qualities."""
+    found: Qualities = {}
+    for score, overlap in product(NUCLEUS_SCORES, NUCLEUS_OVERLAPS):
+        kept = drop_doubles([nucleus for nucleus in decoded if nucleus.score > score], overlap)
+        for pixel in PIXELS:
+            labels = paint_nuclei(kept, probability, pixel)
+            for min_area, quality in score_by_area(labels, truth, factor).items():
+                found[EveryNucleus(score, overlap, min_area, pixel)] = quality
     return found
 
 

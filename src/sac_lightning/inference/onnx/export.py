@@ -17,7 +17,7 @@ from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.promptable import Promptable, Segmentation, resize_to_input
+from sac_lightning.model.promptable import Promptable, Segmentation, decodes_nuclei, resize_to_input
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
 
@@ -34,6 +34,11 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
+    if decodes_nuclei(loaded.model):
+        raise UserError(
+            f"{checkpoint} decodes each nucleus on a part of the image, which has no form in ONNX yet: use the "
+            ".ckpt itself, or export a model with prompts.objective=mask"
+        )
     choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
     refine = isinstance(loaded.model, Promptable) and loaded.model.refine and loaded.model.has_trained_decoder

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description, read_description
+from sac_lightning.model.nucleus_decoder import NucleusMasks
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.model.prompt_generator import SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
@@ -61,6 +62,8 @@ class OnnxSAC(nn.Module):
     """
 
     has_trained_decoder = True
+    decodes_nuclei = False
+    nucleus_field: int | None = None
 
     def __init__(
         self, encoder: Session, decoder: Session, point_selection: PointSelection, refine: bool = False
@@ -102,6 +105,21 @@ class OnnxSAC(nn.Module):
 
     def _encode_one(self, image: Tensor) -> list[Tensor]:
         return self.encoder(images=image[None])
+
+    def generate(self, images: Tensor) -> Tensor | None:
+        """Run the encoder's file, which has both networks, for the generator's part."""
+        return self.encode(images)[1]
+
+    def decode_nuclei(
+        self,
+        image_embeddings: Tensor,
+        generator_logits: Tensor,
+        owners: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> NucleusMasks:
+        """See Promptable; what decodes nuclei is not exported."""
+        raise NotImplementedError
 
     def decode(
         self,
