@@ -168,7 +168,7 @@ def test_a_wheel_finds_its_configuration_splits_and_weights(tmp_path: Path) -> N
         foreign,
         PYTHONPATH=f"{site}{os.pathsep}{dependencies}",
     )
-    assert "scale: cpu, paper" in help_of_train.stdout, help_of_train.stderr
+    assert "scale: cpu, instances, paper" in help_of_train.stdout, help_of_train.stderr
     assert "sam_ft_1p3e" in help_of_train.stdout, "rows are options, like all others"
 
 

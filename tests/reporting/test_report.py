@@ -359,7 +359,7 @@ def test_what_a_person_wrote_about_a_table_stands_on_top_of_its_pages(runs: Path
 
 def test_everything_is_one_page_per_experiment_the_claims_and_one_html_page(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", f"runs={runs}")
-    assert len(list((tmp_path / "out").glob("*/README.md"))) == 20
+    assert len(list((tmp_path / "out").glob("*/README.md"))) == 21
     index = (tmp_path / "out" / "README.md").read_text()
     assert "| [Table 5: selection of points](table5_selection/README.md) | cpu | 3 of 6 |" in index
     assert "| [Table 1: MoNuSeg](table1_monuseg/README.md) | cpu | 1 of 10 |" in index

@@ -52,7 +52,7 @@ def reference(prediction: Labels, target: Labels) -> dict[str, float]:
         covered += (truth | guesses[best]).sum()
     covered += sum(guess.sum() for j, guess in enumerate(guesses) if j not in chosen)
     each = len(truths) + len(guesses)
-    matches = {percent: sum(100 * iou > percent for iou in ious.values()) for percent in range(50, 100, 5)}
+    matches = {percent: sum(iou > percent / 100 for iou in ious.values()) for percent in range(50, 100, 5)}
     precisions = {percent: found / (each - found) for percent, found in matches.items()}
     return {
         "aji": shared / covered,
