@@ -150,10 +150,9 @@ def test_images_of_any_size(shape: tuple[int, ...]) -> None:
     assert tissue.mask.shape == (-(-shape[0] // CELL), -(-shape[1] // CELL))
 
 
+@pytest.mark.real_data
 @pytest.mark.parametrize("data", ["dsb2018", "monuseg", "glas"])
 def test_no_nucleus_of_real_images_is_passed_over(data: str) -> None:
-    if "SAC_DATA" not in os.environ:
-        pytest.skip("needs SAC_DATA")
     folder = Path(os.environ["SAC_DATA"]) / data
     for path in sorted((folder / "images").iterdir())[::10]:
         truth = read_instances(folder / "instances" / f"{path.stem}.png") > 0
