@@ -92,12 +92,11 @@ class EncodedNuclei:
         clicks = np.zeros((0, 3), np.float32) if placed is None else gather_points(placed, windows)
         is_automatic = selection is None or selection.points > 0
         instances = self._own.copy() if is_automatic else np.zeros((self.height, self.width), np.int32)
-        shown = clicks
+        own, shown = self._own_points(clicks), clicks
         if is_automatic:
-            own = self._own_points(clicks)
             shown = np.concatenate([np.column_stack([own, np.ones(len(own), np.float32)]), clicks])
         if len(clicks):
-            instances = self._correct(instances, clicks)
+            instances = self._correct(instances, clicks, own)
         probability = self._prediction.probability.cpu().numpy()
         signs = shown[:, 2].astype(np.int64)
         return Nuclei(probability > THRESHOLD, probability, shown[:, :2], signs, instances)
@@ -109,9 +108,9 @@ class EncodedNuclei:
         interior = positive_map(self._prediction.generator_maps.cpu().numpy()) > chosen.threshold
         return find_own_points(interior, chosen, clicks)
 
-    def _correct(self, instances: NDArray[np.int32], clicks: Points) -> NDArray[np.int32]:
+    def _correct(self, instances: NDArray[np.int32], clicks: Points, own: Points) -> NDArray[np.int32]:
         """Return a label map (H, W) with the nuclei under clicks (N, 3) decoded anew, and those of clicks."""
-        own, clicked = self._own_points(clicks), clicks[clicks[:, 2] == 1, :2]
+        clicked = clicks[clicks[:, 2] == 1, :2]
         under = np.setdiff1d(_values_at(instances, clicks[:, :2]), [0])
         points = np.concatenate([clicked, own])
         is_given = np.arange(len(points)) < len(clicked)

@@ -110,7 +110,7 @@ class SegmentationTask(LightningModule):
             has_generator,
             instances=True,
             prompts=isinstance(model, Promptable),
-            selection=model.point_selection if isinstance(model, Promptable) and model.has_generator else None,
+            selection=model.point_selection if isinstance(model, Promptable) and has_generator else None,
         )
         self.pictures: list[tuple[WholeImage, Prediction]] = []
         self.image_scores: list[dict[str, Any]] = []
