@@ -118,6 +118,7 @@ class DecoderGraph(nn.Module):
         super().__init__()
         self.prompt_encoder = model.prompt_encoder
         self.mask_decoder = model.mask_decoder
+        self.register_parameter("decoder_weight", model.decoder_weight)
 
     def forward(
         self,
@@ -153,6 +154,8 @@ class DecoderGraph(nn.Module):
             dense,
             multimask_output=False,
         )
+        if self.decoder_weight is not None:
+            logits = self.decoder_weight * logits
         return logits, iou[:, 0]
 
     def _embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
