@@ -28,6 +28,13 @@ def test_a_box_is_answered_by_a_nucleus_of_its_size() -> None:
     assert [44, 44] in found.points.tolist()
 
 
+def test_a_box_takes_the_place_of_own_points_in_its_ellipse_and_of_none_in_its_corners() -> None:
+    middles = np.array([[12, 20], [28, 20], [33, 33], [50, 50]], np.float32)
+    image = draw((64, 64), middles, radius=4.0)
+    found = predictor().segment(image, boxes=[[5, 5, 35, 35]])
+    assert found.points.tolist() == [[20, 20], [33, 33], [50, 50]]
+
+
 def test_without_boxes_nothing_changes() -> None:
     image = draw((64, 64), np.array([[20, 20], [44, 44]], np.float32))
     one, other = predictor().segment(image), predictor().segment(image, boxes=[])

@@ -142,7 +142,8 @@ def find_points(
 def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, given: Points) -> Points:
     """Find the points (P, 2) xy of interiors (H, W): one of each, unless a person has given one in it.
 
-    A positive point takes the own one's place; a negative one says that there is no nucleus.
+    A positive point takes the own one's place, and a box that of those in the ellipse that it holds; a negative
+    point says that there is no nucleus.
 
     Args:
         interior: (H, W).
@@ -150,6 +151,7 @@ def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, give
         given: (N, 3 or 5) xy in pixels and label, see add_boxes.
     """
     own = region_centroids(interior, interior.size, min_area=selection.min_area)
+    own = own[~_lie_in_boxes(own, given)]
     x, y = given[:, :2].round().astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < interior.shape[1]) & (y < interior.shape[0])
     if not inside.any():
@@ -158,6 +160,15 @@ def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, give
     taken = np.setdiff1d(regions[y[inside], x[inside]], [0])
     x, y = own.round().astype(int).T
     return own[~np.isin(regions[y, x], taken)]
+
+
+def _lie_in_boxes(points: Points, given: Points) -> NDArray[np.bool_]:
+    """Return which points (N, 2) lie in the ellipse of any given box: its corners may be of other nuclei."""
+    sizes = sizes_of(given)
+    boxed = sizes.any(axis=1)
+    away = (points[:, None] - given[boxed, :2]) / (sizes[boxed] / 2)
+    is_in: NDArray[np.bool_] = (np.hypot(away[..., 0], away[..., 1]) < 1).any(axis=1)
+    return is_in
 
 
 def points_shown(decoded: Sequence[DecodedNucleus], given: Points | None) -> tuple[Points, NDArray[np.int64]]:

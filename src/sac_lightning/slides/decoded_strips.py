@@ -103,7 +103,8 @@ class _Rows:
         complete = self.interior.copy()
         known = self.top + (len(complete) if self.bottom == self.height else clear_open_regions(complete))
         shift = np.array([0, self.top], np.float32)
-        moved = self.given[:, :3] - np.append(shift, np.float32(0))
+        moved = self.given.copy()
+        moved[:, :2] -= shift
         own = find_own_points(complete, self.model.point_selection, moved) + shift
         self.interior &= ~complete
         self.points = np.concatenate([self.points, own])
