@@ -167,7 +167,7 @@ def _lie_in_boxes(points: Points, given: Points) -> NDArray[np.bool_]:
     sizes = sizes_of(given)
     boxed = sizes.any(axis=1)
     away = (points[:, None] - given[boxed, :2]) / (sizes[boxed] / 2)
-    is_in: NDArray[np.bool_] = (np.hypot(away[..., 0], away[..., 1]) < 1).any(axis=1)
+    is_in: NDArray[np.bool_] = np.any(np.hypot(away[..., 0], away[..., 1]) < 1, axis=1)
     return is_in
 
 
