@@ -12,8 +12,9 @@ from sac_lightning.core.view import View
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import EveryNucleus
 from sac_lightning.model.nucleus_decoder import NucleusMasks, find_corners
-from sac_lightning.model.point_selection import PointSelection
+from sac_lightning.model.point_selection import BOTTOM_RIGHT, TOP_LEFT, PointSelection
 from sac_lightning.model.promptable import Segmentation, segment_images
+from sac_lightning.model.segment_any_cell import find_places
 
 GRID, PATCH, FIELD, RADIUS = 8, 8, 3, 6.0
 VIEW = View(GRID * PATCH, GRID * PATCH, overlap=0.25)
@@ -54,15 +55,19 @@ class Discs(nn.Module):
     ) -> NucleusMasks:
         """Answer with discs."""
         self.batches.append(len(coords))
-        corners = find_corners(coords[:, 0], FIELD, GRID, PATCH)
+        middles = find_places(coords, labels)
+        corners = find_corners(middles, FIELD, GRID, PATCH)
         steps = torch.arange(FIELD * PATCH).float()
         x, y = corners[:, 0, None] * PATCH + steps, corners[:, 1, None] * PATCH + steps
-        away = coords[:, :, None, None]
+        # A box is a point at its middle, and its width tells the radius.
+        is_box = labels[:, 0] == TOP_LEFT
+        radius = torch.where(is_box, (coords[:, 1, 0] - coords[:, 0, 0]) / 2, self.radius)[:, None, None]
+        away = torch.cat([middles[:, None], coords[:, 1:]], dim=1)[:, :, None, None]
         distances = torch.hypot(x[:, None, None, :] - away[..., 0], y[:, None, :, None] - away[..., 1])
-        distances = distances.masked_fill((labels == -1)[..., None, None], 1e3)
+        distances = distances.masked_fill(((labels == -1) | (labels == BOTTOM_RIGHT))[..., None, None], 1e3)
         nearest = distances[:, 1:].min(dim=1).values if distances.shape[1] > 1 else torch.tensor(1e3)
-        inside = torch.minimum(self.radius - distances[:, 0], nearest - distances[:, 0])
-        return NucleusMasks(inside[:, None] * 2, inside[:, None], coords[:, 0, 0] / 200 + 0.4, corners)
+        inside = torch.minimum(radius - distances[:, 0], nearest - distances[:, 0])
+        return NucleusMasks(inside[:, None] * 2, inside[:, None], middles[:, 0] / 200 + 0.4, corners)
 
 
 def predictor(radius: float = RADIUS, min_area: int = 0, crop: int = GRID * PATCH) -> Predictor:

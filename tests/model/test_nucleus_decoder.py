@@ -84,6 +84,30 @@ def test_the_answer_moves_with_the_image(tiny: list[str]) -> None:
     assert not torch.allclose(ask(0), ask(0) + 1)
 
 
+def test_corners_are_embedded_as_sam_embeds_boxes(tiny: list[str]) -> None:
+    model = make(tiny, field=2)
+    boxes = torch.tensor([[5.0, 9.0, 30.0, 41.0], [0.0, 1.0, 63.0, 20.0]])
+    _, wanted, _ = model.encode_prompts(torch.zeros(2, 0, 2), torch.zeros(2, 0), boxes=boxes)
+    labels = torch.tensor([[2, 3], [2, 3]])
+    _, found, _ = model.encode_prompts(boxes.view(2, 2, 2), labels)
+    assert torch.allclose(model._mark_corners(found, labels)[:, :2], wanted, atol=1e-6)
+
+
+def test_a_box_is_answered_around_its_middle_and_changes_no_point_beside_it(tiny: list[str]) -> None:
+    model = make(tiny, field=2)
+    embeddings, maps, owners = torch.randn(1, 256, 4, 4), torch.randn(1, 4, 32, 32), torch.zeros(2).long()
+    coords = torch.tensor([[[30.0, 33.0], [20.0, 25.0]], [[30.0, 36.0], [54.0, 60.0]]])
+    labels = torch.tensor([[1, 0], [2, 3]])
+    with torch.no_grad():
+        both = model.decode_nuclei(embeddings, maps, owners, coords, labels)
+        alone = model.decode_nuclei(embeddings, maps, owners[:1], coords[:1], labels[:1])
+        coords[1] += torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+        larger = model.decode_nuclei(embeddings, maps, owners, coords, labels)
+    assert both.corners.tolist() == [[1, 1], [2, 2]]
+    assert torch.allclose(both.logits[:1], alone.logits, atol=1e-5)
+    assert not torch.allclose(both.logits[1], larger.logits[1], atol=1e-4)
+
+
 def test_points_of_an_image_are_answered_on_their_own_embedding(tiny: list[str]) -> None:
     model = make(tiny, field=2)
     embeddings, maps = torch.randn(2, 256, 4, 4), torch.randn(2, 4, 32, 32)

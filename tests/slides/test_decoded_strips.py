@@ -8,6 +8,7 @@ from tests.inference.discs import draw, predictor, scatter
 from sac_lightning.core.view import Window
 from sac_lightning.images.slide import whole_slide
 from sac_lightning.images.tone import tone_of
+from sac_lightning.inference.nuclei_of_points import add_boxes
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.area import WHOLE, Area
 from sac_lightning.slides.bands import join_strips
@@ -94,3 +95,14 @@ def test_between_islands_of_tissue_nothing_is_kept_that_is_needed() -> None:
     labels, points = in_bands(predictor(), image, area=Islands())
     assert labels.max() == len(points) == 3
     assert not labels[200:400].any()
+
+
+def test_boxes_are_those_of_the_whole_image() -> None:
+    image, model = draw((200, 64), scatter((200, 64), 30.0)), predictor()
+    boxes = np.array([[10, 20, 18, 28], [30, 96, 42, 108], [5.5, 150, 25.5, 170]], np.float32)
+    points = np.array([[50, 60, 1], [50, 120, 0]], np.float32)
+    whole = model.segment(image, points[:, :2], points[:, 2], boxes=boxes)
+    labels, found = in_bands(model, image, add_boxes(points, boxes))
+    assert same_nuclei(labels, whole.instances)
+    assert {(14.0, 24.0), (36.0, 102.0), (15.5, 160.0)} <= set(map(tuple, found.tolist()))
+    assert sorted(map(tuple, found.round(3))) == sorted(map(tuple, whole.points.round(3)))

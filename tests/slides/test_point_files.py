@@ -274,3 +274,52 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
     points = read_points(tmp_path, [Path("a.png"), Path("b.png")])
     assert points["a.png"].tolist() == [[3, 1, 0], [10, 20, 1]]
     assert points["b.png"].tolist() == [[1, 2, 1], [3, 4, 0]]
+
+
+# Boxes
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[Any]:
+    """A polygon as QuPath writes a rectangle."""
+    return [[[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]]
+
+
+def test_a_rectangle_of_nuclei_is_a_box_and_no_other_area(tmp_path: Path) -> None:
+    features = [
+        point("Point", [1, 1], named("Negative")),
+        point("Polygon", rectangle(10, 20, 30, 44), named("Nucleus")),
+        point("Polygon", rectangle(50, 60, 55, 65), named("Positive")),
+        point("Polygon", rectangle(0, 0, 90, 90), named("Tumor")),
+        point("Polygon", rectangle(0, 0, 90, 90), named("Negative")),
+        point("Polygon", rectangle(0, 0, 90, 90), None),
+        point("Polygon", [[[5, 0], [9, 5], [5, 9], [0, 5], [5, 0]]], named("Nucleus")),
+        point("Polygon", [*rectangle(0, 0, 90, 90), *rectangle(1, 1, 2, 2)], named("Nucleus")),
+        point("Polygon", rectangle(7, 7, 7, 9), named("Nucleus")),
+    ]
+    found = point("Polygon", rectangle(1, 2, 3, 4), named("Nucleus"))
+    found["properties"]["objectType"] = "detection"
+    path = written(tmp_path / "any.geojson", {"type": "FeatureCollection", "features": [*features, found]})
+    points = read_points(path, [Path("a.png")])["a.png"]
+    assert points.tolist() == [[0.5, 0.5, 0, 0, 0], [19.5, 31.5, 1, 20, 24], [52, 62, 1, 5, 5]]
+
+
+def test_a_file_of_boxes_alone_is_one_of_points(tmp_path: Path) -> None:
+    path = written(tmp_path / "any.geojson", point("Polygon", rectangle(10, 20, 30, 44), named("Nucleus")))
+    assert read_points(path, [Path("a.png")])["a.png"].tolist() == [[19.5, 31.5, 1, 20, 24]]
+
+
+def test_a_table_of_points_and_boxes_and_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("image,x,y,label,right,bottom\na,1,2,0,,\nb,10,20,1,30,44\na,4,5,1,,\n")
+    written(tmp_path / "b.geojson", FEATURES[1])
+    points = read_points(tmp_path, [Path("a.png"), Path("b.png")])
+    assert points["a.png"].tolist() == [[1, 2, 0], [4, 5, 1]]
+    assert points["b.png"].tolist() == [[20, 32, 1, 20, 24], [3, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "line", ["a,10,20,1,30,", "a,10,20,1,,44", "a,10,20,0,30,44", "a,10,20,1,10,44", "a,10,20,1,x,44"]
+)
+def test_half_a_box_or_one_of_the_background_is_told(line: str, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(f"image,x,y,label,right,bottom\n{line}\n")
+    with pytest.raises(UserError, match=r"line 2, is not an image and numbers .* right and bottom"):
+        read_points(tmp_path / "all.csv", [Path("a.png")])

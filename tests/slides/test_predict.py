@@ -572,6 +572,15 @@ def test_a_point_that_means_nothing_is_reported_with_its_image(
     assert not written(output, "masks")
 
 
+def test_boxes_are_refused_before_the_work_by_what_takes_points_alone(
+    checkpoint: Path, images: Path, output: Path, tmp_path: Path
+) -> None:
+    path = points_file(tmp_path, "image,x,y,label,right,bottom\na.png,3,4,1,9,9\na.png,3,4,1,,\n")
+    sentence = refusal(checkpoint, images, output, points=path)
+    assert "boxes (1 are given) are for instances=prompts" in sentence
+    assert not output.exists()
+
+
 def test_a_points_file_that_cannot_be_read_is_told(
     checkpoint: Path, images: Path, output: Path, tmp_path: Path
 ) -> None:

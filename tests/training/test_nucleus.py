@@ -15,7 +15,7 @@ from sac_lightning.inference.thresholds import EveryNucleus, Watershed
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.losses import FocalDice
 from sac_lightning.training.nucleus_loss import nucleus_losses
-from sac_lightning.training.prompted import PROMPTED, find_middles, shift_points
+from sac_lightning.training.prompted import PROMPTED, find_boxed, find_middles, shift_points
 from sac_lightning.training.tuning import store_thresholds
 
 NUCLEUS = ["prompts=nucleus", "prompts.field=3", "prompts.generator.widths=[4,8]"]
@@ -79,6 +79,7 @@ def test_every_reading_is_scored_and_stands_in_the_record(checkpoint: Path, tmp_
         assert record["config"].get("prompted", "own") == prompted
         found[prompted] = record["metrics"]["aji"], record["prompt_quality"]["positives_on_nucleus"]
     assert found["exact"][1] == 1
+    assert found["boxes"] != found["exact"]
     assert found["shifted"][1] < 1
     assert len(set(found.values())) > 2, "points make a difference"
 
@@ -92,7 +93,7 @@ def test_experts_points_are_prompts(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["instances=prompts", "prompted=none"], "prompted is none: choose own, exact, shifted or hidden"),
+        (["instances=prompts", "prompted=none"], "prompted is none: choose own, exact, boxes, shifted or hidden"),
         (["instances=watershed", "prompted=exact"], "prompted=exact is for instances=prompts"),
         (["prompted=exact"], "prompted=exact is for instances=prompts"),
     ],
@@ -125,6 +126,14 @@ def test_middles_lie_on_their_nuclei_and_are_moved_by_the_radius() -> None:
     moved = shift_points(points, radii, truth.shape, np.random.default_rng(0))
     assert np.hypot(*(moved - points).T) == pytest.approx(radii)
     assert shift_points(points, radii * 99, truth.shape, np.random.default_rng(0)).max() <= 59
+
+
+def test_boxes_are_around_the_nuclei_of_the_truth() -> None:
+    truth = np.zeros((30, 40), np.int32)
+    truth[4:9, 10:20], truth[20, 3] = 7, 2
+    middles, sizes = find_boxed(truth)
+    assert middles.tolist() == [[3, 20], [14.5, 6]]
+    assert sizes.tolist() == [[1, 1], [10, 5]]
 
 
 def test_a_prompt_matters_to_what_has_learnt(tiny: list[str]) -> None:

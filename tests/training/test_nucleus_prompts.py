@@ -5,11 +5,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sac_lightning.data.label_maps import find_boxes
 from sac_lightning.model.nucleus_decoder import CELLS, NucleusMasks
 from sac_lightning.model.prompt_generator import INTERIOR
 from sac_lightning.training import nucleus_prompts
 from sac_lightning.training.nucleus_loss import cut_targets, measure_iou
-from sac_lightning.training.nucleus_prompts import NucleusPrompts, draw_prompts, false_points, true_points
+from sac_lightning.training.nucleus_prompts import (
+    NucleusPrompts,
+    draw_prompts,
+    false_points,
+    jitter_boxes,
+    true_points,
+)
 
 
 def squares(side: int = 64, step: int = 16, width: int = 10) -> NDArray[np.int64]:
@@ -54,6 +61,7 @@ def draw(labels: NDArray[np.int64], interior: NDArray[np.bool_], seed: int, size
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_prompts_are_points_with_their_neighbours(own: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nucleus_prompts, "OWN", own)
+    monkeypatch.setattr(nucleus_prompts, "BOXED", 0.0)
     labels = squares()
     interior = (labels > 0) & (np.mgrid[:64, :64][0] % 16 > 2) & (np.mgrid[:64, :64][0] % 16 < 7)
     interior[12:15, 12:15] = True  # A speck of the generator's, on no nucleus.
@@ -70,6 +78,32 @@ def test_prompts_are_points_with_their_neighbours(own: float, monkeypatch: pytes
         numbers += prompts.nuclei.tolist()
     assert set(numbers) >= set(range(17)), "all nuclei, and none"
     assert 0.02 < numbers.count(0) / len(numbers) < 0.2
+
+
+def test_true_prompts_may_be_boxes_around_their_nuclei_and_false_ones_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nucleus_prompts, "OWN", 0.0)
+    labels, shares = squares(), []
+    for seed in range(20):
+        prompts = draw(labels, labels > 0, seed)
+        boxed = prompts.labels[:, 0] == 2
+        shares.append(boxed.float().mean().item())
+        assert ((prompts.labels[:, 1] == 3) == boxed).all()
+        assert (prompts.nuclei[boxed] > 0).all()
+        # The input is twice as fine; whole numbers are the centres of pixels.
+        boxes = torch.from_numpy(find_boxes(labels))[prompts.nuclei[boxed]] * 2 - 0.5
+        off = prompts.coords[boxed][:, :2].flatten(1) - boxes
+        assert off.abs().max() < 10, "a tenth of a side of 20 pixels"
+        assert off.std() > 0.5
+    assert 0.3 < np.mean(shares) < 0.6
+
+
+def test_the_jitter_of_a_box_is_a_tenth_of_its_sides_and_has_an_end() -> None:
+    boxes = np.tile(np.float32([100, 100, 140, 1100]), (500, 1))
+    off = jitter_boxes(boxes, np.random.default_rng(0)) - boxes
+    assert off[:, ::2].std() == pytest.approx(4, rel=0.1)
+    assert np.abs(off[:, 1::2]).max() == pytest.approx(20)
 
 
 def test_a_seed_gives_the_same_prompts() -> None:

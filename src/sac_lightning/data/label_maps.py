@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 
 def connected_components(mask: NDArray[np.bool_], min_area: int = 0) -> NDArray[np.int32]:
@@ -49,3 +50,18 @@ def _new_numbers(areas: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     kept = areas >= max(min_area, 1)
     kept[:1] = False
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+
+
+def find_boxes(label_map: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Find the box around each label of a label map (H, W).
+
+    Returns:
+        (n + 1, 4) left, top, right, bottom, by label, from the corner of the first pixel to that of the last; 0 of
+        a label that is not there.
+    """
+    boxes = np.zeros((int(label_map.max(initial=0)) + 1, 4), np.float32)
+    for label, found in enumerate(find_objects(label_map), start=1):
+        if found is not None:
+            rows, columns = found
+            boxes[label] = columns.start, rows.start, columns.stop, rows.stop
+    return boxes

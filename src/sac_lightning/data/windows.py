@@ -226,3 +226,30 @@ def _check_points(
             f"the point ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels: move it inside"
         )
     return coords, signs
+
+
+def check_boxes(boxes: ArrayLike | None, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return given boxes as an array (M, 4), of what is not there none.
+
+    Args:
+        boxes: (M, 4) left, top, right, bottom in image pixels.
+        size: Width and height of the image.
+
+    Raises:
+        UserError: The boxes are of another form or empty, or the middle of one lies outside the image.
+    """
+    array = np.asarray([] if boxes is None else boxes, dtype=np.float32)
+    if array.size == 0:
+        return array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UserError(f"the boxes have the shape {array.shape}: give (M, 4), left, top, right, bottom for each")
+    middles = (array[:, :2] + array[:, 2:]) / 2
+    inside = ((middles >= -0.5) & (middles < np.array(size) - 0.5)).all(axis=1)
+    good = inside & (array[:, :2] < array[:, 2:]).all(axis=1)
+    if not good.all():
+        found = ", ".join(f"{value:g}" for value in array[~good][0])
+        raise UserError(
+            f"the box ({found}) is empty or lies outside the image of {size[0]}x{size[1]} pixels: give left, top, "
+            "right, bottom, with its middle in the image"
+        )
+    return array

@@ -1,8 +1,9 @@
 """From points to nuclei, by a decoder that answers each point with its nucleus.
 
-The points are the centroids of the generator's interiors, all of them, and those that a person gives. Each is
-decoded on the embedding of the window whose middle is nearest, its neighbours as its background, in batches:
-memory does not grow with their number.
+The points are the centroids of the generator's interiors, all of them, and those that a person gives, who may give
+boxes around nuclei instead: a box is a point at its middle that has a size. Each is decoded on the embedding of
+the window whose middle is nearest, its neighbours as its background, in batches: memory does not grow with their
+number.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from torch import Tensor
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.label_maps import connected_components
 from sac_lightning.data.windows import to_input_pixels
-from sac_lightning.inference.prompt_sets import prompt_sets
+from sac_lightning.inference.prompt_sets import prompt_sets, show_boxes
 from sac_lightning.model.nucleus_decoder import CELLS
 from sac_lightning.model.point_selection import PADDING, PointSelection, positive_map, region_centroids
 from sac_lightning.model.promptable import Promptable
@@ -58,7 +59,7 @@ class DecodedNucleus:
         top: Row of the image that is the answer's first.
         probability: (h, w) in [0, 1], cut to where it means something.
         score: The decoder's estimate of its mask's IoU, or CERTAIN.
-        point: (2,) xy in image pixels.
+        point: (2,) xy in image pixels: that asked, or the middle of the box that did.
     """
 
     left: int
@@ -96,35 +97,61 @@ def field_pixels(model: Promptable, encoded: EncodedWindows) -> float:
     return float(model.nucleus_field * max(window.width, window.height) / encoded.embeddings.shape[-1])
 
 
+def add_boxes(given: Points, boxes: Points) -> Points:
+    """Add boxes to given points (N, 3), xy in image pixels and label.
+
+    Args:
+        given: The points.
+        boxes: (M, 4) left, top, right, bottom in image pixels.
+
+    Returns:
+        (N + M, 5): xy, of a box its middle; label, of a box 1; width and height, of a point 0. Without boxes
+        the points as they are.
+    """
+    if not len(boxes):
+        return given
+    points = np.pad(given, ((0, 0), (0, 2)))
+    middles, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    return np.concatenate([points, np.column_stack([middles, np.ones(len(boxes)), sizes])]).astype(np.float32)
+
+
+def sizes_of(given: Points) -> Points:
+    """Return width and height (N, 2) of given points and boxes (N, 3 or 5), see add_boxes."""
+    return given[:, 3:].astype(np.float32) if given.shape[1] > 3 else np.zeros((len(given), 2), np.float32)
+
+
 def find_points(
     generator_maps: NDArray[np.float32], selection: PointSelection, given: Points
-) -> tuple[Points, NDArray[np.bool_]]:
+) -> tuple[Points, NDArray[np.bool_], Points]:
     """Find the points of an image to decode: its own, and those of a person.
 
     Args:
         generator_maps: (C, H, W) in [0, 1], of a generator that separates.
         selection: Says what is interior.
-        given: (N, 3) xy in image pixels and label.
+        given: (N, 3 or 5), see add_boxes.
 
     Returns:
-        (P, 2) xy, the given ones first, and which of them are given (P,).
+        (P, 2) xy, the given ones first; which of them are given (P,); and their sizes (P, 2), see add_boxes.
     """
     own = find_own_points(positive_map(generator_maps) > selection.threshold, selection, given)
-    clicked = given[given[:, 2] == 1, :2].astype(np.float32)
-    return np.concatenate([clicked, own]), np.arange(len(own) + len(clicked)) < len(clicked)
+    clicked = given[given[:, 2] == 1]
+    sizes = np.pad(sizes_of(clicked), ((0, len(own)), (0, 0)))
+    return np.concatenate([clicked[:, :2].astype(np.float32), own]), np.arange(len(sizes)) < len(clicked), sizes
 
 
 def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, given: Points) -> Points:
     """Find the points (P, 2) xy of interiors (H, W): one of each, unless a person has given one in it.
 
-    A positive point takes the own one's place; a negative one says that there is no nucleus.
+    A positive point takes the own one's place, and a box that of those in the ellipse that it holds; a negative
+    point says that there is no nucleus.
 
     Args:
         interior: (H, W).
         selection: Says how few pixels are a speck.
-        given: (N, 3) xy in pixels and label.
+        given: (N, 3 or 5) xy in pixels and label, see add_boxes.
     """
     own = region_centroids(interior, interior.size, min_area=selection.min_area)
+    own = own[~_lie_in_boxes(own, given)]
     x, y = given[:, :2].round().astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < interior.shape[1]) & (y < interior.shape[0])
     if not inside.any():
@@ -133,6 +160,15 @@ def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, give
     taken = np.setdiff1d(regions[y[inside], x[inside]], [0])
     x, y = own.round().astype(int).T
     return own[~np.isin(regions[y, x], taken)]
+
+
+def _lie_in_boxes(points: Points, given: Points) -> NDArray[np.bool_]:
+    """Return which points (N, 2) lie in the ellipse of any given box: its corners may be of other nuclei."""
+    sizes = sizes_of(given)
+    boxed = sizes.any(axis=1)
+    away = (points[:, None] - given[boxed, :2]) / (sizes[boxed] / 2)
+    is_in: NDArray[np.bool_] = np.any(np.hypot(away[..., 0], away[..., 1]) < 1, axis=1)
+    return is_in
 
 
 def points_shown(decoded: Sequence[DecodedNucleus], given: Points | None) -> tuple[Points, NDArray[np.int64]]:
@@ -159,6 +195,7 @@ def decode_points(
     negatives: Points,
     asked: NDArray[np.bool_] | None = None,
     blind: bool = False,
+    sizes: Points | None = None,
 ) -> list[DecodedNucleus]:
     """Decode points, each by itself.
 
@@ -171,6 +208,8 @@ def decode_points(
         negatives: (N, 2) further negative points, a person's, around which no nucleus stays.
         asked: (P,), which are decoded. Default: all.
         blind: Do not show the decoder any point, only what lies around it: to tell what its points are worth.
+        sizes: (P, 2) width and height, in image pixels, of the boxes that are shown in place of points, which are
+            their middles; 0 of those that are shown as points. Default: all.
 
     Returns:
         One for each that is asked and not answered by nothing, in their order.
@@ -178,6 +217,11 @@ def decode_points(
     owners = choose_owners(points, encoded.windows)
     reach = field_pixels(model, encoded)
     coords, labels = prompt_sets(points, owners, encoded.windows, negatives, reach)
+    if sizes is not None:
+        boxed = sizes.any(axis=1)
+        half = sizes[boxed] / 2
+        boxes = np.concatenate([coords[boxed, 0] - half, coords[boxed, 0] + half], axis=1)
+        coords[boxed], labels[boxed] = show_boxes(coords[boxed], labels[boxed], boxes)
     order = np.argsort(owners, kind="stable")
     if asked is not None:
         order = order[asked[order]]

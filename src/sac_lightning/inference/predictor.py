@@ -13,11 +13,11 @@ from torch import nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import OFF, Mpp, Scale, check_mpp
 from sac_lightning.core.view import View
-from sac_lightning.data.windows import gather_points, place_points
+from sac_lightning.data.windows import check_boxes, gather_points, place_points
 from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.every_prompt import refuse_given_points, refuse_model, refuse_size
 from sac_lightning.inference.magnification import Look, Magnification, find_magnification, refuse_mpp
-from sac_lightning.inference.nuclei_of_points import points_shown
+from sac_lightning.inference.nuclei_of_points import add_boxes, points_shown
 from sac_lightning.inference.onnx.model import load_exported
 from sac_lightning.inference.separate import choose_nuclei, decode_own_points, separate_nuclei
 from sac_lightning.inference.thresholds import (
@@ -108,6 +108,14 @@ class Predictor:
         scaled.factor = factor * self.factor
         return scaled
 
+    def refuse_boxes(self, boxes: int) -> None:
+        """Raise UserError if there are boxes and only points can be shown to the model."""
+        if boxes and not isinstance(self.separation, EveryNucleus):
+            raise UserError(
+                f"boxes ({boxes} are given) are for instances=prompts and a model that was trained with "
+                "prompts.objective=instances: give points, or use such a model"
+            )
+
     def segment(
         self,
         image: NDArray[np.uint8],
@@ -115,6 +123,7 @@ class Predictor:
         labels: ArrayLike | None = None,
         seed: int = 0,
         mpp: Mpp = None,
+        boxes: ArrayLike | None = None,
     ) -> Nuclei:
         """Segment an image of any size and magnification.
 
@@ -125,11 +134,12 @@ class Predictor:
             seed: Of the random selection of points.
             mpp: Micrometres per pixel, or ``off`` for those of the training. Default: the predictor's, else a
                 guess from the image, with a warning if it is another magnification than the training's.
+            boxes: (M, 4) left, top, right, bottom in image pixels, each around a nucleus. Default: none.
 
         Raises:
             UserError: The image is not 8-bit RGB, the points are not (N, 2), or one is outside the image; or every
                 prompt is decoded by itself, and the image is large or there are expert points; or the model cannot
-                use ``mpp``.
+                use ``mpp``; or the boxes are not (M, 4) or not in the image, or not for this model or method.
         """
         refuse_image(image)
         given = self.mpp if mpp is None else check_mpp(mpp)
@@ -137,10 +147,12 @@ class Predictor:
         if found.guessed:
             warnings.warn(f"the image was {found.note}", stacklevel=2)
         if found.factor != 1:
-            return self.at_scale(found.factor).segment(image, points, labels, seed)
+            return self.at_scale(found.factor).segment(image, points, labels, seed, boxes=boxes)
         height, width = image.shape[:2]
         windows = self.view.windows(height, width)
         expert_points = place_points(points, labels, (width, height), windows, self.device)
+        drawn = check_boxes(boxes, (width, height))
+        self.refuse_boxes(len(drawn))
         by_prompts = isinstance(self.separation, EveryPrompt)
         if by_prompts:
             refuse_size(height, width, self.factor)
@@ -151,7 +163,10 @@ class Predictor:
         probability = prediction.probability.cpu().numpy()
         coords, signs = prediction.point_coords.cpu().numpy(), prediction.point_labels.cpu().numpy()
         if isinstance(self.separation, EveryNucleus):
-            clicked = None if expert_points is None else gather_points(expert_points, windows)
+            clicked = np.zeros((0, 3), np.float32)
+            if expert_points is not None:
+                clicked = gather_points(expert_points, windows)
+            clicked = add_boxes(clicked, drawn)
             decoded = decode_own_points(self.model, prediction, self.view, clicked)
             instances = choose_nuclei(decoded, probability, self.separation)
             coords, signs = points_shown(decoded, clicked)

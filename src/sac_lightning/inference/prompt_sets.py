@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from sac_lightning.core.view import Window
-from sac_lightning.model.point_selection import PADDING
+from sac_lightning.model.point_selection import BOTTOM_RIGHT, PADDING, TOP_LEFT
 
 # Around a disc there is room for six of its size: further ones do not touch it.
 NEIGHBOURS = 6
@@ -55,3 +55,18 @@ def prompt_sets(
     labels[:, : len(places)][inside] = 0
     labels[:, 0] = 1
     return coords, labels
+
+
+def show_boxes(coords: Centres, labels: NDArray[np.int64], boxes: Centres) -> tuple[Centres, NDArray[np.int64]]:
+    """Show boxes in place of the points of prompt sets; the furthest neighbour makes room.
+
+    So a set with a box has no more tokens than one with a point, which hence answers alike with boxes beside it.
+
+    Args:
+        coords: (N, 1 + NEIGHBOURS, 2), see prompt_sets.
+        labels: (N, 1 + NEIGHBOURS).
+        boxes: (N, 4) left, top, right, bottom, in the pixels of ``coords``.
+    """
+    corners = boxes.reshape(-1, 2, 2).astype(np.float32)
+    signs = np.tile(np.array([TOP_LEFT, BOTTOM_RIGHT]), (len(boxes), 1))
+    return np.concatenate([corners, coords[:, 1:-1]], axis=1), np.concatenate([signs, labels[:, 1:-1]], axis=1)

@@ -56,16 +56,16 @@ def decode_own_points(
         model: That predicted.
         prediction: With the embeddings.
         view: That it was made by.
-        given: (N, 3) xy in image pixels and label, a person's points beside the model's own. Default: none.
+        given: (N, 3 or 5) a person's points and boxes beside the model's own, see add_boxes. Default: none.
         blind: See decode_points.
     """
     assert isinstance(model, Promptable)
     assert prediction.generator_maps is not None
     given = np.zeros((0, 3), np.float32) if given is None else given
-    points, is_given = find_points(prediction.generator_maps.cpu().numpy(), model.point_selection, given)
+    points, is_given, sizes = find_points(prediction.generator_maps.cpu().numpy(), model.point_selection, given)
     negatives = given[given[:, 2] == 0, :2]
     encoded = encoded_windows(prediction, view)
-    return decode_points(model, encoded, view, points, is_given, negatives, blind=blind)
+    return decode_points(model, encoded, view, points, is_given, negatives, blind=blind, sizes=sizes)
 
 
 def encoded_windows(prediction: Prediction, view: View) -> EncodedWindows:

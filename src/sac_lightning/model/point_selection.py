@@ -18,6 +18,8 @@ from sac_lightning.core.prompts import Selection, refuse_selection
 from sac_lightning.model.prompt_generator import INTERIOR, MASK
 
 PADDING = -1
+# SAM's labels of a box's corners.
+TOP_LEFT, BOTTOM_RIGHT = 2, 3
 
 
 class PointSelection:

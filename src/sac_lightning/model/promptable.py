@@ -120,8 +120,10 @@ class Promptable(Protocol):
             image_embeddings: (B, 256, h, w).
             generator_logits: (B, C, m, m), of the same images.
             owners: (P,), to which of the images a prompt set belongs.
-            point_coords: (P, N, 2) xy in input pixels: the nucleus's own point, and its neighbours after it.
-            point_labels: (P, N), 1 nucleus, 0 background, -1 padding.
+            point_coords: (P, N, 2) xy in input pixels: the nucleus's own point, or the corners of the box around
+                it, and its neighbours after it.
+            point_labels: (P, N), 1 nucleus, 0 background, -1 padding; of a box 2, its left top, and 3, its right
+                bottom.
         """
 
 

@@ -20,7 +20,7 @@ from sac_lightning.model.nucleus_decoder import (
     measure_distances,
     resize_maps,
 )
-from sac_lightning.model.point_selection import PADDING, PointSelection
+from sac_lightning.model.point_selection import BOTTOM_RIGHT, PADDING, TOP_LEFT, PointSelection
 from sac_lightning.model.prompt_generator import MASK, SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
 
@@ -164,12 +164,13 @@ class SAC(nn.Module):
         assert self.refinement is not None
         field, grid = self.nucleus_field, image_embeddings.shape[-1]
         patch = self.prompt_encoder.input_image_size[0] // grid
-        points = point_coords[:, 0]
+        points = find_places(point_coords, point_labels)
         corners = find_corners(points, field, grid, patch)
         middle = (grid - field) // 2
         moved = point_coords - (corners[:, None] - middle) * patch
         moved = moved.masked_fill((point_labels == PADDING).unsqueeze(-1), 0)
         image_pe, sparse_embeddings, dense_embeddings = self.encode_prompts(moved, point_labels)
+        sparse_embeddings = self._mark_corners(sparse_embeddings, point_labels)
         part = slice(middle, middle + field)
         coarse, iou = self.mask_decoder(
             cut_parts(image_embeddings, owners, corners, field),
@@ -183,6 +184,17 @@ class SAC(nn.Module):
         around = cut_parts(maps, owners, corners * CELLS, field * CELLS)
         logits = self.refinement(coarse, around, measure_distances(points, corners, field, patch))
         return NucleusMasks(logits, coarse, iou[:, 0], corners)
+
+    def _mark_corners(self, sparse_embeddings: Tensor, point_labels: Tensor) -> Tensor:
+        """Add to the positions of boxes' corners what they are.
+
+        SAM's prompt encoder does so for its argument ``boxes`` alone, which all prompts of a batch have or none.
+        """
+        labels = F.pad(point_labels, (0, sparse_embeddings.shape[1] - point_labels.shape[1]), value=PADDING)
+        for corner in (TOP_LEFT, BOTTOM_RIGHT):
+            kind = self.prompt_encoder.point_embeddings[corner].weight
+            sparse_embeddings = sparse_embeddings + kind * (labels == corner).unsqueeze(-1)
+        return sparse_embeddings
 
     def _mask_prompt(self, generator_logits: Tensor | None) -> Tensor | None:
         """Return M of Eq. 2 as the prompt encoder's mask prompt, if the model has one."""
@@ -230,3 +242,9 @@ class SAC(nn.Module):
             if parameters and not any(p.requires_grad for p in parameters):
                 nn.Module.train(module, False)  # Not eval: it would recurse where nothing at all trains.
         return self
+
+
+def find_places(coords: Tensor, labels: Tensor) -> Tensor:
+    """Return where each prompt asks (P, 2), its point or the middle of its box, see Promptable.decode_nuclei."""
+    is_box = labels[:, :1] == TOP_LEFT
+    return torch.where(is_box, coords[:, :2].mean(dim=1), coords[:, 0])

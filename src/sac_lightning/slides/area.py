@@ -85,7 +85,7 @@ def take_drawn(tissue: Tissue, drawn: Regions) -> Tissue:
 
 
 def add_points(tissue: Tissue, points: NDArray[np.float32]) -> Tissue:
-    """Return tissue with what lies around expert points (N, 3), xy in pixels and label."""
+    """Return tissue with what lies around expert points (N, 3 or 5), xy in pixels and label."""
     if not len(points):
         return tissue
     mask = tissue.mask.copy()

@@ -19,6 +19,7 @@ from sac_lightning.inference.nuclei_of_points import (
     find_own_points,
     join_windows,
     points_shown,
+    sizes_of,
 )
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import EveryNucleus
@@ -37,7 +38,7 @@ def decode_strips(
         predictor: Whose model decodes nuclei.
         strips: From top to bottom, with the windows that are new in them.
         size: Height and width of the image.
-        given: (N, 3) a person's points, xy in image pixels and label.
+        given: (N, 3 or 5) a person's points and boxes, see nuclei_of_points.add_boxes.
     """
     rows = _Rows(predictor, size, given)
     for strip in strips:
@@ -62,8 +63,9 @@ class _Rows:
         self.probability = np.zeros((0, width), np.float32)
         self.best = np.zeros((0, width), np.float32)
         self.numbers = np.zeros((0, width), np.int32)
-        clicked = given[given[:, 2] == 1, :2].astype(np.float32)
-        self.points, self.is_given = clicked, np.ones(len(clicked), bool)
+        clicked = given[given[:, 2] == 1]
+        self.points, self.sizes = clicked[:, :2].astype(np.float32), sizes_of(clicked)
+        self.is_given = np.ones(len(clicked), bool)
         self.is_pending = np.ones(len(clicked), bool)
         self.undecided: list[DecodedNucleus] = []
         self.rivals: list[DecodedNucleus] = []  # decided, but another may be a double of one of them
@@ -101,10 +103,12 @@ class _Rows:
         complete = self.interior.copy()
         known = self.top + (len(complete) if self.bottom == self.height else clear_open_regions(complete))
         shift = np.array([0, self.top], np.float32)
-        moved = self.given - np.append(shift, np.float32(0))
+        moved = self.given.copy()
+        moved[:, :2] -= shift
         own = find_own_points(complete, self.model.point_selection, moved) + shift
         self.interior &= ~complete
         self.points = np.concatenate([self.points, own])
+        self.sizes = np.pad(self.sizes, ((0, len(own)), (0, 0)))
         self.is_given = np.append(self.is_given, np.zeros(len(own), bool))
         self.is_pending = np.append(self.is_pending, np.ones(len(own), bool))
         return self.height if self.bottom == self.height else known
@@ -116,14 +120,16 @@ class _Rows:
         is_last = known == self.height
         asked = self.is_pending & (is_last | (self.points[:, 1] + field <= known))
         negatives = self.negatives[:, :2].astype(np.float32)
-        decoded = decode_points(self.model, windows, self.view, self.points, self.is_given, negatives, asked=asked)
+        decoded = decode_points(
+            self.model, windows, self.view, self.points, self.is_given, negatives, asked, sizes=self.sizes
+        )
         self.undecided += [nucleus for nucleus in decoded if nucleus.score > self.thresholds.score]
         self.found += decoded
         self.is_pending &= ~asked
         pending = min([known, *self.points[self.is_pending, 1].tolist()])
         near = self.is_pending | (self.points[:, 1] > pending - field)
-        self.points, self.is_given, self.is_pending = (
-            values[near] for values in (self.points, self.is_given, self.is_pending)
+        self.points, self.sizes, self.is_given, self.is_pending = (
+            values[near] for values in (self.points, self.sizes, self.is_given, self.is_pending)
         )
         self._forget_windows(windows, int(pending))
         return self.height if is_last else int(pending - field)

@@ -52,7 +52,8 @@ def label_slide(
         predictor: The model, its view, its device and its method.
         slide: The image.
         tone: Its 8-bit colours.
-        points: (N, 3) expert points, xy in image pixels and label.
+        points: (N, 3) expert points, xy in image pixels and label; with boxes (N, 5), see
+            nuclei_of_points.add_boxes.
         progress: Called with the number of windows that have been segmented since the last call.
         area: The part of the image in which nuclei are looked for.
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.images.selection import Selection
+from sac_lightning.inference.nuclei_of_points import sizes_of
 from sac_lightning.inference.predictor import load
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats
@@ -58,6 +59,7 @@ def predict(cfg: DictConfig) -> None:
     regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
     drawn = {} if cfg.tissue in TISSUE else read_regions(Path(cfg.tissue), images, "tissue")
     predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust, cfg.mpp)
+    predictor.refuse_boxes(sum(int(sizes_of(given).any(axis=1).sum()) for given in points.values()))
     output = OutputFolder(
         Path(cfg.output),
         probability=cfg.probability,

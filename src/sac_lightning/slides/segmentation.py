@@ -59,7 +59,7 @@ def segment_file(
     Args:
         predictor: The model.
         path: Of the image.
-        points: (N, 3) expert points: x, y in pixels and label.
+        points: (N, 3) expert points: x, y in pixels and label; with boxes (N, 5), see nuclei_of_points.add_boxes.
         output: Folder of the results.
         selection: Which image of the file.
         tissue: Whether glass and empty field are passed over; or the tissue that a person has drawn.

@@ -72,7 +72,7 @@ def segment_slide(
         predictor: The model, its view and its device.
         slide: The image.
         tone: Its 8-bit colours.
-        points: (N, 3) expert points, xy in image pixels and label.
+        points: (N, 3 or 5) expert points, xy in image pixels and label.
         seed: Of the random selection; window t gets seed + t.
         batch_size: Windows per forward pass.
         progress: Called with the number of windows that have been segmented since the last call.

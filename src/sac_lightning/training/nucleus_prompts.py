@@ -1,8 +1,9 @@
 """The prompts that a decoder of single nuclei learns from: points on nuclei, and points on none.
 
 Of each window they are, with equal chance, true points, jittered, with false ones among them, or the generator's
-own as it is at that step, wherever they lie. Both are there from the start, as are the false ones: in a trial, a
-decoder that met them late could not tell them by its score.
+own as it is at that step, wherever they lie. Of the nuclei with true points, some are shown by a box instead. Both
+are there from the start, as are the false ones: in a trial, a decoder that met them late could not tell them by
+its score.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_lightning.core.view import Window
-from sac_lightning.inference.prompt_sets import prompt_sets
+from sac_lightning.data.label_maps import find_boxes
+from sac_lightning.inference.prompt_sets import prompt_sets, show_boxes
 from sac_lightning.model.point_selection import region_centroids
 from sac_lightning.model.prompt_generator import INTERIOR
 from sac_lightning.training.separation_targets import measure_distances
@@ -31,6 +33,11 @@ LEAST_AREA = 20
 NEAR_MIDDLE, ANYWHERE_INSIDE, SHARE_ANYWHERE = 0.85, 0.5, 0.6
 FALSE = 0.15
 """False points, to one true."""
+BOXED = 0.5
+"""Of the true points, those that a box takes the place of: half, as in SAM's training (Kirillov et al. 2023,
+appendix A). The generator's own points, by which most tests ask, stay points."""
+# SAM's jitter, of each side of a box: a standard deviation in sides, and the most in pixels.
+JITTER, MOST_JITTER = 0.1, 20.0
 
 
 @dataclass
@@ -39,9 +46,10 @@ class NucleusPrompts:
 
     Attributes:
         owners: (P,) the window of each.
-        coords: (P, N, 2) xy in input pixels, the point that asks first, its neighbours after it.
-        labels: (P, N), 1 for the first, 0 for its neighbours, -1 padding.
-        nuclei: (P,) the number of the nucleus on which the point lies; 0 on none.
+        coords: (P, N, 2) xy in input pixels, the point that asks first, or the corners of the box that does; its
+            neighbours after it.
+        labels: (P, N), 1 for the point, 2 and 3 for a box's corners, 0 for neighbours, -1 padding.
+        nuclei: (P,) the number of the nucleus on which the point lies, or which the box is around; 0: none.
     """
 
     owners: Tensor
@@ -80,19 +88,23 @@ def _draw_window(
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Return coordinates, in pixels ``factor`` times as fine as the window's, labels and nuclei of its prompts."""
-    points = np.zeros((0, 2), np.float32)
+    points, known = np.zeros((0, 2), np.float32), 0
     if generator.random() < OWN:
         mask = interior > generator.uniform(*OWN_THRESHOLDS)
         points = region_centroids(mask, mask.size, min_area=OWN_AREA)
     if not len(points):
         points = true_points(labels, generator)
-        count = max(1, round(FALSE * len(points)))
+        known = len(points)
+        count = max(1, round(FALSE * known))
         points = np.concatenate([points, false_points(labels, count, generator)])
     x, y = points.round().astype(int).T
     nuclei = labels[y, x]
     window = Window(0, 0, *(round(side * factor) for side in reversed(labels.shape)))
     fine = (points + 0.5) * np.float32(factor) - np.float32(0.5)
     coords, signs = prompt_sets(fine, np.zeros(len(points), dtype=np.int64), [window], None, reach)
+    boxed = np.flatnonzero(generator.random(known) < BOXED)
+    boxes = jitter_boxes(find_boxes(labels)[nuclei[boxed]] * np.float32(factor) - np.float32(0.5), generator)
+    coords[boxed], signs[boxed] = show_boxes(coords[boxed], signs[boxed], boxes)
     chosen = generator.permutation(len(points))[:PROMPTS]
     return coords[chosen], signs[chosen], nuclei[chosen]
 
@@ -109,6 +121,14 @@ def true_points(labels: NDArray[np.int64], generator: np.random.Generator) -> ND
     rows, columns = rows[shuffled], columns[shuffled]
     _, first = np.unique(labels[rows, columns], return_index=True)
     return np.stack([columns[first], rows[first]], axis=1).astype(np.float32)
+
+
+def jitter_boxes(boxes: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Move each side of boxes (n, 4) by some of their width or height, as a person does not draw them exactly."""
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    noise = generator.normal(size=boxes.shape) * JITTER * sides
+    jittered: NDArray[np.float32] = (boxes + noise.clip(-MOST_JITTER, MOST_JITTER)).astype(np.float32)
+    return jittered
 
 
 def false_points(labels: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.float32]:

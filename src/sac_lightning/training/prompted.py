@@ -9,6 +9,7 @@ from torch import nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.data.label_maps import find_boxes
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.data.windows import gather_points
 from sac_lightning.inference.nuclei_of_points import DecodedNucleus, Points, decode_points, points_shown
@@ -18,9 +19,10 @@ from sac_lightning.inference.windows import Prediction
 from sac_lightning.model.promptable import Promptable
 from sac_lightning.training.separation_targets import measure_distances
 
-PROMPTED = ("own", "exact", "shifted", "hidden")
-"""``own``: its own points and a person's; ``exact``: one in the middle of each nucleus of the truth; ``shifted``:
-these, each moved by its nucleus's radius; ``hidden``: its own points' places are decoded, but it is shown none."""
+PROMPTED = ("own", "exact", "boxes", "shifted", "hidden")
+"""``own``: its own points and a person's; ``exact``: one in the middle of each nucleus of the truth; ``boxes``:
+the box around each nucleus; ``shifted``: the exact points, each moved by its nucleus's radius; ``hidden``: its own
+points' places are decoded, but it is shown none."""
 
 
 def refuse_prompted(prompted: object, separation: Separation | None) -> None:
@@ -91,11 +93,17 @@ def decode_prompted(
     if prompted == "hidden":
         return decode_own_points(model, prediction, view, given, blind=True)
     assert isinstance(model, Promptable)
-    points, radii = find_middles(truth)
+    if prompted == "boxes":
+        points, sizes = find_boxed(truth)
+    else:
+        points, radii = find_middles(truth)
+        sizes = np.zeros_like(points)
     if prompted == "shifted":
         points = shift_points(points, radii, truth.shape, np.random.default_rng(seed))
     nobody = np.zeros(len(points), dtype=bool)
-    return decode_points(model, encoded_windows(prediction, view), view, points, nobody, given[:0, :2])
+    return decode_points(
+        model, encoded_windows(prediction, view), view, points, nobody, given[:0, :2], sizes=sizes
+    )
 
 
 def find_middles(truth: NDArray[np.int32]) -> tuple[Points, NDArray[np.float32]]:
@@ -108,6 +116,14 @@ def find_middles(truth: NDArray[np.int32]) -> tuple[Points, NDArray[np.float32]]
     _, first, areas = np.unique(labels[rows, columns], return_index=True, return_counts=True)
     points = np.stack([columns[first], rows[first]], axis=1).astype(np.float32)
     return points, np.sqrt(areas / np.pi).astype(np.float32)
+
+
+def find_boxed(truth: NDArray[np.int32]) -> tuple[Points, Points]:
+    """Return middle (n, 2) xy and size (n, 2) of the box around each nucleus of a label map (H, W)."""
+    boxes = find_boxes(truth)[np.unique(truth[truth > 0])]
+    middles: Points = ((boxes[:, :2] + boxes[:, 2:] - 1) / 2).astype(np.float32)
+    sizes: Points = boxes[:, 2:] - boxes[:, :2]
+    return middles, sizes
 
 
 def shift_points(
