@@ -10,14 +10,15 @@ def has(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(flags, True), raising=False)
 
 
-@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_a_processor_that_multiplies_bfloat16_does_so(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flag", ["amx_bf16", "bf16"])
+def test_a_processor_that_is_faster_in_bfloat16_uses_it(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, "avx2", flag)
     assert resolve_precision("auto", "cpu") == "bf16-mixed"
 
 
-def test_a_processor_that_would_emulate_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    has(monkeypatch, "avx2", "avx512_f")
+@pytest.mark.parametrize("flag", ["avx512_f", "avx512_bf16"])
+def test_a_processor_that_would_be_slower_does_not(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, "avx2", flag)
     assert resolve_precision("auto", "cpu") == "32-true"
 
 
