@@ -209,7 +209,8 @@ def _assemble_model(sessions: Sequence[Session], description: Description) -> nn
         return OnnxNetwork(first)
     generated = ("generator_logits",) if selection is not None and selection.points else ()
     needed = {"image_embeddings", "point_coords", "point_labels"}
-    possible, outputs = needed.union(generated), ("low_res_logits", "iou")
+    possible = needed.union(generated)
+    outputs: tuple[str, ...] = ("low_res_logits", "iou")
     if description.nucleus_field is not None:
         needed = possible = {*needed, "generator_logits", "owners"}
         outputs = NUCLEI
