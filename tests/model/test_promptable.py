@@ -110,7 +110,9 @@ def noise() -> Tensor:
 def test_a_refined_mask_is_the_generators_and_what_the_decoder_adds(separating: bool, tiny: list[str]) -> None:
     options = ("model=sac", f"prompts.generator.separating={separating}")
     model = make_model(tiny, *options, "prompts.refine=true").eval()
+    assert model.decoder_weight is not None
     with torch.no_grad():
+        model.decoder_weight.fill_(0.5)
         refined = model(noise())
         model.refine = False
         alone = model(noise())
@@ -121,12 +123,24 @@ def test_a_refined_mask_is_the_generators_and_what_the_decoder_adds(separating: 
     assert torch.equal(refined.point_coords, alone.point_coords)
 
 
+def test_a_decoder_that_has_learnt_nothing_leaves_the_generators_mask_as_it_is(tiny: list[str]) -> None:
+    model = make_model(tiny, "model=sac", "prompts.refine=true").train()
+    output = model(noise())
+    own = functional.interpolate(output.generator_logits, (64, 64), mode="bilinear", align_corners=False)
+    assert torch.equal(output.logits, own)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    (output.logits - own.detach() - 1).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(model(noise()).logits, own), "and learns to add to it"
+
+
 def test_the_mask_s_loss_does_not_reach_the_generator_whose_mask_is_refined(tiny: list[str]) -> None:
     model = make_model(tiny, "model=sac", "prompts.refine=true").train()
     model(noise()).logits.square().mean().backward()
     assert model.prompt_generator is not None
     assert all(p.grad is None for p in model.prompt_generator.parameters())
-    assert any(p.grad is not None for p in model.mask_decoder.parameters())
+    assert model.decoder_weight is not None
+    assert model.decoder_weight.grad != 0
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 from sac_lightning.training.losses import separating_loss
@@ -51,6 +52,16 @@ def test_distances_are_those_to_the_nearest_outline(labels: Labels) -> None:
         others = [*outline, *zip(*np.nonzero(labels == 0), strict=True)]
         nearest = min((np.hypot(y - b, x - a) for b, a in others), default=max(height, width))
         assert distance[y, x] == pytest.approx(nearest + 0.5)
+
+
+def test_a_large_gland_of_two_lobes_has_one_interior() -> None:
+    labels = np.zeros((96, 160), np.int64)
+    labels[8:88, 8:88] = labels[8:88, 100:152] = 1  # Two lobes,
+    labels[38:60, 88:100] = 1  # and a neck of 22 pixels, half of which is less than 0.45 of 40.
+    interior = separation_targets(labels)[INTERIOR] > 0
+    assert ndimage.label(interior)[1] == 1
+    assert interior.sum() < (labels > 0).sum()
+    assert not interior[:, :14].any(), "an interior keeps away from the outline"
 
 
 def test_every_nucleus_has_one_interior_however_they_touch() -> None:

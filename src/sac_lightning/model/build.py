@@ -21,7 +21,7 @@ from sac_lightning.model.weights import WEIGHTS, locate, sha256_of
 
 log = logging.getLogger(__name__)
 
-ADDED_PARTS = ("prompt_generator.", "refinement.")
+ADDED_PARTS = ("prompt_generator.", "refinement.", "decoder_weight")
 """Beginnings of the names of what SAM does not have and learns from nothing."""
 
 

@@ -165,6 +165,7 @@ def _unfreeze(model: SAC, backbone: Backbone, parts: Sequence[nn.Module]) -> Non
     for part in parts:
         part.requires_grad_(True)
     model.mask_decoder.requires_grad_(True)
+    model.weigh_decoder()
     if backbone.weights is None:
         model.image_encoder.requires_grad_(True)
 

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 
-# Where the distance is above this part of a nucleus's largest it is interior: a third of a disc's area.
+# Where the distance is above this part of a nucleus's largest it is interior: a third of a disc's area. What is large
+# may be branched, as glands are, and that would leave a piece in each of its branches: so many pixels from the outline
+# part neighbours well enough.
 INTERIOR_DISTANCE = 0.45
+INTERIOR_DEPTH = 6.0
 # Pixels from a nucleus's outline that are edge.
 EDGE_WIDTH = 2.0
 
@@ -23,7 +26,7 @@ def separation_targets(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     nucleus = labels > 0
     maps = np.zeros((4, *labels.shape), dtype=np.float32)
     maps[MASK] = nucleus
-    maps[INTERIOR] = relative > INTERIOR_DISTANCE
+    maps[INTERIOR] = (relative > INTERIOR_DISTANCE) | (distance > INTERIOR_DEPTH)
     maps[DISTANCE] = relative
     maps[EDGE] = nucleus & (distance < EDGE_WIDTH)
     return maps
