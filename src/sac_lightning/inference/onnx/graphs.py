@@ -133,6 +133,7 @@ class DecoderGraph(nn.Module):
         super().__init__()
         self.prompt_encoder = model.prompt_encoder
         self.mask_decoder = model.mask_decoder
+        self.decoder_weight = model.decoder_weight
 
     def forward(
         self,
@@ -168,6 +169,8 @@ class DecoderGraph(nn.Module):
             dense,
             multimask_output=False,
         )
+        if self.decoder_weight is not None:
+            logits = self.decoder_weight * logits
         return logits, iou[:, 0]
 
 
