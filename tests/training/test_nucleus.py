@@ -7,9 +7,7 @@ import pytest
 import torch
 from tests.commands import record_of, rerun, run, saved, untrained
 
-from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
-from sac_lightning.inference.onnx.export import export
 from sac_lightning.inference.predictor import load
 from sac_lightning.inference.thresholds import EveryNucleus, Watershed
 from sac_lightning.model.segment_any_cell import SAC
@@ -108,11 +106,6 @@ def test_thresholds_of_the_other_objective_are_refused(checkpoint: Path, tiny: l
     store_thresholds(other, EveryNucleus(0.0, 0.5, 0, 0.3))
     with pytest.raises(UserError, match=r"another prompts.objective: .*tune=true"):
         load(other, instances="prompts")
-
-
-def test_an_export_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no form in ONNX yet"):
-        export(compose_config("export", [f"checkpoint={checkpoint}", f"output={tmp_path / 'onnx'}"]))
 
 
 def test_middles_lie_on_their_nuclei_and_are_moved_by_the_radius() -> None:

@@ -4,9 +4,9 @@ import torch
 
 AUTO = "auto"
 MIXED, FULL = "bf16-mixed", "32-true"
-# What processors call it: x86's AMX, ARM's extension. Not AVX-512's avx512_bf16, which on Intel multiplies no faster
-# than float32 does: without AMX, steps of the UNet and of the tiny ViT take 1.4 to 1.7 times as long in bfloat16
-# (torch 2.14, one core).
+# What processors call it: x86's AMX, ARM's extension. Not AVX-512's avx512_bf16, which on Intel multiplies no
+# faster than float32 does: without AMX, steps of the UNet and of the tiny ViT take 1.4 to 1.7 times as long in
+# bfloat16 (torch 2.14, one core).
 PROCESSOR_FLAGS = ("amx_bf16", "bf16")
 
 

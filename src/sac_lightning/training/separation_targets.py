@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from sac_lightning.model.prompt_generator import DISTANCE, EDGE, INTERIOR, MASK
 
-# Where the distance is above this part of a nucleus's largest it is interior: a third of a disc's area. What is large
-# may be branched, as glands are, and that would leave a piece in each of its branches: so many pixels from the outline
-# part neighbours well enough.
+# Where the distance is above this part of a nucleus's largest it is interior: a third of a disc's area. What is
+# large may be branched, as glands are, and that would leave a piece in each of its branches: so many pixels from
+# the outline part neighbours well enough.
 INTERIOR_DISTANCE = 0.45
 INTERIOR_DEPTH = 6.0
 # Pixels from a nucleus's outline that are edge.

@@ -27,6 +27,7 @@ class Description:
         scale: The size of pixels and nuclei of its training; an export of before does not say it.
         refine: Whether its mask is the prompt generator's with what the decoder adds to it, see
             promptable.resize_to_input.
+        nucleus_field: See Promptable; None where its decoder answers all points with one mask.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Description:
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     scale: Scale = field(default_factory=Scale)
     refine: bool = False
+    nucleus_field: int | None = None
 
     @property
     def image_size(self) -> int:
@@ -71,6 +73,9 @@ def read_description(text: str) -> Description:
         raise ValueError("the size of the windows is no whole number")
     if not isinstance(description.refine, bool):
         raise ValueError("whether the mask is refined is neither true nor false")
+    field = description.nucleus_field
+    if field is not None and (type(field) is not int or field < 1):
+        raise ValueError("the part of an embedding that shows a nucleus is no number of tokens")
     if not isinstance(description.thresholds, dict):
         raise ValueError("the thresholds are no mapping")
     return description

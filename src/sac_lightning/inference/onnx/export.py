@@ -17,12 +17,15 @@ from sac_lightning.inference.onnx.graphs import graphs, write_graph
 from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.promptable import Promptable, Segmentation, decodes_nuclei, resize_to_input
+from sac_lightning.model.nucleus_decoder import NucleusMasks
+from sac_lightning.model.promptable import Promptable, Segmentation, resize_to_input, segment_by_generator
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)
 """Numbers of expert points in the verification."""
+PROMPT_SETS = ((1, 1), (3, 7), (32, 7))
+"""Numbers of prompt sets and of points in each, likewise, for a model that decodes nuclei."""
 
 
 def export(cfg: DictConfig) -> None:
@@ -34,16 +37,12 @@ def export(cfg: DictConfig) -> None:
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:
         raise UserError(f"{name} has no size of its input, which ONNX needs: use {checkpoint} instead")
-    if decodes_nuclei(loaded.model):
-        raise UserError(
-            f"{checkpoint} decodes each nucleus on a part of the image, which has no form in ONNX yet: use the "
-            ".ckpt itself, or export a model with prompts.objective=mask"
-        )
     choose_separation(None, loaded.thresholds, checkpoint)  # raises UserError if they are not valid
     thresholds = {method: dict(values) for method, values in loaded.thresholds.items()}
     refine = isinstance(loaded.model, Promptable) and loaded.model.refine and loaded.model.has_trained_decoder
+    field = loaded.model.nucleus_field if isinstance(loaded.model, Promptable) else None
     description = Description(
-        name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale, refine
+        name, sha256_of(checkpoint), view, selection(loaded.model), thresholds, loaded.scale, refine, field
     )
     try:
         with whole_folder(output) as partial:
@@ -84,10 +83,16 @@ def write_and_verify(model: nn.Module, description: Description, folder: Path) -
     size = description.image_size
     images = scenes(size)
     expected = [answer(model, images, experts) for experts in EXPERTS]
+    nuclei = answer_nuclei(model, expected[0])
     for graph in graphs(model, size):
         write_graph(graph, folder / f"{graph.name}.onnx", description)
     exported, _ = load_exported(folder)
-    return float(np.max([distance(exported, images, each) for each in expected]))  # NaN, if there is one.
+    distances = [distance(exported, images, each) for each in expected]
+    distances += [
+        nuclei_distance(ours, theirs)
+        for ours, theirs in zip(answer_nuclei(exported, expected[0]), nuclei, strict=True)
+    ]
+    return float(np.max(distances))  # NaN, if there is one.
 
 
 def scenes(size: int) -> Tensor:
@@ -109,6 +114,36 @@ def answer(model: nn.Module, images: Tensor, experts: int) -> Segmentation | Ten
     return model(images, coords, labels)  # type: ignore[no-any-return]
 
 
+def answer_nuclei(model: nn.Module, encoded: Segmentation | Tensor) -> list[NucleusMasks]:
+    """Decode random prompt sets of several sizes, if the model decodes nuclei.
+
+    Args:
+        model: The model.
+        encoded: Torch's answer to the images; both models get its embeddings and maps.
+    """
+    if not isinstance(encoded, Segmentation) or not isinstance(model, Promptable) or not model.decodes_nuclei:
+        return []
+    embeddings, maps = encoded.image_embeddings, encoded.generator_logits
+    assert embeddings is not None
+    assert maps is not None
+    generator, masks = torch.Generator().manual_seed(0), []
+    for prompts, points in PROMPT_SETS:
+        owners = torch.randint(0, len(maps), (prompts,), generator=generator)
+        coords = torch.rand(prompts, points, 2, generator=generator) * encoded.logits.shape[-1] - 0.5
+        labels = torch.randint(-1, 2, (prompts, points), generator=generator)
+        labels[:, 0] = 1
+        masks.append(model.decode_nuclei(embeddings, maps, owners, coords, labels))
+    return masks
+
+
+def nuclei_distance(ours: NucleusMasks, theirs: NucleusMasks) -> float:
+    """Return the largest difference between two answers to the same prompts; infinite if other parts were seen."""
+    if not torch.equal(ours.corners, theirs.corners):
+        return float("inf")
+    pairs = [(ours.logits, theirs.logits), (ours.coarse, theirs.coarse), (ours.iou, theirs.iou)]
+    return float(torch.stack([(a - b).abs().max() for a, b in pairs]).max())
+
+
 def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tensor) -> float:
     """Return the largest difference between an exported model's answer and torch's.
 
@@ -120,10 +155,20 @@ def distance(exported: nn.Module, images: Tensor, expected: Segmentation | Tenso
     else:
         assert isinstance(exported, Promptable)
         embeddings, generator_logits = exported.encode(images)
+        if exported.decodes_nuclei:
+            own = segment_by_generator(exported, images, generator_logits)
+            pairs = [(own.logits, expected.logits), (generator_logits, expected.generator_logits)]
+            pairs.append((embeddings, expected.image_embeddings))
+            return largest(pairs)
         low_res_logits, iou = exported.decode(
             embeddings, expected.point_coords, expected.point_labels, generator_logits
         )
         logits = resize_to_input(exported, low_res_logits, generator_logits, images.shape[-1])
         pairs = [(logits, expected.logits), (iou, expected.iou), (generator_logits, expected.generator_logits)]
+    return largest(pairs)
+
+
+def largest(pairs: list[tuple[Tensor | None, Tensor | None]]) -> float:
+    """Return the largest difference within pairs, of those that are there."""
     differences = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
     return float(torch.stack([difference.abs().max() for difference in differences]).max())

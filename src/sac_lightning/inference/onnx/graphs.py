@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
@@ -18,11 +19,14 @@ from sac_lightning.inference.onnx.description import KEY, Description
 from sac_lightning.model.attention import plain_attention
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.lora import lora_layers
+from sac_lightning.model.point_selection import PADDING
 from sac_lightning.model.segment_any_cell import SAC
 
 OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
 
 NETWORK = "network"
+NUCLEI = ("logits", "coarse", "iou", "corners")
+"""Outputs of the decoder of single nuclei, see model.nucleus_decoder.NucleusMasks."""
 SAME = torch.export.Dim.DYNAMIC
 FREE = {
     "images": {0: "batch"},
@@ -30,6 +34,7 @@ FREE = {
     "point_coords": {0: SAME, 1: "points"},
     "point_labels": {0: SAME, 1: SAME},
     "generator_logits": {0: SAME},
+    "owners": {0: "prompts"},
 }
 """The axes of the inputs whose sizes are free; the exporter sees which are the same, and wants a name once."""
 
@@ -71,14 +76,24 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
         "point_coords": torch.zeros(2, 3, 2),
         "point_labels": torch.zeros(2, 3, dtype=torch.long),
     }
+    answers: tuple[str, ...] = ("low_res_logits", "iou")
+    decoder: nn.Module = DecoderGraph(model)
     generated: tuple[str, ...] = ()
     if model.prompt_generator is not None:
         generated = ("generator_logits",)
-        if model.dense:
+        if model.dense or model.decodes_nuclei:
             prompts["generator_logits"] = model.prompt_generator(torch.zeros(2, 3, model.map_size, model.map_size))
+    if model.decodes_nuclei:
+        # Three prompt sets for two images: their numbers are free of each other.
+        prompts |= {
+            "owners": torch.tensor([0, 1, 1]),
+            "point_coords": torch.zeros(3, 2, 2),
+            "point_labels": torch.zeros(3, 2, dtype=torch.long),
+        }
+        decoder, answers = NucleiGraph(model), NUCLEI
     return [
         Graph("encoder", EncoderGraph(model), {"images": images}, ("image_embeddings", *generated)),
-        Graph("decoder", DecoderGraph(model), prompts, ("low_res_logits", "iou")),
+        Graph("decoder", decoder, prompts, answers),
     ]
 
 
@@ -118,7 +133,7 @@ class DecoderGraph(nn.Module):
         super().__init__()
         self.prompt_encoder = model.prompt_encoder
         self.mask_decoder = model.mask_decoder
-        self.register_parameter("decoder_weight", model.decoder_weight)
+        self.decoder_weight = model.decoder_weight
 
     def forward(
         self,
@@ -150,7 +165,7 @@ class DecoderGraph(nn.Module):
         logits, iou = self.mask_decoder(
             image_embeddings,
             encoder.get_dense_pe(),
-            self._embed_points(point_coords, point_labels),
+            embed_points(encoder, point_coords, point_labels),
             dense,
             multimask_output=False,
         )
@@ -158,15 +173,58 @@ class DecoderGraph(nn.Module):
             logits = self.decoder_weight * logits
         return logits, iou[:, 0]
 
-    def _embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
-        """Embed points as the prompt encoder does, (B, N, 256), without its assignments to masked places."""
-        encoder = self.prompt_encoder
-        labels = labels.unsqueeze(-1)
-        embeddings = encoder.pe_layer.forward_with_coords(coords + 0.5, encoder.input_image_size)
-        embeddings = torch.where(labels == -1, encoder.not_a_point_embed.weight, embeddings)
-        for label, kind in enumerate(encoder.point_embeddings):
-            embeddings = embeddings + kind.weight * (labels == label)
-        return embeddings  # type: ignore[no-any-return]
+
+class NucleiGraph(nn.Module):
+    """SAC from the points on, where each is answered by its nucleus."""
+
+    def __init__(self, model: SAC) -> None:
+        """Args: model: a copy, which becomes traceable."""
+        super().__init__()
+        model.prompt_encoder = PointEncoder(model.prompt_encoder)
+        self.model = model
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        generator_logits: Tensor,
+        owners: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Decode one mask per prompt set, see Promptable.decode_nuclei; the outputs are those of NUCLEI."""
+        masks = self.model.decode_nuclei(image_embeddings, generator_logits, owners, point_coords, point_labels)
+        return masks.logits, masks.coarse, masks.iou, masks.corners
+
+
+class PointEncoder(nn.Module):
+    """SAM's prompt encoder for points alone, as an exporter can trace it."""
+
+    def __init__(self, encoder: PromptEncoder) -> None:
+        """Args: encoder: whose weights these are."""
+        super().__init__()
+        self.encoder = encoder
+        self.input_image_size = encoder.input_image_size
+        self.get_dense_pe = encoder.get_dense_pe
+
+    def forward(self, points: tuple[Tensor, Tensor], boxes: None, masks: None) -> tuple[Tensor, Tensor]:
+        """Embed points (P, N, 2) and labels (P, N), padding after them.
+
+        Returns:
+            Sparse embeddings (P, N + 1, 256) and dense ones (1, 256, h, w).
+        """
+        coords, labels = F.pad(points[0], (0, 0, 0, 1)), F.pad(points[1], (0, 1), value=PADDING)
+        dense = self.encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return embed_points(self.encoder, coords, labels), dense.expand(-1, -1, *self.encoder.image_embedding_size)
+
+
+def embed_points(encoder: PromptEncoder, coords: Tensor, labels: Tensor) -> Tensor:
+    """Embed points as a prompt encoder does, (B, N, 256), without its assignments to masked places."""
+    labels = labels.unsqueeze(-1)
+    embeddings = encoder.pe_layer.forward_with_coords(coords + 0.5, encoder.input_image_size)
+    embeddings = torch.where(labels == PADDING, encoder.not_a_point_embed.weight, embeddings)
+    for label, kind in enumerate(encoder.point_embeddings):
+        embeddings = embeddings + kind.weight * (labels == label)
+    return embeddings  # type: ignore[no-any-return]
 
 
 def write_graph(graph: Graph, path: Path, description: Description) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description, read_description
+from sac_lightning.inference.onnx.graphs import NUCLEI
 from sac_lightning.model.nucleus_decoder import NucleusMasks
 from sac_lightning.model.point_selection import PADDING, PointSelection
 from sac_lightning.model.prompt_generator import SEPARATING
@@ -62,11 +63,14 @@ class OnnxSAC(nn.Module):
     """
 
     has_trained_decoder = True
-    decodes_nuclei = False
-    nucleus_field: int | None = None
 
     def __init__(
-        self, encoder: Session, decoder: Session, point_selection: PointSelection, refine: bool = False
+        self,
+        encoder: Session,
+        decoder: Session,
+        point_selection: PointSelection,
+        refine: bool = False,
+        nucleus_field: int | None = None,
     ) -> None:
         """Put together what a folder holds.
 
@@ -75,13 +79,16 @@ class OnnxSAC(nn.Module):
             decoder: Likewise.
             point_selection: Generator logits to points.
             refine: See Promptable.
+            nucleus_field: Likewise.
         """
         super().__init__()
         self.refine = refine
+        self.nucleus_field = nucleus_field
+        self.decodes_nuclei = nucleus_field is not None
         self.encoder = encoder
         self.decoder = decoder
         self.point_selection = point_selection
-        self.dense = "generator_logits" in decoder.inputs
+        self.dense = "generator_logits" in decoder.inputs and not self.decodes_nuclei
 
     @property
     def has_generator(self) -> bool:
@@ -118,8 +125,15 @@ class OnnxSAC(nn.Module):
         point_coords: Tensor,
         point_labels: Tensor,
     ) -> NucleusMasks:
-        """See Promptable; what decodes nuclei is not exported."""
-        raise NotImplementedError
+        """Run the decoder's file of a model that decodes nuclei, see Promptable."""
+        logits, coarse, iou, corners = self.decoder(
+            image_embeddings=image_embeddings,
+            generator_logits=generator_logits,
+            owners=owners,
+            point_coords=point_coords,
+            point_labels=point_labels,
+        )
+        return NucleusMasks(logits, coarse, iou, corners)
 
     def decode(
         self,
@@ -194,12 +208,17 @@ def _assemble_model(sessions: Sequence[Session], description: Description) -> nn
             raise ValueError("other outputs")
         return OnnxNetwork(first)
     generated = ("generator_logits",) if selection is not None and selection.points else ()
-    prompts = {"image_embeddings", "point_coords", "point_labels"}
+    needed = {"image_embeddings", "point_coords", "point_labels"}
+    possible = needed.union(generated)
+    outputs: tuple[str, ...] = ("low_res_logits", "iou")
+    if description.nucleus_field is not None:
+        needed = possible = {*needed, "generator_logits", "owners"}
+        outputs = NUCLEI
     if (
         selection is None
         or first.outputs != ("image_embeddings", *generated)
-        or not prompts <= sessions[1].inputs.keys() <= prompts.union(generated)
-        or sessions[1].outputs != ("low_res_logits", "iou")
+        or not needed <= sessions[1].inputs.keys() <= possible
+        or sessions[1].outputs != outputs
     ):
         raise ValueError("other inputs or outputs")
-    return OnnxSAC(first, sessions[1], selection, description.refine)
+    return OnnxSAC(first, sessions[1], selection, description.refine, description.nucleus_field)
