@@ -4,9 +4,10 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
-from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.command import command
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import check_mpp
+from sac_lightning.model.registered import require_checkpoint
 from sac_lightning.page.address import bind_socket
 
 MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"
@@ -14,7 +15,7 @@ MISSING = "the page needs packages that are not installed: pip install 'sac-ligh
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError if the checkpoint or Gradio is missing, or the port is no number or taken."""
-    require_paths("checkpoint")(cfg)
+    require_checkpoint(cfg.checkpoint)
     if type(cfg.port) is not int or not 1 <= cfg.port <= 65535:
         raise UserError(f"port is {cfg.port}: choose a number from 1 to 65535")
     check_mpp(cfg.mpp)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sac_lightning.core.command import command, require_paths
+from sac_lightning.core.command import command
 from sac_lightning.core.errors import UserError
+from sac_lightning.model.registered import require_checkpoint
 
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError if something cannot be read or written."""
-    require_paths("checkpoint")(cfg)
+    require_checkpoint(cfg.checkpoint)
     if Path(str(cfg.output)).exists():
         raise UserError(f"output={cfg.output} is there already: remove it, or choose another folder")
     if not isinstance(cfg.tolerance, int | float) or not cfg.tolerance > 0:

@@ -8,13 +8,15 @@ from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
+from sac_lightning.model.registered import require_checkpoint
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats, refuse_geojson
 
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError if a path names nothing, a page, series or size is no number, a method or format is none."""
-    require_paths("checkpoint", "points", "regions")(cfg)
+    require_checkpoint(cfg.checkpoint)
+    require_paths("points", "regions")(cfg)
     if cfg.tissue is False:  # YAML's off
         cfg.tissue = "off"
     if cfg.tissue not in ("auto", "off") and not Path(str(cfg.tissue)).exists():

@@ -15,6 +15,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.core.texts import quote
 from sac_lightning.inference.thresholds import refuse_method
+from sac_lightning.model.registered import find_checkpoint, require_checkpoint
 from sac_lightning.runs.requirements import check_sweep
 from sac_lightning.runs.unfinished import unfinished_run
 
@@ -31,14 +32,16 @@ def check(cfg: DictConfig) -> None:
 
 
 def require_checkpoints(cfg: DictConfig) -> None:
-    """Raise UserError if ``resume`` or ``init`` names no file, or both are given."""
-    require_paths("resume", "init")(cfg)
+    """Raise UserError if ``resume`` or ``init`` names no file, nor ``init`` a model, or both are given."""
+    require_paths("resume")(cfg)
+    require_checkpoint(cfg.init, "init")
     if cfg.resume is not None and cfg.init is not None:
         raise UserError(
             "resume= goes on with a training and init= starts a new one from its weights: give one of the two"
         )
-    for key in ("resume", "init"):
-        if cfg[key] is not None and Path(cfg[key]).is_dir():
+    paths = {"resume": cfg.resume, "init": cfg.init and find_checkpoint(cfg.init)}
+    for key, path in paths.items():
+        if path is not None and Path(path).is_dir():
             raise UserError(f"{key}={cfg[key]} is a folder: give the .ckpt in it, such as checkpoints/last.ckpt")
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "prepare",
     "pretrain",
     "parameters",
+    "models",
     "report",
     "dashboard",
 )

@@ -18,6 +18,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.inference.predictor import Nuclei, Predictor, load
 from sac_lightning.model.build import build_model
+from sac_lightning.model.register import FOLDER
 from sac_lightning.training.task import SegmentationTask
 
 SIZE, CROP = 64, 32
@@ -320,3 +321,9 @@ def test_a_device_that_torch_does_not_know_is_told(device: str, checkpoint: Path
 def test_a_missing_checkpoint_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.ckpt does not exist"):
         load(tmp_path / "none.ckpt")
+
+
+def test_a_name_of_the_register_is_loaded_as_its_file() -> None:
+    named, given = load("demo"), load(FOLDER / "demo.ckpt")
+    assert (named.view, named.separation) == (given.view, given.separation)
+    assert all(torch.equal(a, b) for a, b in zip(named.model.parameters(), given.model.parameters(), strict=True))

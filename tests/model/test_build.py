@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.adapter import Adapter
 from sac_lightning.model.build import base_weights, build_model, load_base, load_official_state
+from sac_lightning.model.register import REGISTER
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import WEIGHTS, Weights
 
 SIZE = 64  # Of conftest's tiny backbone.
 MakeSam = Callable[..., Sam]
@@ -196,8 +197,9 @@ def test_registered_weights_are_recorded_with_the_registered_hash(
 ) -> None:
     path = saved(tmp_path / "vit_x.pth", official_sam().state_dict())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    registered = Weights("vit_x", "somewhere/vit_x.pth", path.stat().st_size, sha256)
-    monkeypatch.setitem(WEIGHTS, "vit_x", registered)
+    size = path.stat().st_size
+    registered = replace(REGISTER["vit_b"], name="vit_x", file="vit_x.pth", size=size, sha256=sha256)
+    monkeypatch.setitem(REGISTER, "vit_x", registered)
     monkeypatch.setenv("SAC_WEIGHTS", str(tmp_path))
     settings = model_settings(tiny, "lora", "vit_x")
     model = build_model(settings)

@@ -12,12 +12,13 @@ from segment_anything.modeling import Sam
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.data.build import make_data
 from sac_lightning.model.build import build_model, load_base
+from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import SHIPPED, read_weights, sha256_of
+from sac_lightning.model.weights import locate, read_weights
 from sac_lightning.pretraining.data import make_held_out_scenes, make_scene_loader
 from sac_lightning.pretraining.evaluation import click_on_nuclei, click_on_scenes, compute_click_metrics
 
-FILE = SHIPPED["vit_t"].path
+FILE = locate("vit_t")
 SIDE, SMALLEST = 512, 600
 ONE_CLICK_FLOOR, NUCLEI_FLOOR = 0.6, 0.5
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,9 @@ from torch import nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.model import weights
-from sac_lightning.model.weights import WEIGHTS, Weights, locate, read_weights, sha256_of, write_weights
+from sac_lightning.model.register import REGISTER
+from sac_lightning.model.registered import sha256_of
+from sac_lightning.model.weights import cached_path, locate, read_weights, write_weights
 
 PAYLOAD = bytes(range(256)) * 100
 FILE = "sam_vit_x.pth"
@@ -64,12 +67,17 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Host]:
         thread.start()
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.setenv("SAC_WEIGHTS", str(tmp_path / "cache"))
-        monkeypatch.setattr(weights, "HOST", f"http://127.0.0.1:{server.server_port}/")
-        registered = Weights("vit_x", f"sam/{FILE}", len(PAYLOAD), hashlib.sha256(PAYLOAD).hexdigest())
-        monkeypatch.setattr(weights, "WEIGHTS", {"vit_x": registered})
+        register(monkeypatch, f"http://127.0.0.1:{server.server_port}/sam/{FILE}")
         yield server
         server.shutdown()
         thread.join()
+
+
+def register(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Make the payload the registered file of a SAM called vit_x."""
+    sha256 = hashlib.sha256(PAYLOAD).hexdigest()
+    model = replace(REGISTER["vit_b"], name="vit_x", file=FILE, url=url, size=len(PAYLOAD), sha256=sha256)
+    monkeypatch.setitem(REGISTER, "vit_x", model)
 
 
 @pytest.fixture
@@ -91,20 +99,21 @@ def assert_one_sentence(error: pytest.ExceptionInfo[UserError]) -> None:
 
 def test_registry_holds_the_three_published_files() -> None:
     folder = "https://dl.fbaipublicfiles.com/segment_anything"
-    assert {name: (entry.url, entry.size, entry.sha256[:8]) for name, entry in WEIGHTS.items()} == {
+    published = {name: entry for name, entry in REGISTER.items() if entry.is_downloadable}
+    assert {name: (entry.url, entry.size, entry.sha256[:8]) for name, entry in published.items()} == {
         "vit_b": (f"{folder}/sam_vit_b_01ec64.pth", 375042383, "ec2df627"),
         "vit_l": (f"{folder}/sam_vit_l_0b3195.pth", 1249524607, "3adcc431"),
         "vit_h": (f"{folder}/sam_vit_h_4b8939.pth", 2564550879, "a7bf3b02"),
     }
-    assert {len(bytes.fromhex(entry.sha256)) for entry in WEIGHTS.values()} == {32}
+    assert {len(bytes.fromhex(entry.sha256)) for entry in published.values()} == {32}
 
 
 def test_the_cache_is_torch_hubs_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SAC_WEIGHTS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert WEIGHTS["vit_b"].cached == tmp_path / "hub" / "checkpoints" / "sam_vit_b_01ec64.pth"
+    assert cached_path(REGISTER["vit_b"]) == tmp_path / "hub" / "checkpoints" / "sam_vit_b_01ec64.pth"
     monkeypatch.setenv("SAC_WEIGHTS", "~/sam")
-    assert WEIGHTS["vit_b"].cached == Path.home() / "sam" / "sam_vit_b_01ec64.pth"
+    assert cached_path(REGISTER["vit_b"]) == Path.home() / "sam" / "sam_vit_b_01ec64.pth"
 
 
 def test_downloads_once_and_keeps_nothing_but_the_file_and_its_hash(host: Host, cached: Path) -> None:
@@ -150,7 +159,7 @@ def test_what_a_killed_download_left_is_not_used(host: Host, cached: Path) -> No
 
 
 def test_offline_says_which_file_to_put_where(host: Host, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "HOST", "http://127.0.0.1:1/")  # nobody listens there
+    register(monkeypatch, f"http://127.0.0.1:1/sam/{FILE}")  # nobody listens there
     with pytest.raises(UserError, match="Connection refused") as error:
         locate("vit_x")
     assert_one_sentence(error)
@@ -246,7 +255,9 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vit_g", "missing/file.pth", ".", ""])
 def test_a_name_that_is_nothing_is_a_sentence(name: str) -> None:
-    with pytest.raises(UserError, match="give one of vit_t, vit_b, vit_l, vit_h, or the path of a file") as error:
+    with pytest.raises(
+        UserError, match=r"give one of vit_t, vit_b, vit_l, vit_h, .+, or the path of a file"
+    ) as error:
         locate(name)
     assert_one_sentence(error)
 

@@ -18,7 +18,8 @@ from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.sample import TrainingBatch
 from sac_lightning.data.synthetic import SceneSample
-from sac_lightning.model.weights import read_weights, sha256_of
+from sac_lightning.model.registered import sha256_of
+from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.masked import MaskedPretraining, dissimilarity
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.training.history import History

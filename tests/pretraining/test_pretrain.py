@@ -15,7 +15,8 @@ from tests.commands import record_of
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.data.synthetic import SceneSample
-from sac_lightning.model.weights import read_weights, sha256_of
+from sac_lightning.model.registered import sha256_of
+from sac_lightning.model.weights import read_weights
 from sac_lightning.pretraining.run import pretrain
 from sac_lightning.training.history import History
 

@@ -21,7 +21,8 @@ from sac_lightning.data.experts import ExpertPoints
 from sac_lightning.evaluate import main as evaluate_command
 from sac_lightning.model import SAC, Backbone, Generator, Prompts, load_checkpoint, msa, sac, sam, sam_ft
 from sac_lightning.model.build import build_model
-from sac_lightning.model.weights import SHIPPED, locate, read_weights
+from sac_lightning.model.register import REGISTER
+from sac_lightning.model.weights import locate, read_weights
 from sac_lightning.training import SegmentationTask
 from sac_lightning.training.evaluation import evaluate
 
@@ -75,7 +76,7 @@ def test_a_backbone_by_its_name_brings_its_weights() -> None:
     file = read_weights(locate("vit_t"))
     state = model.state_dict()
     assert torch.equal(state["image_encoder.pos_embed"], file["image_encoder.pos_embed"].float())
-    assert model.base == {"name": "vit_t", "sha256": SHIPPED["vit_t"].sha256}
+    assert model.base == {"name": "vit_t", "sha256": REGISTER["vit_t"].sha256}
     assert not model.image_encoder.pos_embed.requires_grad
 
 
@@ -183,7 +184,7 @@ def test_a_checkpoint_keeps_no_frozen_weights_of_a_named_backbone(tmp_path: Path
     trainer.fit(task, datamodule=scenes())
     path = written_checkpoint(trainer)
     loaded = load_checkpoint(path)
-    assert loaded.base == task.base == {"name": "vit_t", "sha256": SHIPPED["vit_t"].sha256}
+    assert loaded.base == task.base == {"name": "vit_t", "sha256": REGISTER["vit_t"].sha256}
     kept = torch.load(path, weights_only=True)["state_dict"]
     assert not any(name.endswith("pos_embed") for name in kept)
     for name, tensor in task.model.state_dict().items():

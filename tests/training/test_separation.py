@@ -20,8 +20,8 @@ from sac_lightning.inference import every_prompt
 from sac_lightning.inference.predictor import load
 from sac_lightning.inference.thresholds import EveryPrompt, Watershed
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import sha256_of
 from sac_lightning.slides import segmentation
 from sac_lightning.slides.run import predict
 from sac_lightning.training.task import SegmentationTask

@@ -20,6 +20,7 @@ TEXTS = frozenset(
         "entity",
         "experiment",
         "features",
+        "file",
         "filename",
         "folder",
         "group",

@@ -31,6 +31,7 @@ from sac_lightning.inference.thresholds import (
 )
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trust import read_trusted
 
 
@@ -186,8 +187,8 @@ def load(
     """Load a predictor from a checkpoint alone, or from what the export command made of one.
 
     Args:
-        checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote;
-            onnxruntime runs that one's networks.
+        checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote,
+            whose networks onnxruntime runs; or, as a str, the name of a trained model of the register.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
         instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed
@@ -197,10 +198,10 @@ def load(
             else a guess from the image.
 
     Raises:
-        UserError: See checkpoint.load_checkpoint, onnx.model.load_exported, thresholds.choose_separation and
-            magnification.refuse_mpp.
+        UserError: See registered.find_checkpoint, checkpoint.load_checkpoint, onnx.model.load_exported,
+            thresholds.choose_separation and magnification.refuse_mpp.
     """
-    path = Path(checkpoint)
+    path = find_checkpoint(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
         return _load_exported(path, weights, device, instances, mpp)
     try:

@@ -16,8 +16,10 @@ from sac_lightning.model.foreign.names import PARTS
 from sac_lightning.model.foreign.sam import SamFile, read_sam
 from sac_lightning.model.foreign.sizes import count_blocks
 from sac_lightning.model.lora import PARAMETERS
+from sac_lightning.model.register import REGISTER
+from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import WEIGHTS, locate, sha256_of
+from sac_lightning.model.weights import locate
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +78,9 @@ def load_base(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, str]:
     if given.needed:
         raise UserError(explain_needed(given.needed, path))
     _tell_more(model, given, path)
-    registered = WEIGHTS.get(backbone["weights"])
-    base = {"name": str(backbone["weights"]), "sha256": registered.sha256 if registered else sha256_of(path)}
+    registered = REGISTER.get(backbone["weights"])
+    verified = registered.sha256 if registered else ""
+    base = {"name": str(backbone["weights"]), "sha256": verified or sha256_of(path)}
     model.base = base
     return base
 

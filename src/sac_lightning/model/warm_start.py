@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.checkpoint import KEY, PREFIX, kept_names, read_checkpoint
 from sac_lightning.model.lora import PARAMETERS, LoRA
+from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.summary import part_of
-from sac_lightning.model.weights import sha256_of
 
 LEAST = 0.01
 """Share of a model's numbers that a start takes over at least; less is a coincidence of names."""

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sac_lightning.inference.predictor import Predictor, load
+from sac_lightning.model.register import DEFAULT
 from sac_lightning.page.address import bind_socket
 from sac_lightning.page.guard import Guard
 from sac_lightning.page.layout import CSS, make_page, theme
@@ -22,18 +23,16 @@ from sac_lightning.page.picture_file import MAX_BYTES
 from sac_lightning.page.segmenter import Segmenter
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-SHIPPED = Path(__file__).parents[1] / "pretrained" / "demo.ckpt"
-"""A prompt generator for vit_t; its card lies beside it."""
 
 
 def serve(cfg: DictConfig) -> None:
     """Serve the page until it is interrupted."""
     predictor = load(
-        cfg.checkpoint or SHIPPED, weights=cfg.weights, device=cfg.device, trust=cfg.trust, mpp=cfg.mpp
+        cfg.checkpoint or DEFAULT, weights=cfg.weights, device=cfg.device, trust=cfg.trust, mpp=cfg.mpp
     )
     bound = bind_socket(str(cfg.host), cfg.port)
     with own_folder() as folder:
-        app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint is not None)
+        app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint not in (None, DEFAULT))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         print(f"the page is at http://{'localhost' if cfg.host == '0.0.0.0' else cfg.host}:{cfg.port}", flush=True)
         print("Ctrl+C ends it", flush=True)

@@ -13,7 +13,8 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.data.build import make_data
 from sac_lightning.model.build import build_model
 from sac_lightning.model.counting import parameter_counts
-from sac_lightning.model.weights import sha256_of, write_weights
+from sac_lightning.model.registered import sha256_of
+from sac_lightning.model.weights import write_weights
 from sac_lightning.pretraining.fitting import fit
 from sac_lightning.pretraining.masked import MaskedPretraining
 from sac_lightning.pretraining.pictures import write_training_curve

@@ -20,8 +20,9 @@ from sac_lightning.model.build import initialise_positions, load_base, load_offi
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.image_encoder import Backbone
 from sac_lightning.model.methods import Prompts, sam
+from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import locate, read_weights, sha256_of, write_weights
+from sac_lightning.model.weights import locate, read_weights, write_weights
 from sac_lightning.pretraining.card import format_model_card
 from sac_lightning.pretraining.data import SceneData, make_held_out_scenes, make_scene_loader
 from sac_lightning.pretraining.evaluation import (

@@ -16,6 +16,7 @@ from sac_lightning.core.files import whole_file
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import method_of
+from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.runs.contents import digest_path
 from sac_lightning.slides.regions import Regions
 
@@ -33,7 +34,7 @@ def options_of_run(cfg: DictConfig, predictor: Predictor, selection: Selection) 
     are, such as the device and the forms of the results.
     """
     return {
-        "checkpoint": {PATH: str(cfg.checkpoint), "sha256": digest_path(Path(cfg.checkpoint))},
+        "checkpoint": {PATH: str(cfg.checkpoint), "sha256": digest_path(find_checkpoint(cfg.checkpoint))},
         "instances": method_of(predictor.separation),
         "mpp": predictor.mpp,
         "series": selection.series,

@@ -26,8 +26,9 @@ from sac_lightning.model.build import base_weights, build_model, match_official
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.foreign.misfit import explain_needed, list_parts
 from sac_lightning.model.foreign.sam import read_sam
+from sac_lightning.model.register import REGISTER
 from sac_lightning.model.segment_any_cell import SAC
-from sac_lightning.model.weights import WEIGHTS, locate
+from sac_lightning.model.weights import cached_path, locate
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.diagnosis import Diagnosis, Level
 from sac_lightning.training.doctor_data import examine_data
@@ -171,10 +172,10 @@ def check_weights(training: Training) -> list[Diagnosis]:
     name = base_weights(model)
     if name is None:
         return [Diagnosis("note", f"{model['name']} starts from random weights, or from what it downloads itself")]
-    registered = WEIGHTS.get(name)
-    if registered is not None and not registered.cached.exists():
-        free = shutil.disk_usage(existing_part(registered.cached.parent.expanduser())).free
-        what = f"{name} is not here: {registered.size / 1e9:.1f} GB will be downloaded to {registered.cached}"
+    registered = REGISTER.get(name)
+    if registered is not None and registered.is_downloadable and not (cached := cached_path(registered)).exists():
+        free = shutil.disk_usage(existing_part(cached.parent)).free
+        what = f"{name} is not here: {registered.size / 1e9:.1f} GB will be downloaded to {cached}"
         if free < registered.size:
             raise UserError(f"{what}, where {free / 1e9:.1f} GB are free: make room, or set SAC_WEIGHTS")
         return [Diagnosis("note", f"{what}; without a network, put {registered.url} there")]

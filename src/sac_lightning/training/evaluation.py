@@ -16,6 +16,7 @@ from sac_lightning.inference.magnification import refuse_mpp
 from sac_lightning.inference.thresholds import Components, EveryPrompt, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.promptable import decodes_nuclei
+from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trunk_features import keep_features
 from sac_lightning.model.trust import read_trusted, refuse_foreign_targets
 from sac_lightning.runs.code_version import code_version
@@ -40,7 +41,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Test a checkpoint; what the configuration leaves open (null) is as in training."""
     config = resolve_config(cfg)
     refuse_folder_of_training(Path(cfg.output_dir))
-    path = Path(cfg.checkpoint)
+    path = find_checkpoint(cfg.checkpoint)
     prompts = {key: value for key, value in config["prompts"].items() if value is not None}
     trusted = read_trusted(cfg.trust)
     digest = digest_path(path)

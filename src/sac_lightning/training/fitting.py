@@ -24,6 +24,7 @@ from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.model.image_encoder import image_encoder_of
+from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trunk_features import keep_features, refuse_features_of_training
 from sac_lightning.model.trust import refuse_untrustable
 from sac_lightning.model.warm_start import plan_warm_start
@@ -78,7 +79,11 @@ def begin_weights(cfg: DictConfig, model: nn.Module, base: Mapping[str, str] | N
     Returns:
         What the settings say of it: which ImageNet weights, and what was taken over from the checkpoint ``init``.
     """
-    warm = None if cfg.init is None else plan_warm_start(Path(cfg.init), model, cfg.model.name, base)
+    warm = (
+        None
+        if cfg.init is None
+        else plan_warm_start(find_checkpoint(cfg.init, "init"), model, cfg.model.name, base)
+    )
     imagenet = None
     if warm is not None and warm.is_whole:
         imagenet = warm.settings.get("imagenet_weights")

@@ -19,8 +19,8 @@ from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.nucleus_decoder import NucleusMasks
 from sac_lightning.model.promptable import Promptable, Segmentation, resize_to_input, segment_by_generator
+from sac_lightning.model.registered import find_checkpoint, sha256_of
 from sac_lightning.model.trust import read_trusted
-from sac_lightning.model.weights import sha256_of
 
 EXPERTS = (0, 5)
 """Numbers of expert points in the verification."""
@@ -32,7 +32,7 @@ def export(cfg: DictConfig) -> None:
     """Export a checkpoint; leave nothing behind if the files do not agree with it."""
     if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(MISSING)
-    checkpoint, output = Path(cfg.checkpoint), Path(cfg.output)
+    checkpoint, output = find_checkpoint(cfg.checkpoint), Path(cfg.output)
     loaded = load_checkpoint(checkpoint, weights=cfg.weights, trusted=read_trusted(cfg.trust))
     name, view = loaded.settings["model"]["name"], View(**loaded.settings["view"])
     if view.image_size is None:

@@ -1,0 +1,58 @@
+"""From a name of the register to a file that has been verified, without torch: a wrong name is refused at once."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from sac_lightning.core.errors import UserError
+from sac_lightning.model.register import FOLDER, REGISTER, Model
+
+
+def find_checkpoint(given: str | Path, key: str = "checkpoint") -> Path:
+    """Return the file of a trained model of the register; of what is no name in it, the path itself.
+
+    A name stands before a file of the same name in the current folder, which ``./NAME`` is.
+
+    Args:
+        given: The name of a trained model, or a path.
+        key: The option that it was given as, for the error.
+
+    Raises:
+        UserError: It is the name of a plain SAM, or the package's file is not the registered one.
+    """
+    model = REGISTER.get(given) if isinstance(given, str) else None
+    if model is None:
+        return Path(given)
+    if model.kind == "sam":
+        raise UserError(
+            f"{key}={given} names a plain SAM, which has no prompt generator: train with it, by {model.use}"
+        )
+    return check_shipped(model)
+
+
+def check_shipped(model: Model) -> Path:
+    """Return the path of a file that the package ships. Raise UserError if it is not the registered one."""
+    path = FOLDER / model.file
+    if not path.is_file() or sha256_of(path) != model.sha256:
+        raise UserError(f"{path} is not the file that belongs to this version: install the package again.")
+    return path
+
+
+def require_checkpoint(given: object, key: str = "checkpoint") -> None:
+    """Raise UserError if an option names neither a trained model nor a path that exists; None names none."""
+    if given is not None and not find_checkpoint(str(given), key).exists():
+        names = ", ".join(name for name, model in REGISTER.items() if model.kind == "checkpoint")
+        raise UserError(
+            f"{key}={given} does not exist: give a path that does, or the name of a trained model ({names})"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in lower-case hexadecimal."""
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Return the digest of a file's bytes by an algorithm of hashlib, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
