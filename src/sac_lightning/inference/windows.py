@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.data.windows import BATCH_SIZE, WindowBatch, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.inference.flips import add_mirrored
 from sac_lightning.model.prompt_generator import DISTANCE, MASK
 from sac_lightning.model.promptable import Promptable, Segmentation, segment_by_generator
 
@@ -80,6 +81,31 @@ def run_model(
     return Segmentation(logits[:, [MASK]], None, logits if maps > 1 else None, no_coords, no_labels)
 
 
+def run_windows(
+    model: nn.Module, images: Tensor, batch: WindowBatch, view: View, seed: int, embed: bool
+) -> Segmentation:
+    """Run a model on windows as the view says: on themselves, or on their mirror images, too.
+
+    Args:
+        model: See run_model.
+        images: (B, 3, H, W) RGB in 0..255, the windows at the size of the model's input.
+        batch: Which windows they are, and the points in them.
+        view: See View.flips.
+        seed: Of the random selection of points, see WindowBatch.seeds.
+        embed: See run_model.
+    """
+    seeds = batch.seeds(seed)
+    answer = run_model(model, images, batch.expert_points, seeds, embed)
+    if not view.flips:
+        return answer
+    return add_mirrored(
+        answer,
+        lambda mirrored, points: run_model(model, mirrored, points, seeds, embed=False),
+        images,
+        batch.expert_points,
+    )
+
+
 def _refuse_logits(logits: Any, images: Tensor, maps: int, name: str) -> None:
     """Raise UserError if a plain network gives something else than logits; losses would take several channels."""
     wanted = (len(images), maps)
@@ -117,7 +143,7 @@ def segment(
     map_scale = 1.0
     coords, labels, embeddings, generated = [], [], [], []
     for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
-        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed), keep_embeddings)
+        output = run_windows(model, batch.cut(image), batch, view, seed, keep_embeddings)
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
             if output.generator_logits is not None:
