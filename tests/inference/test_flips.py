@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from sac_lightning.core.view import View
 from sac_lightning.data.windows import WindowPoints
-from sac_lightning.inference.flips import MIRRORED, add_mirrored, mirror_points
-from sac_lightning.inference.windows import Prediction, segment
+from sac_lightning.inference.windows import MIRRORED, Prediction, add_mirrored, mirror_points, segment
 from sac_lightning.model.point_selection import PADDING
 from sac_lightning.model.promptable import Segmentation
 

@@ -41,7 +41,7 @@ class View:
         overlap: Smallest fraction of a window's side that it shares with its neighbour, in [0, 1).
         stretch: Stretch the contrast of each image between two percentiles of its tissue or signal
             (fluorescence is often nearly black), see images/tone.py.
-        flips: Segment each window's mirror images too, and take the mean, see inference/flips.py. Not in training.
+        flips: Segment each window's mirror images, too, and take the mean, see windows.add_mirrored.
     """
 
     image_size: int | None

@@ -1,6 +1,7 @@
 """A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
 from sac_lightning.data.windows import BATCH_SIZE, WindowBatch, WindowPoints, batch_windows, to_image_pixels
-from sac_lightning.inference.flips import add_mirrored
+from sac_lightning.model.point_selection import PADDING
 from sac_lightning.model.prompt_generator import DISTANCE, MASK
 from sac_lightning.model.promptable import Promptable, Segmentation, segment_by_generator
 
 # Of a separating generator's maps, those that inference looks at: the edge only helps the others in training.
 BLENDED = DISTANCE + 1
+MIRRORED = ((-1,), (-2,), (-1, -2))
+"""The dimensions along which a window is turned round: left and right, top and bottom, both."""
 
 
 @dataclass
@@ -104,6 +107,46 @@ def run_windows(
         images,
         batch.expert_points,
     )
+
+
+def add_mirrored(
+    answer: Segmentation,
+    run: Callable[[Tensor, WindowPoints | None], Segmentation],
+    images: Tensor,
+    points: WindowPoints | None,
+) -> Segmentation:
+    """Return the mean of an answer and those to the mirror images.
+
+    The paper does not do so. It costs four times the work and evens out what a network makes of one side: on
+    MoNuSeg's validation images 0.01 of AJI and PQ.
+
+    Args:
+        answer: To the images themselves. Its points and embeddings stay.
+        run: Images (B, 3, H, W), and points in them, to an answer.
+        images: (B, 3, H, W).
+        points: In pixels of the images.
+    """
+    logits, maps = [answer.logits], [answer.generator_logits]
+    for dimensions in MIRRORED:
+        mirrored = run(images.flip(dimensions), mirror_points(points, dimensions, images.shape))
+        logits.append(mirrored.logits.flip(dimensions))
+        maps.append(None if mirrored.generator_logits is None else mirrored.generator_logits.flip(dimensions))
+    known = [each for each in maps if each is not None]
+    mean = torch.stack(known).mean(0) if known else None
+    return replace(answer, logits=torch.stack(logits).mean(0), generator_logits=mean)
+
+
+def mirror_points(
+    points: WindowPoints | None, dimensions: tuple[int, ...], size: torch.Size
+) -> WindowPoints | None:
+    """Mirror points in pixels of images of this size (B, C, H, W); padding stays at (0, 0)."""
+    if points is None:
+        return None
+    coords = points.coords.clone()
+    for dimension in dimensions:
+        axis = -1 - dimension  # x runs along the last dimension.
+        coords[..., axis] = size[dimension] - 1 - coords[..., axis]
+    return WindowPoints(coords.masked_fill((points.labels == PADDING).unsqueeze(-1), 0), points.labels)
 
 
 def _refuse_logits(logits: Any, images: Tensor, maps: int, name: str) -> None:
