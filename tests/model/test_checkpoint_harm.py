@@ -11,7 +11,8 @@ import torch
 from tests.commands import settings_of
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY, load_checkpoint
+from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.trust import packaged_targets
 
 

@@ -1,6 +1,7 @@
 """The register of models: what it says of the shipped files, and its names in place of checkpoints."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.evaluate import check as check_evaluate
 from sac_lightning.model import registered
+from sac_lightning.model.checkpoint import read_checkpoint
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.register import DEFAULT, FOLDER, REGISTER, Model
 from sac_lightning.model.register_table import models
 from sac_lightning.model.registered import find_checkpoint, require_checkpoint
@@ -55,6 +58,14 @@ def test_entries_have_all_that_there_is_to_say() -> None:
         assert model.sha256 or model.checksum
     assert REGISTER[DEFAULT].kind == "checkpoint"
     assert len({model.file for model in REGISTER.values()}) == len(REGISTER)
+
+
+@pytest.mark.parametrize("name", [model.name for model in SHIPPED if model.kind == "checkpoint"])
+def test_a_trained_model_that_ships_names_what_ships_and_no_folder_of_its_training(name: str) -> None:
+    about = read_checkpoint(find_checkpoint(name))[KEY]
+    base = about["base"]
+    assert base is None or base["sha256"] == REGISTER[base["name"]].sha256
+    assert "/" not in json.dumps(about), "a path"
 
 
 def test_a_name_stands_for_its_file_and_a_path_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +179,10 @@ def test_a_file_elsewhere_is_verified(
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["name=vit_z"], "there is no model vit_z: choose among demo, vit_t"),
+        (["name=medsam"], "there is no model medsam: the nearest name is medsam_vit_b, and .+ lists all$"),
+        (["name=vit_bb"], "the nearest name is vit_b, and"),
+        (["name=1"], "there is no model 1: the nearest name is"),
+        (["verify=maybe"], "verify is maybe: choose true or false"),
         (["file=x"], "file=x is verified as one model's: add verify=true and name=NAME"),
         (["file=x", "verify=true", "name=vit_b"], "file=x does not exist"),
     ],

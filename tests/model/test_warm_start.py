@@ -7,7 +7,7 @@ import torch
 from tests.commands import saved, untrained
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.warm_start import WarmStart, plan_warm_start
 from sac_lightning.training.task import SegmentationTask

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.runs.contents import Contents
 from sac_lightning.training.changes import find_changes, with_contents
 from sac_lightning.training.resuming import replay

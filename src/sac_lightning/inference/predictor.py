@@ -97,6 +97,7 @@ class Predictor:
         self.mpp = check_mpp(mpp)
         refuse_mpp(self.scale, view, self.mpp)
         self.factor = 1.0
+        self.checkpoint: Path | None = None  # that it was loaded from
 
     def magnify(self, micrometres: tuple[float, float] | None, look: Look) -> Magnification:
         """Return how much an image is enlarged or reduced for the model, see magnification.find_magnification."""
@@ -188,7 +189,7 @@ def load(
 
     Args:
         checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote,
-            whose networks onnxruntime runs; or, as a str, the name of a trained model of the register.
+            whose networks onnxruntime runs; or, as a str, the name of a trained model, see model.register.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
         instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed
@@ -203,7 +204,22 @@ def load(
     """
     path = find_checkpoint(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
-        return _load_exported(path, weights, device, instances, mpp)
+        predictor = _load_exported(path, weights, device, instances, mpp)
+    else:
+        predictor = _load_trained(path, weights, device, instances, trust, mpp)
+    predictor.checkpoint = path
+    return predictor
+
+
+def _load_trained(
+    path: Path,
+    weights: str | None,
+    device: str,
+    instances: str | None,
+    trust: str | Sequence[str] | None,
+    mpp: Mpp,
+) -> Predictor:
+    """Load a model as it was trained, see load."""
     try:
         kind = torch.device(device).type
     except RuntimeError as error:

@@ -2,8 +2,8 @@
 
 A checkpoint is Lightning's, cut down: ``state_dict`` holds the trained parameters and the buffers beside them
 (everything if there are no base weights); ``sac_lightning`` holds the settings and, once tuned, the thresholds
-that separate nuclei. Nothing in it is run: it is read with ``weights_only=True``, and a ``_target_`` in its
-settings counts only if this package's own configuration holds the same one, or if its package is trusted.
+that separate nuclei. Nothing in it is run (see checkpoint_file), and a ``_target_`` in its settings counts only if
+this package's own configuration holds the same one, or if its package is trusted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.names import translate_names
 from sac_lightning.core.scale import Scale, read_scale
 from sac_lightning.model.build import base_weights, build_model, load_base
+from sac_lightning.model.checkpoint_file import KEY, read_without_running
 from sac_lightning.model.trust import name_foreign_targets, refuse_foreign_targets, refuse_hidden_calls
 
-KEY = "sac_lightning"
 PREFIX = "model."
 THRESHOLDS = "instances"
 """Key, beside the settings, of the thresholds that separate nuclei."""
@@ -106,18 +106,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a checkpoint of sac_lightning: give a .ckpt that its train command wrote")
     content[KEY] = translate_names(content[KEY])
     return content
-
-
-def read_without_running(path: Path) -> Any:
-    """Return what a torch file holds. Raise UserError if it is missing, cannot be read, or would run code."""
-    if not path.is_file():
-        raise UserError(f"the checkpoint {path} does not exist: give the path of a .ckpt file")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch may raise anything over a damaged or hostile file.
-        raise UserError(
-            f"{path} cannot be read as a checkpoint, or would run code: give one of this package's"
-        ) from error
 
 
 def load_checkpoint(

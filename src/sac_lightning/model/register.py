@@ -1,7 +1,8 @@
 """The register of models: what the package ships, and what others publish and this package reads.
 
 Its names stand for files: those of trained models wherever a checkpoint is taken (`checkpoint=demo`, `init=demo`),
-those of SAM's weights in `backbone.weights=`. A new model is one more entry.
+those of SAM's weights in `backbone.weights=`. A new model that ships is one more entry, and in `pretrained` a file
+and its card.
 """
 
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ REGISTER = {
             backbone="vit_t",
             purpose="what the page shows without checkpoint=: clicks on any picture, and points of its own",
             licence="Apache-2.0",
-            data="200 procedural scenes of nuclei; no picture of a microscope",
+            data="200 computer-drawn scenes of nuclei, and no picture of a microscope",
             figures="Dice on 10 held-out scenes: fluorescence 0.89, histology 0.64",
             file="demo.ckpt",
             size=1_985_503,
@@ -208,7 +209,7 @@ REGISTER = {
             kind="sam",
             backbone="vit_b",
             purpose="MedSAM: boxes around organs and lesions in medical images",
-            licence="Apache-2.0, as MedSAM's repository",
+            licence="Apache-2.0, as MedSAM's repository; read what its Zenodo record says of the file",
             data="more than a million image-mask pairs of public medical data sets",
             figures=UNMEASURED,
             file="medsam_vit_b.pth",

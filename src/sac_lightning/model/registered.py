@@ -1,6 +1,7 @@
 """From a name of the register to a file that has been verified, without torch: a wrong name is refused at once."""
 
 import hashlib
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def require_checkpoint(given: object, key: str = "checkpoint") -> None:
         raise UserError(
             f"{key}={given} does not exist: give a path that does, or the name of a trained model ({names})"
         )
+
+
+def nearest_name(given: str) -> str:
+    """Return the name in the register that is most like another."""
+    return get_close_matches(given, REGISTER, n=1, cutoff=0)[0]
 
 
 def sha256_of(path: Path) -> str:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY, PREFIX, kept_names, read_checkpoint
+from sac_lightning.model.checkpoint import PREFIX, kept_names, read_checkpoint
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.lora import PARAMETERS, LoRA
 from sac_lightning.model.registered import sha256_of
 from sac_lightning.model.summary import part_of

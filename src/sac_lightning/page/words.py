@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_lightning.inference.predictor import Nuclei
+from sac_lightning.model.register import DEFAULT, REGISTER
 from sac_lightning.page.picture_file import MAX_BYTES, MAX_SIDE, Picture
 
 TITLE = "Find the nuclei in an image"
@@ -18,8 +19,8 @@ UPLOAD = (
     f"and {MAX_BYTES // 2**20} MB. It stays on the computer that runs this page."
 )
 SHIPPED = (
-    "This is the small model that comes with the program. It has learned from computer-drawn images alone, so on "
-    "real tissue expect mistakes. With a model that was trained on images like yours "
+    f"This is a small model that comes with the program. It has learned from {REGISTER[DEFAULT].data}. On other "
+    "images expect mistakes. With a model that was trained on images like yours "
     "(`python -m sac_lightning.demo checkpoint=FILE`) it does better."
 )
 LEGEND = (

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,9 +11,9 @@ from omegaconf import DictConfig
 from sac_lightning.core.command_line import CommandLine
 from sac_lightning.core.configuration import resolve_config
 from sac_lightning.core.errors import UserError
+from sac_lightning.model.register import REGISTER
 from sac_lightning.runs.identity import config_hash
 
-PACKAGE = Path(__file__).parents[1]
 # Launchers whose jobs run on this machine: what is missing here is missing there.
 LOCAL = ("basic_launcher", "joblib_launcher")
 # Groups that a model is built from: what a model does not take from them changes nothing.
@@ -107,6 +106,6 @@ def _weights(config: Mapping[str, Any]) -> str | None:
 def _reads_files(config: Mapping[str, Any]) -> bool:
     """Return whether a job reads more than the package brings along."""
     weights = _weights(config)
-    shipped = weights is None or (PACKAGE / "pretrained" / f"{weights}.safetensors").is_file()
+    shipped = weights is None or (weights in REGISTER and REGISTER[weights].is_shipped)
     procedural = config["data"]["_target_"] == "sac_lightning.data.Synthetic"
     return not (shipped and procedural)

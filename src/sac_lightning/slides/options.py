@@ -16,7 +16,6 @@ from sac_lightning.core.files import whole_file
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import method_of
-from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.runs.contents import digest_path
 from sac_lightning.slides.regions import Regions
 
@@ -33,8 +32,9 @@ def options_of_run(cfg: DictConfig, predictor: Predictor, selection: Selection) 
     Base weights are not among them, as a checkpoint takes only its own; nor what else leaves the numbers as they
     are, such as the device and the forms of the results.
     """
+    checkpoint = predictor.checkpoint or Path(cfg.checkpoint)
     return {
-        "checkpoint": {PATH: str(cfg.checkpoint), "sha256": digest_path(find_checkpoint(cfg.checkpoint))},
+        "checkpoint": {PATH: str(cfg.checkpoint), "sha256": digest_path(checkpoint)},
         "instances": method_of(predictor.separation),
         "mpp": predictor.mpp,
         "series": selection.series,

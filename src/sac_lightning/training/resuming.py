@@ -17,7 +17,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sac_lightning.model.checkpoint import KEY
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.training.best_checkpoint import adopt_best
 
 CARRIED = ("init", "resumed", "imagenet_weights")

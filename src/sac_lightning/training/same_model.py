@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.model.checkpoint import KEY, PREFIX, load_trained_state
+from sac_lightning.model.checkpoint import PREFIX, load_trained_state
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.training.resuming import Start
 from sac_lightning.training.task import SegmentationTask
 

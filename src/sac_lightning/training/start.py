@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
-from sac_lightning.model.checkpoint import KEY, read_checkpoint, read_without_running
+from sac_lightning.model.checkpoint import read_checkpoint
+from sac_lightning.model.checkpoint_file import KEY, read_without_running
 from sac_lightning.model.registered import sha256_of
 from sac_lightning.training.changes import OF_THE_RATE, Change, find_changes
 from sac_lightning.training.early_stopping import EarlyStopping, has_stopped

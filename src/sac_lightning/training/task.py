@@ -24,7 +24,8 @@ from sac_lightning.data.windows import WindowPoints
 from sac_lightning.inference.thresholds import Components, EveryPrompt, Separation
 from sac_lightning.inference.windows import Prediction, run_model, segment
 from sac_lightning.model.build import ADDED_PARTS
-from sac_lightning.model.checkpoint import KEY, PREFIX, SCALE, kept_names
+from sac_lightning.model.checkpoint import PREFIX, SCALE, kept_names
+from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.training.averaging import CURRENT, take_averaged_weights

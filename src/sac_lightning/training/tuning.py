@@ -3,7 +3,6 @@
 Each image is predicted once; every threshold of a small grid is then tried on its maps.
 """
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
-from sac_lightning.core.files import whole_file
 from sac_lightning.data.base import NucleiDataModule
 from sac_lightning.data.sample import WholeImage
 from sac_lightning.inference.competition import drop_doubles, paint_nuclei
@@ -28,7 +26,8 @@ from sac_lightning.inference.suppression import Candidate, paint_label_map, supp
 from sac_lightning.inference.thresholds import EveryNucleus, EveryPrompt, Tuned, Watershed, method_of, scale_area
 from sac_lightning.inference.watershed import watershed
 from sac_lightning.inference.windows import Prediction
-from sac_lightning.model.checkpoint import KEY, THRESHOLDS, read_checkpoint
+from sac_lightning.model.checkpoint import THRESHOLDS, read_checkpoint
+from sac_lightning.model.checkpoint_file import KEY, write_checkpoint
 from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.training.metrics.instances import panoptic_factors
 from sac_lightning.training.metrics.overlaps import find_overlaps
@@ -161,9 +160,7 @@ def store_thresholds(path: Path, tuned: Tuned) -> None:
     content = read_checkpoint(path)
     content[KEY][THRESHOLDS] = {**content[KEY].get(THRESHOLDS, {}), method_of(tuned): asdict(tuned)}
     try:
-        with whole_file(path.resolve()) as partial:
-            torch.save(content, partial)
-            shutil.copymode(path, partial)
+        write_checkpoint(path, content)
     except (OSError, RuntimeError) as error:  # The latter is what torch makes of a folder that it may not write.
         raise UserError(
             f"{path} cannot be written ({error}): copy it to where it can, and tune the copy"
