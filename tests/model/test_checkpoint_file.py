@@ -16,6 +16,7 @@ from sac_lightning.inference.thresholds import Watershed
 from sac_lightning.model.build import build_model
 from sac_lightning.model.checkpoint import load_checkpoint, read_checkpoint
 from sac_lightning.model.checkpoint_file import write_checkpoint
+from sac_lightning.model.foreign.sam import read_sam
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.training.task import SegmentationTask
 from sac_lightning.training.tuning import store_thresholds
@@ -70,6 +71,11 @@ def test_the_same_content_is_the_same_file(passed_on: Path) -> None:
     other = passed_on.with_name("other.safetensors")
     write_checkpoint(other, read_checkpoint(passed_on))
     assert other.read_bytes() == passed_on.read_bytes()
+
+
+def test_it_is_no_sam_to_start_from(passed_on: Path) -> None:
+    with pytest.raises(UserError, match=r"nuclei\.safetensors is a checkpoint of this package, not SAM's weights"):
+        read_sam(passed_on)
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from sac_lightning.core.errors import UserError
@@ -57,11 +57,21 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
             shutil.copymode(file, partial)
 
 
+def is_safe_checkpoint(path: Path) -> bool:
+    """Return whether a file is a checkpoint as safetensors, which has the same form as other files of tensors."""
+    return path.suffix == SAFE and _read_settings(path) is not None
+
+
 def _read_safe(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = {"state_dict": load_file(path)}
+    settings = _read_settings(path)
+    return content if settings is None else content | {KEY: json.loads(settings)}
+
+
+def _read_settings(path: Path) -> str | None:
+    """Return the settings in the metadata of a .safetensors file, as JSON; None if there are none."""
     with safe_open(path, "pt") as file:
-        content: dict[str, Any] = {"state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
-        told = (file.metadata() or {}).get(KEY)
-    return content if told is None else content | {KEY: json.loads(told)}
+        return (file.metadata() or {}).get(KEY)
 
 
 def _halve(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.model.checkpoint_file import KEY, is_safe_checkpoint
 from sac_lightning.model.foreign.adapters import name_positions
 from sac_lightning.model.foreign.hugging_face import name_officially
 from sac_lightning.model.foreign.low_rank import merge_low_rank, name_samed, unwrap_layers
@@ -17,7 +18,6 @@ from sac_lightning.model.foreign.names import PARTS, find_sam
 from sac_lightning.model.foreign.sizes import count_blocks
 from sac_lightning.model.tensor_file import REMEDY, StandIn, read_content
 
-OWN_CHECKPOINT = "sac_lightning"
 SAMED = "w_a_"
 
 
@@ -47,7 +47,7 @@ def read_sam(path: Path, base: Mapping[str, Tensor] | None = None) -> SamFile:
         UserError: The file cannot be read, holds no SAM or two, LoRA without a base, or a number that is none.
     """
     content = read_content(path)
-    if isinstance(content, dict) and OWN_CHECKPOINT in content:
+    if (isinstance(content, dict) and KEY in content) or is_safe_checkpoint(path):
         raise UserError(
             f"{path} is a checkpoint of this package, not SAM's weights: give it as checkpoint= to evaluate or "
             "predict, or as init= to train"
