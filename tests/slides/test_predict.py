@@ -101,7 +101,7 @@ def test_every_image_gets_its_results(
     checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(checkpoint, images, output)
-    assert written(output, "") == sorted([*ENDINGS, "options"]), "and nothing else, hidden or not"
+    assert written(output, "") == sorted([*ENDINGS, "options", "summary.csv"]), "and nothing else, hidden or not"
     assert written(output, "options") == [f"{stem}.json" for stem in STEMS]
     for kind, ending in ENDINGS.items():
         assert written(output, kind) == [f"{stem}.{ending}" for stem in STEMS]
