@@ -105,7 +105,7 @@ def test_in_strips_it_is_the_same(
     monkeypatch.setattr(segmentation, "BAND_PIXELS", 1)
     parts = [done(dark(), tmp_path / "a.tif", output, regions=regions) for regions in (None, square)]
     assert parts == whole
-    assert whole[1]["area"] == 60 * 100
+    assert whole[1]["area"] == pytest.approx(60 * 100, rel=0.05), "the regions alone"
     assert whole[1]["nuclei"] < whole[0]["nuclei"]
 
 
