@@ -41,12 +41,14 @@ class View:
         overlap: Smallest fraction of a window's side that it shares with its neighbour, in [0, 1).
         stretch: Stretch the contrast of each image between two percentiles of its tissue or signal
             (fluorescence is often nearly black), see images/tone.py.
+        flips: Segment each window's mirror images, too, and take the mean, see windows.add_mirrored.
     """
 
     image_size: int | None
     crop: int | None = None
     overlap: float = 0.25
     stretch: bool = False
+    flips: bool = False
 
     def __post_init__(self) -> None:
         """Raise UserError if a size or the overlap is out of its range."""

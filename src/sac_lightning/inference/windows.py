@@ -1,6 +1,7 @@
 """A whole image through a model: its windows, batch by batch, blended to maps of the image's size."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View, Window
-from sac_lightning.data.windows import BATCH_SIZE, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.data.windows import BATCH_SIZE, WindowBatch, WindowPoints, batch_windows, to_image_pixels
+from sac_lightning.model.point_selection import PADDING
 from sac_lightning.model.prompt_generator import DISTANCE, MASK
 from sac_lightning.model.promptable import Promptable, Segmentation, segment_by_generator
 
 # Of a separating generator's maps, those that inference looks at: the edge only helps the others in training.
 BLENDED = DISTANCE + 1
+MIRRORED = ((-1,), (-2,), (-1, -2))
+"""The dimensions along which a window is turned round: left and right, top and bottom, both."""
 
 
 @dataclass
@@ -80,6 +84,71 @@ def run_model(
     return Segmentation(logits[:, [MASK]], None, logits if maps > 1 else None, no_coords, no_labels)
 
 
+def run_windows(
+    model: nn.Module, images: Tensor, batch: WindowBatch, view: View, seed: int, embed: bool
+) -> Segmentation:
+    """Run a model on windows as the view says: on themselves, or on their mirror images, too.
+
+    Args:
+        model: See run_model.
+        images: (B, 3, H, W) RGB in 0..255, the windows at the size of the model's input.
+        batch: Which windows they are, and the points in them.
+        view: See View.flips.
+        seed: Of the random selection of points, see WindowBatch.seeds.
+        embed: See run_model.
+    """
+    seeds = batch.seeds(seed)
+    answer = run_model(model, images, batch.expert_points, seeds, embed)
+    if not view.flips:
+        return answer
+    return add_mirrored(
+        answer,
+        lambda mirrored, points: run_model(model, mirrored, points, seeds, embed=False),
+        images,
+        batch.expert_points,
+    )
+
+
+def add_mirrored(
+    answer: Segmentation,
+    run: Callable[[Tensor, WindowPoints | None], Segmentation],
+    images: Tensor,
+    points: WindowPoints | None,
+) -> Segmentation:
+    """Return the mean of an answer and those to the mirror images.
+
+    The paper does not do so. It costs four times the work and evens out what a network makes of one side: on
+    MoNuSeg's validation images 0.01 of AJI and PQ.
+
+    Args:
+        answer: To the images themselves. Its points and embeddings stay.
+        run: Images (B, 3, H, W), and points in them, to an answer.
+        images: (B, 3, H, W).
+        points: In pixels of the images.
+    """
+    logits, maps = [answer.logits], [answer.generator_logits]
+    for dimensions in MIRRORED:
+        mirrored = run(images.flip(dimensions), mirror_points(points, dimensions, images.shape))
+        logits.append(mirrored.logits.flip(dimensions))
+        maps.append(None if mirrored.generator_logits is None else mirrored.generator_logits.flip(dimensions))
+    known = [each for each in maps if each is not None]
+    mean = torch.stack(known).mean(0) if known else None
+    return replace(answer, logits=torch.stack(logits).mean(0), generator_logits=mean)
+
+
+def mirror_points(
+    points: WindowPoints | None, dimensions: tuple[int, ...], size: torch.Size
+) -> WindowPoints | None:
+    """Mirror points in pixels of images of this size (B, C, H, W); padding stays at (0, 0)."""
+    if points is None:
+        return None
+    coords = points.coords.clone()
+    for dimension in dimensions:
+        axis = -1 - dimension  # x runs along the last dimension.
+        coords[..., axis] = size[dimension] - 1 - coords[..., axis]
+    return WindowPoints(coords.masked_fill((points.labels == PADDING).unsqueeze(-1), 0), points.labels)
+
+
 def _refuse_logits(logits: Any, images: Tensor, maps: int, name: str) -> None:
     """Raise UserError if a plain network gives something else than logits; losses would take several channels."""
     wanted = (len(images), maps)
@@ -117,7 +186,7 @@ def segment(
     map_scale = 1.0
     coords, labels, embeddings, generated = [], [], [], []
     for batch in batch_windows(view.windows(height, width), view, expert_points, batch_size):
-        output = run_model(model, batch.cut(image), batch.expert_points, batch.seeds(seed), keep_embeddings)
+        output = run_windows(model, batch.cut(image), batch, view, seed, keep_embeddings)
         if keep_embeddings and output.image_embeddings is not None:
             embeddings.append(output.image_embeddings)
             if output.generator_logits is not None:

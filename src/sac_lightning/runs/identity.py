@@ -52,6 +52,7 @@ NEUTRAL_OPTIONS: tuple[NeutralOption, ...] = (
     NeutralOption("data.coarser", None, since="1.0.0"),
     NeutralOption("init", None, since="1.0.0"),
     NeutralOption("model.heads", None, since="1.0.0"),
+    NeutralOption("view.flips", False, since="1.0.0"),
     NeutralOption("instances", "components", since="1.0.0"),
     *(
         NeutralOption(f"{prompts}.generator.{key}", value, since="1.0.0")

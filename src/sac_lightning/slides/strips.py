@@ -19,7 +19,7 @@ from sac_lightning.images.slide import Pixels, Slide
 from sac_lightning.images.tone import Tone
 from sac_lightning.inference.nuclei_of_points import EncodedWindows, join_windows
 from sac_lightning.inference.predictor import Predictor
-from sac_lightning.inference.windows import BLENDED, Blend, run_model
+from sac_lightning.inference.windows import BLENDED, Blend, run_windows
 from sac_lightning.slides.area import WHOLE, Area
 
 # What one window may hold: a model without windows sees the whole image, three floats per pixel.
@@ -98,7 +98,7 @@ def segment_slide(
             found, encoded = [], []
         rows.reach(max(window.top + window.height for window in batch.windows))
         images = batch.cut(rows.pixels, rows.top)
-        output = run_model(predictor.model, images, batch.expert_points, batch.seeds(seed), encode)
+        output = run_windows(predictor.model, images, batch, predictor.view, seed, encode)
         generated = output.generator_logits
         if encode and output.image_embeddings is not None and generated is not None:
             encoded.append(EncodedWindows(batch.windows, output.image_embeddings, generated))
@@ -130,7 +130,10 @@ class _Rows:
         bottom = self.slide.whole_pieces(bottom)
         raw = self.slide.read(self.bottom, bottom)
         rgb = self.tone.rgb(raw)
-        pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
+        prepared = np.require(
+            self.tone.prepare(rgb), requirements="W"
+        )  # a part of the file itself may not be written
+        pixels = torch.from_numpy(prepared).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels], dim=1)
         for blend in self._blends():

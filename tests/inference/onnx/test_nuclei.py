@@ -70,6 +70,8 @@ def test_the_decoder_takes_any_number_of_images_prompts_and_points(
     owners = torch.randint(0, images, (prompts,), generator=generator)
     coords = torch.rand(prompts, points, 2, generator=generator) * SIDE - 0.5
     labels = torch.randint(-1, 2, (prompts, points), generator=generator)
+    if points > 1:
+        labels[-1, :2] = torch.tensor([2, 3])  # A box.
     with torch.no_grad():
         wanted = torchs.decode_nuclei(embeddings, maps, owners, coords, labels)
     given = onnxs.decode_nuclei(embeddings, maps, owners, coords, labels)

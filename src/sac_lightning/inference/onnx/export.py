@@ -18,6 +18,7 @@ from sac_lightning.inference.onnx.model import MISSING, load_exported
 from sac_lightning.inference.thresholds import choose_separation
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.nucleus_decoder import NucleusMasks
+from sac_lightning.model.point_selection import BOTTOM_RIGHT, TOP_LEFT
 from sac_lightning.model.promptable import Promptable, Segmentation, resize_to_input, segment_by_generator
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.weights import sha256_of
@@ -132,6 +133,8 @@ def answer_nuclei(model: nn.Module, encoded: Segmentation | Tensor) -> list[Nucl
         coords = torch.rand(prompts, points, 2, generator=generator) * encoded.logits.shape[-1] - 0.5
         labels = torch.randint(-1, 2, (prompts, points), generator=generator)
         labels[:, 0] = 1
+        if points > 1:  # A box, in place of a point.
+            labels[0, :2] = torch.tensor([TOP_LEFT, BOTTOM_RIGHT])
         masks.append(model.decode_nuclei(embeddings, maps, owners, coords, labels))
     return masks
 

@@ -25,6 +25,8 @@ from sac_lightning.model.segment_any_cell import SAC
 OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
 
 NETWORK = "network"
+UNMARKED = 4
+"""A label that adds nothing to the position of a point."""
 NUCLEI = ("logits", "coarse", "iou", "corners")
 """Outputs of the decoder of single nuclei, see model.nucleus_decoder.NucleusMasks."""
 SAME = torch.export.Dim.DYNAMIC
@@ -87,8 +89,8 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
         # Three prompt sets for two images: their numbers are free of each other.
         prompts |= {
             "owners": torch.tensor([0, 1, 1]),
-            "point_coords": torch.zeros(3, 2, 2),
-            "point_labels": torch.zeros(3, 2, dtype=torch.long),
+            "point_coords": torch.zeros(3, 4, 2),
+            "point_labels": torch.zeros(3, 4, dtype=torch.long),
         }
         decoder, answers = NucleiGraph(model), NUCLEI
     return [
@@ -197,7 +199,7 @@ class NucleiGraph(nn.Module):
 
 
 class PointEncoder(nn.Module):
-    """SAM's prompt encoder for points alone, as an exporter can trace it."""
+    """SAM's prompt encoder for points and boxes' corners among them, as an exporter can trace it."""
 
     def __init__(self, encoder: PromptEncoder) -> None:
         """Args: encoder: whose weights these are."""
@@ -205,6 +207,7 @@ class PointEncoder(nn.Module):
         self.encoder = encoder
         self.input_image_size = encoder.input_image_size
         self.get_dense_pe = encoder.get_dense_pe
+        self.point_embeddings = encoder.point_embeddings
 
     def forward(self, points: tuple[Tensor, Tensor], boxes: None, masks: None) -> tuple[Tensor, Tensor]:
         """Embed points (P, N, 2) and labels (P, N), padding after them.
@@ -214,7 +217,10 @@ class PointEncoder(nn.Module):
         """
         coords, labels = F.pad(points[0], (0, 0, 0, 1)), F.pad(points[1], (0, 1), value=PADDING)
         dense = self.encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        return embed_points(self.encoder, coords, labels), dense.expand(-1, -1, *self.encoder.image_embedding_size)
+        # The corners of a box are marked by SAC.decode_nuclei.
+        signs = labels.where(labels <= 1, UNMARKED)
+        dense = dense.expand(-1, -1, *self.encoder.image_embedding_size)
+        return embed_points(self.encoder, coords, signs), dense
 
 
 def embed_points(encoder: PromptEncoder, coords: Tensor, labels: Tensor) -> Tensor:
