@@ -151,16 +151,22 @@ def test_without_results_there_is_no_table_and_a_fault_leaves_the_older_one(
     done(dark(), tmp_path / "a.png", output)
     write_summary(output)
     before = output.summary_file.read_bytes()
-    done(dark(), tmp_path / "b.png", output)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert list(write_summary(output)) == ["a"], "nothing is new, so a folder that may not be written will do"
+    done(dark(), tmp_path / "b.png", output)
+    (output.path / "measurements" / "._a.csv").write_bytes(b"\0\5\26\7")  # of macOS, on other systems' disks
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         write_summary(output)
     assert output.summary_file.read_bytes() == before
     assert not list(output.path.glob(".*"))
+    monkeypatch.undo()
+    assert list(write_summary(output)) == ["a", "b"]
 
 
 def test_doubts_are_in_the_table_and_told_with_their_images(

@@ -80,6 +80,7 @@ def predict(cfg: DictConfig) -> None:
             if not cfg.overwrite and _is_there(output, stem, options, path, outcome):
                 continue
             looked = tissue or cfg.tissue != "off"
+            output.summary_file.unlink(missing_ok=True)  # of a command that is killed it would not tell this image
             segmented = segment_file(predictor, path, given, output, selection, looked, region)
             write_options(output.options_file(stem), options | {FOUND: segmented.row})
             outcome.results.append(stem)

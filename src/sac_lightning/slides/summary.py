@@ -1,9 +1,11 @@
 """One table of all images of an output folder: ``summary.csv``, made of what lies beside the results of each.
 
 It says what is in the folder, so a run that goes on, another page, or an image that was there already add to it.
+While images are being added there is none.
 """
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,15 +48,29 @@ def write_summary(output: OutputFolder) -> dict[str, Row]:
 
 
 def _write_rows(path: Path, rows: dict[str, Row]) -> None:
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as lines:
-        table = csv.DictWriter(lines, COLUMNS)
-        table.writeheader()
-        table.writerows(rows.values())
+    lines = io.StringIO(newline="")
+    table = csv.DictWriter(lines, COLUMNS)
+    table.writeheader()
+    table.writerows(rows.values())
+    content = lines.getvalue().encode()
+    if _read_table(path) == content:  # the folder may be one that nobody may write to any more
+        return
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def _read_table(path: Path) -> bytes | None:
+    """Return what the table holds; None if there is none, which another command may have removed just now."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _read_rows(output: OutputFolder) -> dict[str, Row]:
     """Return the row of each image, by the name of its results."""
-    tables = sorted((output.path / "measurements").glob("*.csv"))
+    # Names with a dot in front are a system's own notes on files, with the same endings.
+    tables = sorted((output.path / "measurements").glob("[!.]*.csv"))
     return {path.stem: {"image": path.stem, **_read_row(output.options_file(path.stem), path)} for path in tables}
 
 
