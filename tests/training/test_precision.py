@@ -6,8 +6,9 @@ import torch
 from sac_lightning.training.precision import resolve_precision
 
 
-def has(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(flags, True), raising=False)
+def has(monkeypatch: pytest.MonkeyPatch, *flags: str, name: str = "Intel(R) Xeon(R)") -> None:
+    said = {**dict.fromkeys(flags, True), "cpu_name": name}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: said, raising=False)
 
 
 @pytest.mark.parametrize("flag", ["amx_bf16", "bf16"])
@@ -20,6 +21,14 @@ def test_a_processor_that_is_faster_in_bfloat16_uses_it(flag: str, monkeypatch: 
 def test_a_processor_that_would_be_slower_does_not(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, "avx2", flag)
     assert resolve_precision("auto", "cpu") == "32-true"
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(("avx512_bf16",), "bf16-mixed"), (("avx512_f",), "32-true")])
+def test_avx512_multiplies_bfloat16_faster_on_amd(
+    flags: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(monkeypatch, *flags, name="AMD EPYC")
+    assert resolve_precision("auto", "cpu") == expected
 
 
 def test_an_older_torch_that_does_not_say_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:

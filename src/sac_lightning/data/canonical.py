@@ -25,6 +25,19 @@ def canonical_names(folder: Path) -> list[str]:
     Raises:
         UserError: The folder or its manifest is missing, or the manifest has no column ``name``.
     """
+    return list(read_column(folder, "name"))
+
+
+def read_column(folder: Path, column: str) -> dict[str, str]:
+    """Return one column of a data set's manifest by the names of its images.
+
+    Args:
+        folder: ``<root>/<dataset>``.
+        column: Such as ``modality``.
+
+    Raises:
+        UserError: The folder or its manifest is missing, or the manifest lacks the column or ``name``.
+    """
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise UserError(
@@ -33,9 +46,10 @@ def canonical_names(folder: Path) -> list[str]:
         )
     with manifest.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
-        if "name" not in (reader.fieldnames or ()):
-            raise UserError(f"{manifest} has no column 'name': prepare the data set again")
-        return [row["name"] for row in reader]
+        for wanted in ("name", column):
+            if wanted not in (reader.fieldnames or ()):
+                raise UserError(f"{manifest} has no column {wanted!r}: prepare the data set again")
+        return {row["name"]: row[column] for row in reader}
 
 
 def find_split_files(folder: Path) -> dict[str, list[SampleFiles]]:

@@ -144,12 +144,43 @@ def render_histology(
         aspect=1.3 + 1.7 * stroma,
         direction=direction,
     )
+    return _paint(rng, nuclei, tissue, stroma, fibres), nuclei.instances
+
+
+def draw_tissue_around(rng: np.random.Generator, nuclei: SceneNuclei, chromatin: FloatMap) -> NDArray[np.uint8]:
+    """Draw an H&E-like scene around nuclei that are there already, such as those of a real image.
+
+    Args:
+        rng: The only source of randomness.
+        nuclei: The nuclei.
+        chromatin: (H, W) float32, about 1 on average in each nucleus: by how much more or less of the stain each
+            of its pixels takes.
+
+    Returns:
+        The image, (H, W, 3) uint8 RGB.
+    """
+    shape = chromatin.shape
+    tissue = np.maximum(_tissue(rng, shape), blur((nuclei.instances > 0).astype(np.float32), 3.0))
+    stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
+    fibres, _ = _fibres(rng, shape)
+    return _paint(rng, nuclei, tissue, stroma, fibres, chromatin)
+
+
+def _paint(
+    rng: np.random.Generator,
+    nuclei: SceneNuclei,
+    tissue: FloatMap,
+    stroma: FloatMap,
+    fibres: FloatMap,
+    chromatin: FloatMap | float = 1.0,
+) -> NDArray[np.uint8]:
+    """Return the image of nuclei in tissue: both stains, and light through them."""
     inside = blur((nuclei.instances > 0).astype(np.float32), 0.7)
-    tissue *= 1.0 - rng.uniform(0.0, 0.6) * (1.0 - inside) * blur(inside, 2.0)  # the cleft around a nucleus
+    tissue = tissue * (1.0 - rng.uniform(0.0, 0.6) * (1.0 - inside) * blur(inside, 2.0))  # a nucleus's cleft
     eosin = _eosin(rng, tissue, stroma, fibres) * (1.0 - 0.4 * inside)
     tint = _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
-    haematoxylin = tint + inside * blur(_nuclear_stain(rng, nuclei), 0.6)
-    return _transmit(rng, haematoxylin, eosin), nuclei.instances
+    haematoxylin = tint + inside * blur(_nuclear_stain(rng, nuclei) * chromatin, 0.6)
+    return _transmit(rng, haematoxylin, eosin)
 
 
 def _tissue(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:

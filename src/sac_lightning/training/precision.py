@@ -4,10 +4,12 @@ import torch
 
 AUTO = "auto"
 MIXED, FULL = "bf16-mixed", "32-true"
-# What processors call it: x86's AMX, ARM's extension. Not AVX-512's avx512_bf16, which on Intel multiplies no
-# faster than float32 does: without AMX, steps of the UNet and of the tiny ViT take 1.4 to 1.7 times as long in
-# bfloat16 (torch 2.14, one core).
+# What processors call it: x86's AMX, ARM's extension.
 PROCESSOR_FLAGS = ("amx_bf16", "bf16")
+# AVX-512's own instruction is AMD's as well as Intel's, but faster than float32 on AMD alone: steps of the UNet
+# and of the tiny ViT take 0.7 of the time there, on Intel's without AMX 1.4 to 1.7 times as long (torch 2.14, one
+# core).
+AVX512_FLAG, AVX512_MAKER = "avx512_bf16", "AMD"
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
@@ -31,4 +33,6 @@ def _processor_multiplies() -> bool:
     """Return whether the processor multiplies bfloat16 faster than float32."""
     # Older versions of torch do not say.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities.get(AVX512_FLAG) and str(capabilities.get("cpu_name", "")).startswith(AVX512_MAKER):
+        return True
     return any(capabilities.get(flag) for flag in PROCESSOR_FLAGS)
