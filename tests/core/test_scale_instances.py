@@ -5,7 +5,10 @@ from hydra.utils import instantiate
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 
-DATA = ("monuseg", "dsb2018", "glas", "folder", "synthetic")
+DATA = ("monuseg", "dsb2018", "glas", "nuclei", "folder", "synthetic")
+# Of other people's microscopes nuclei may be of any size, and small.
+ZOOM = {"nuclei": [0.5, 2.0]}
+FINE = {"dsb2018": 8, "nuclei": 8}
 
 
 def config(*overrides: str) -> dict[str, object]:
@@ -17,11 +20,11 @@ def config(*overrides: str) -> dict[str, object]:
 def test_it_composes_for_every_data_set(data: str, prompts: str) -> None:
     composed = config(f"data={data}", f"prompts={prompts}")
     assert composed["data"]["augment"] == "strong"  # type: ignore[index]
-    assert composed["data"]["zoom"] == [0.8, 1.25]  # type: ignore[index]
+    assert composed["data"]["zoom"] == ZOOM.get(data, [0.8, 1.25])  # type: ignore[index]
     assert composed["optimizer"]["_target_"] == "torch.optim.AdamW"  # type: ignore[index]
     made = instantiate(composed["prompts"], _convert_="all")
-    assert made.generator.alone == 0.75
-    assert made.generator.fine == (8 if (data, prompts) == ("dsb2018", "separating") else 0)
+    assert made.generator.alone == 0.9
+    assert made.generator.fine == (FINE.get(data, 0) if prompts == "separating" else 0)
     assert made.refine == (prompts == "separating")
 
 
