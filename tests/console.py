@@ -16,6 +16,10 @@ OURS = re.compile(
     | (record|picture|checkpoint|features|weights|card|curves?|scenes\w*|page|runs|sweep)\ +\S+
     | (scenes|scenes\ untrained):\ mean\ IoU\ over\ \d+\ objects:\ .+
     | (masks|labels|overlays|geojson|measurements|probabilities|ome_zarr|spatialdata|imagej_rois)\ +\S+
+    | summary\ +\S+
+    | .+:\ [\d,]+\ nucle(us|i)(,\ [\d,]+\ per\ mm²)?(,\ [\d.]+\ %\ covered)?
+    | \d+\ images:\ [\d,]+\ nucle(us|i),\ from\ .+
+    | doubt:\ .+:\ .+
     | skipped\ in\ .+:\ \d+\ of\ .+
     | .+\ is\ larger\ than\ ImageJ\ opens\ by\ itself:\ .+
     | took\ (series|channel|page)\ \d+\ of\ \d+.*\ of\ .+

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import Scale
+from sac_lightning.inference.doubt import CROWDED
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.page import words
 from sac_lightning.page.desk import Desk, Visit
@@ -143,6 +144,20 @@ def test_what_is_taken_home_is_what_is_seen(
     assert histogram["area"].sum() == pytest.approx(areas.sum() * (1 if micrometres is None else 0.125))
     assert 1 <= histogram["area"].max() / step <= 13
     assert ("µm²" in title) == ("µm²" in desk.summary(visit)) == (micrometres is not None)
+
+
+def test_what_is_to_be_doubted_stands_beside_the_result(predictor: Maker, results: Path) -> None:
+    model = predictor("model=sac")
+    desk, visit = opened(model, results)
+    nuclei = desk.segmenter.answer(visit.picture, visit.question)
+    everywhere = replace(nuclei, instances=np.ones_like(nuclei.instances))
+    assert desk.segmenter.doubt(visit.picture, everywhere) == (CROWDED,)
+    assert words.summary(visit.picture, everywhere, False, doubts=(CROWDED,)).endswith(f"**Doubtful:** {CROWDED}.")
+    nothing = replace(nuclei, instances=np.zeros_like(nuclei.instances))
+    assert desk.segmenter.doubt(visit.picture, nothing) == ()
+    key = (visit.picture.key, visit.question)
+    desk.segmenter._answers[key] = everywhere
+    assert CROWDED in desk.summary(visit)
 
 
 def test_files_of_before_are_removed(predictor: Maker, results: Path) -> None:

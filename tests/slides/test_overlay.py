@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sac_lightning.inference.drawing import MASK_COLOUR, POSITIVE_RGB, overlay_mask
+from sac_lightning.inference.colouring import PALETTE, colour_nuclei
+from sac_lightning.inference.drawing import POSITIVE_RGB, overlay_nuclei
 from sac_lightning.slides import overlay as module
 from sac_lightning.slides.overlay import Overlay, overlay_in_parts
 
@@ -26,17 +27,19 @@ def labels() -> np.ndarray:
 
 def test_in_parts_it_is_the_same(image: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
-    assert np.array_equal(overlay_in_parts(image, labels), overlay_mask(image, labels))
+    whole = overlay_nuclei(image, labels, colour_nuclei(labels))
+    assert np.array_equal(overlay_in_parts(image, labels), whole)
     overlay = Overlay(90, 47, is_large=False)
     for top in range(0, 90, 13):
         overlay.append(image[top : top + 13], labels[top : top + 13])
-    assert np.array_equal(overlay.draw(*NO_POINTS), overlay_mask(image, labels))
+    assert np.array_equal(overlay.draw(*NO_POINTS), whole)
 
 
-def test_nuclei_that_touch_have_an_outline_each(image: np.ndarray, labels: np.ndarray) -> None:
-    picture = overlay_mask(image, labels)
-    assert (picture[30, 19:21] == MASK_COLOUR).all()
-    assert (picture[30, 30] != MASK_COLOUR).any()
+def test_nuclei_that_touch_have_an_outline_and_a_colour_each(image: np.ndarray, labels: np.ndarray) -> None:
+    picture = overlay_in_parts(image, labels)
+    left, right = picture[30, 19:21]
+    assert {tuple(left), tuple(right)} == set(PALETTE[:2])
+    assert tuple(picture[30, 30]) not in PALETTE, "only tinted"
     assert np.array_equal(picture[labels == 0], image[labels == 0])
 
 

@@ -1,5 +1,6 @@
 """The predict command: images in, results out, and a sentence for what went wrong."""
 
+import csv
 import json
 import os
 from functools import cache
@@ -101,7 +102,7 @@ def test_every_image_gets_its_results(
     checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(checkpoint, images, output)
-    assert written(output, "") == sorted([*ENDINGS, "options"]), "and nothing else, hidden or not"
+    assert written(output, "") == sorted([*ENDINGS, "options", "summary.csv"]), "and nothing else, hidden or not"
     assert written(output, "options") == [f"{stem}.json" for stem in STEMS]
     for kind, ending in ENDINGS.items():
         assert written(output, kind) == [f"{stem}.{ending}" for stem in STEMS]
@@ -294,6 +295,57 @@ def test_overwrite_does_all_again(checkpoint: Path, images: Path, output: Path) 
     (output / "masks" / "a.png").write_bytes(b"mine")
     run(checkpoint, images, output, overwrite=True)
     assert read(output / "masks" / "a.png").shape == (40, 50)
+
+
+def summarised(output: Path) -> list[str]:
+    """The images of the table, which says of each how many rows its measurements have."""
+    with (output / "summary.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        measured = (output / "measurements" / f"{row['image']}.csv").read_text().splitlines()
+        assert row["nuclei"] == str(len(measured) - 1)
+        assert row["cover"], "counted, and not only from measurements"
+    return [row["image"] for row in rows]
+
+
+def test_the_table_of_all_has_who_was_there_and_who_came_and_none_who_failed(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images / "a.png", output)
+    assert summarised(output) == ["a"]
+    content = (images / "b.jpg").read_bytes()
+    (images / "b.jpg").write_bytes(b"no picture")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        run(checkpoint, images, output)
+    assert summarised(output) == ["a", "c d"]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in told if " covered" in line] == ["a", "c d"], "was there, came"
+    assert f"summary       {output / 'summary.csv'}" in told
+    (images / "b.jpg").write_bytes(content)
+    run(checkpoint, images / "b.jpg", output)
+    assert summarised(output) == STEMS
+
+
+def test_a_command_that_was_stopped_leaves_no_table_that_lacks_images_or_tells_of_former_results(
+    checkpoint: Path, images: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sac_lightning.slides import run as module
+
+    def segment(predictor: Any, path: Path, *rest: Any) -> Any:
+        if path.name == "b.jpg":
+            raise KeyboardInterrupt
+        return segment_file(predictor, path, *rest)
+
+    segment_file = module.segment_file
+    run(checkpoint, images, output)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "segment_file", segment)
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoint, images, output, mpp="off", overwrite=True)
+    assert not (output / "summary.csv").exists()
+    run(checkpoint, images / "a.png", output, mpp="off")
+    assert summarised(output) == STEMS
 
 
 def regions_file(tmp_path: Path, name: str, side: int, **properties: Any) -> Path:

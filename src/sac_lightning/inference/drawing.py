@@ -37,6 +37,25 @@ def overlay_mask(
     return picture.astype(np.uint8)
 
 
+def overlay_nuclei(
+    image: NDArray[np.uint8], labels: NDArray[np.int32], colours: NDArray[np.uint8], opacity: float = OPACITY
+) -> NDArray[np.uint8]:
+    """Draw each nucleus over an image (H, W, 3) in its own colour: a tint inside, an outline around.
+
+    Args:
+        image: Not changed.
+        labels: (H, W), 0 = background.
+        colours: (n + 1, 3) RGB by number, see colouring.colour_nuclei.
+        opacity: Of the tint, in [0, 1]; 0 leaves only the outlines.
+    """
+    picture, inside = image.copy(), labels > 0
+    own = colours[labels[inside]]
+    picture[inside] = np.round((1 - opacity) * image[inside] + opacity * own)
+    edges = find_boundaries(labels, mode="inner")
+    picture[edges] = colours[labels[edges]]
+    return picture
+
+
 def draw_outlines(
     image: NDArray[np.uint8], truth: NDArray[np.int32], found: NDArray[np.int32]
 ) -> NDArray[np.uint8]:

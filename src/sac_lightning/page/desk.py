@@ -106,7 +106,8 @@ class Desk:
         """Summarise what was found, in Markdown."""
         nuclei = self.segmenter.answer(visit.picture, visit.question)
         note = self.segmenter.magnify(visit.picture).note
-        return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question), note)
+        doubts = self.segmenter.doubt(visit.picture, nuclei)
+        return summary(visit.picture, nuclei, self.segmenter.lacks_points(visit.question), note, doubts)
 
     def histogram(self, visit: Visit) -> tuple[pd.DataFrame, float, str]:
         """Return a row per nucleus, ``area`` and ``nuclei`` (1); the width of a bar; the title of the areas."""

@@ -5,23 +5,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.segmentation import find_boundaries
 
-from sac_lightning.inference.drawing import draw_points, overlay_mask
+from sac_lightning.inference.colouring import colour_nuclei
+from sac_lightning.inference.drawing import draw_points, overlay_mask, overlay_nuclei
 
 SHOWN_SIDE = 1024
 """Of the shown picture in pixels, about: smaller images are enlarged, as browsers do not, larger ones reduced."""
 POINT_RADIUS, CLICK_RADIUS = 5, 9
-# Bright ones that differ in hue from both stains, from the black of fluorescence, and from the points.
-PALETTE = (
-    (255, 210, 0),
-    (0, 200, 120),
-    (255, 120, 40),
-    (0, 190, 230),
-    (190, 230, 60),
-    (200, 130, 255),
-    (255, 150, 130),
-)
 MASK, NUCLEI, NOTHING = "mask", "nuclei", "nothing"
 
 
@@ -82,20 +72,14 @@ def draw_nuclei(
     Args:
         rgb: Not changed.
         labels: (H, W), 0 = background.
-        style: MASK: all in one colour; NUCLEI: neighbours in different colours; NOTHING: the image alone.
+        style: MASK: all in one colour; NUCLEI: those that touch in different colours; NOTHING: the image alone.
         opacity: Of the colours, in [0, 1]; 0 leaves only the outlines.
     """
     if style == NOTHING:
         return rgb.copy()
     if style == MASK:
         return overlay_mask(rgb, labels, opacity)
-    colours = np.array(PALETTE, dtype=np.uint8)[labels % len(PALETTE)]
-    inside = labels > 0
-    picture = rgb.copy()
-    picture[inside] = np.round((1 - opacity) * rgb[inside] + opacity * colours[inside])
-    edges = find_boundaries(labels, mode="inner")
-    picture[edges] = colours[edges]
-    return picture
+    return overlay_nuclei(rgb, labels, colour_nuclei(labels), opacity)
 
 
 def draw_all_points(

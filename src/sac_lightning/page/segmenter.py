@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sac_lightning.core.prompts import Selection
+from sac_lightning.inference.doubt import find_doubts
 from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.encoded_nuclei import EncodedNuclei
 from sac_lightning.inference.magnification import Magnification
@@ -76,6 +77,13 @@ class Segmenter:
             found = self._predictor.magnify(picture.micrometres, lambda: picture.rgb)
             self._magnifications[picture.key] = found
         return self._magnifications[picture.key]
+
+    def doubt(self, picture: Picture, nuclei: Nuclei) -> tuple[str, ...]:
+        """Return a sentence for each reason to doubt the nuclei of a picture, see doubt.find_doubts."""
+        areas = np.bincount(nuclei.instances.ravel())[1:]
+        median = float(np.median(areas)) if len(areas) else None
+        cover = float((nuclei.instances > 0).mean())
+        return find_doubts(cover, median, self._predictor.scale, self.magnify(picture).factor)
 
     def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Encode a picture, which takes long, unless it has been done.

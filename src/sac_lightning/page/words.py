@@ -52,16 +52,20 @@ def describe_model(takes_points: bool, has_generator: bool, is_own: bool) -> str
     return "" if is_own else SHIPPED
 
 
-def summary(picture: Picture, nuclei: Nuclei, is_empty: bool, magnified: str = "") -> str:
-    """Summarise what was found, what was chosen of the file, and its magnification, in Markdown.
+def summary(
+    picture: Picture, nuclei: Nuclei, is_empty: bool, magnified: str = "", doubts: tuple[str, ...] = ()
+) -> str:
+    """Summarise what was found, what is to be doubted of it, and what was done to the image, in Markdown.
 
     Args:
         picture: The image.
         nuclei: In it.
         is_empty: Whether nobody has asked for anything yet.
         magnified: What was done to the image's magnification.
+        doubts: A sentence for each reason to doubt the nuclei.
     """
     parts = [_summary(picture, nuclei, is_empty)]
+    parts += [f"**Doubtful:** {doubt}." for doubt in doubts]
     if magnified:
         parts.append(f"The image was {magnified}.")
     if picture.note:

@@ -50,6 +50,16 @@ class Area:
         if not rows.all():
             probability[~np.repeat(rows, CELL, axis=1)[:, : probability.shape[1]]] = 0
 
+    def draw(self, top: int, bottom: int, width: int) -> NDArray[np.bool_]:
+        """Draw this area in the rows of an image from ``top`` to before ``bottom``, (bottom - top, width)."""
+        inside = np.ones((bottom - top, width), dtype=bool)
+        if self.tissue is not None:
+            rows = self.tissue.mask[np.arange(top, bottom) // CELL]
+            inside &= np.repeat(rows, CELL, axis=1)[:, :width]
+        if self.regions is not None and len(inside):
+            inside &= self.regions.draw(top, bottom, width)
+        return inside
+
     def keep(self, labels: NDArray[np.int32], probability: NDArray[np.float32], top: int) -> NDArray[np.int32]:
         """Return the nuclei (n, W) of rows from ``top`` on whose centres lie in the regions, renumbered.
 

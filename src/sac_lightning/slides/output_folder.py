@@ -9,6 +9,7 @@ from sac_lightning.slides.formats import FORMATS
 
 KINDS = ("masks", "labels", "overlays", "geojson", "measurements")
 OPTIONS = "options"
+SUMMARY = "summary.csv"
 GEOJSON_ENDINGS = {False: "geojson", True: "geojson.gz"}
 
 
@@ -61,6 +62,11 @@ class OutputFolder:
     def options_file(self, stem: str) -> Path:
         """Return the path of what says by which options an image's results were made."""
         return self.path / OPTIONS / f"{stem}.json"
+
+    @property
+    def summary_file(self) -> Path:
+        """The path of the table of all images."""
+        return self.path / SUMMARY
 
     def files(self, stem: str, is_large: bool) -> dict[str, Path]:
         """Return the path of each kind of result."""

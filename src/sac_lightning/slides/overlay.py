@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sac_lightning.inference.drawing import draw_points, overlay_mask
+from sac_lightning.inference.colouring import colour_nuclei
+from sac_lightning.inference.drawing import draw_points, overlay_nuclei
 
 # How many pixels a reduced picture has at most.
 REDUCED_PIXELS = 2**24
@@ -62,11 +63,11 @@ class Overlay:
 
 
 def overlay_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Call overlay_mask on some rows at a time: it makes floats of what it gets."""
-    picture = np.empty_like(rgb)
+    """Draw nuclei over an image in overlay_nuclei's way, some rows at a time: it makes floats of what it gets."""
+    picture, colours = np.empty_like(rgb), colour_nuclei(labels)
     for top in range(0, len(rgb), ROWS_AT_ONCE):
         bottom = min(top + ROWS_AT_ONCE, len(rgb))
         above, below = max(top - 1, 0), bottom + 1  # an outline needs to know its neighbours
-        part = overlay_mask(rgb[above:below], labels[above:below])
+        part = overlay_nuclei(rgb[above:below], labels[above:below], colours)
         picture[top:bottom] = part[top - above : bottom - above]
     return picture

@@ -14,6 +14,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.nuclei_of_points import sizes_of
 from sac_lightning.inference.predictor import load
+from sac_lightning.slides.count_lines import tell_counts
 from sac_lightning.slides.find_images import find_images
 from sac_lightning.slides.formats import read_formats
 from sac_lightning.slides.notes import Notes, list_files
@@ -22,6 +23,7 @@ from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.point_files import read_points
 from sac_lightning.slides.regions import read_regions
 from sac_lightning.slides.segmentation import segment_file
+from sac_lightning.slides.summary import FOUND, write_summary
 
 # Of the operating system: no result of any image can be written.
 NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -36,6 +38,7 @@ class Outcome:
 
     Attributes:
         failed: A sentence for each that failed.
+        results: Names of the results that are there by these options.
         segmented: How many were segmented.
         skipped: How many had their results already.
         by_others: Names of those whose results were made by other options, by the names of these.
@@ -43,6 +46,7 @@ class Outcome:
     """
 
     failed: list[str]
+    results: list[str] = field(default_factory=list)
     segmented: int = 0
     skipped: int = 0
     by_others: dict[tuple[str, ...], list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -76,8 +80,10 @@ def predict(cfg: DictConfig) -> None:
             if not cfg.overwrite and _is_there(output, stem, options, path, outcome):
                 continue
             looked = tissue or cfg.tissue != "off"
+            output.summary_file.unlink(missing_ok=True)  # of a command that is killed it would not tell this image
             segmented = segment_file(predictor, path, given, output, selection, looked, region)
-            write_options(output.options_file(stem), options)
+            write_options(output.options_file(stem), options | {FOUND: segmented.row})
+            outcome.results.append(stem)
             outcome.notes.add(path, segmented.notes, segmented.share)
             outcome.segmented += 1
         except UserError as error:
@@ -95,6 +101,7 @@ def _is_there(output: OutputFolder, stem: str, options: Options, path: Path, out
     if others:
         outcome.by_others[others].append(path.name)
     elif output.is_done(stem):
+        outcome.results.append(stem)
         outcome.skipped += 1
     else:
         return False
@@ -108,6 +115,11 @@ def _report(outcome: Outcome, told: list[str], output: OutputFolder) -> None:
     other = sum(map(len, outcome.by_others.values()))
     added = f", {other} there by other options" if other else ""
     print(f"{outcome.segmented} segmented, {outcome.skipped} already there, {len(outcome.failed)} failed{added}")
+    rows = write_summary(output)
+    for line in tell_counts({name: rows[name] for name in outcome.results if name in rows}):
+        print(line)
+    if rows:
+        print(f"{'summary':<14}{output.summary_file}")
     for kind in output.kinds:
         print(f"{kind:<14}{output.path / kind}")
     for path in output.beyond_imagej:

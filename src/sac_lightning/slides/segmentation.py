@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.scale import side_of_pixel
 from sac_lightning.data.structure import MOST_SIDE
 from sac_lightning.images.open_image import open_image
 from sac_lightning.images.refusals import name_file
@@ -17,9 +18,11 @@ from sac_lightning.images.selection import DEFAULT, Selection
 from sac_lightning.images.slide import Slide
 from sac_lightning.images.tissue import Tissue, find_tissue
 from sac_lightning.images.tone import Tone, tone_of
+from sac_lightning.inference.doubt import find_doubts
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.slides.area import Area, add_points, take_drawn
 from sac_lightning.slides.bands import BAND_PIXELS, MOST_PIXELS, join_strips
+from sac_lightning.slides.counts import Counter, Counts
 from sac_lightning.slides.label_map import label_slide
 from sac_lightning.slides.output import Results
 from sac_lightning.slides.output_folder import OutputFolder
@@ -39,10 +42,12 @@ class Segmented:
         notes: In words that the file's name follows: what was chosen of its images, channels and planes, if there
             was a choice; and what was done to its magnification.
         share: Which part of its windows was segmented: 1, unless glass or what is in no region was passed over.
+        row: Its row of the summary, see Counts.row.
     """
 
     notes: tuple[str, ...]
     share: float
+    row: dict[str, float | str | None]
 
 
 def segment_file(
@@ -75,9 +80,11 @@ def segment_file(
             area = _area(slide, found, points, tissue, regions)
             magnified = predictor.magnify(slide.micrometres, lambda: tone.rgb(read_sample(slide, MOST_SIDE)))
             scaled = predictor.at_scale(magnified.factor)
-            share = _segment(scaled, slide, tone, area, points, output, path.stem + selection.suffix)
+            share, counts = _segment(scaled, slide, tone, area, points, output, path.stem + selection.suffix)
             notes = (f"took {slide.note} of" if slide.note else "", f"{magnified.note}:" if magnified.note else "")
-            return Segmented(tuple(filter(None, notes)), share)
+            doubts = find_doubts(counts.cover, counts.median_area, predictor.scale, magnified.factor)
+            side = predictor.mpp if isinstance(predictor.mpp, float) else side_of_pixel(slide.micrometres)
+            return Segmented(tuple(filter(None, notes)), share, counts.row(side, doubts))
     except UserError as error:
         raise name_file(path, error) from error
 
@@ -108,11 +115,12 @@ def _segment(
     points: NDArray[np.float32],
     output: OutputFolder,
     stem: str,
-) -> float:
-    """Write all results; return which part of the windows was segmented."""
+) -> tuple[float, Counts]:
+    """Write all results; return which part of the windows was segmented, and what was counted."""
     windows = sum(map(area.meets, area.windows(predictor.view, slide.height, slide.width)))
     coords: list[NDArray[np.float32]] = []
     signs: list[NDArray[np.int64]] = []
+    counter = Counter(area)
 
     def note_points(strips: Iterator[Strip]) -> Iterator[Strip]:
         for strip in strips:
@@ -139,6 +147,8 @@ def _segment(
         )
         for band in bands:
             results.add(band)
+            counter.add(band)
             del band  # or two are in memory while the next is made
         results.finish(np.concatenate(coords), np.concatenate(signs))
-    return min(1.0, windows / len(predictor.view.windows(slide.height, slide.width)))
+    share = min(1.0, windows / len(predictor.view.windows(slide.height, slide.width)))
+    return share, counter.finish()

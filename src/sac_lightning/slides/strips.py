@@ -130,7 +130,9 @@ class _Rows:
         bottom = self.slide.whole_pieces(bottom)
         raw = self.slide.read(self.bottom, bottom)
         rgb = self.tone.rgb(raw)
-        pixels = torch.from_numpy(self.tone.prepare(rgb)).permute(2, 0, 1).to(self.pixels.device)
+        # What is a part of the file itself may not be written, of which torch would warn.
+        prepared = np.require(self.tone.prepare(rgb), requirements="W")
+        pixels = torch.from_numpy(prepared).permute(2, 0, 1).to(self.pixels.device)
         self.raw, self.rgb = np.concatenate([self.raw, raw]), np.concatenate([self.rgb, rgb])
         self.pixels = torch.cat([self.pixels, pixels], dim=1)
         for blend in self._blends():
