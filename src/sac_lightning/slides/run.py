@@ -80,8 +80,9 @@ def predict(cfg: DictConfig) -> None:
             if not cfg.overwrite and _is_there(output, stem, options, path, outcome):
                 continue
             looked = tissue or cfg.tissue != "off"
-            output.summary_file.unlink(missing_ok=True)  # of a command that is killed it would not tell this image
             segmented = segment_file(predictor, path, given, output, selection, looked, region)
+            # After a command that is killed it would not tell of this image; one that cannot write leaves it.
+            output.summary_file.unlink(missing_ok=True)
             write_options(output.options_file(stem), options | {FOUND: segmented.row})
             outcome.results.append(stem)
             outcome.notes.add(path, segmented.notes, segmented.share)
