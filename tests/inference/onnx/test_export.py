@@ -275,7 +275,7 @@ def test_the_files_say_what_they_are_and_hold_no_path(exports: Callable[[str], P
         assert [opset.version for opset in file.opset_import if opset.domain == ""] == [18]
         (text,) = [entry.value for entry in file.metadata_props if entry.key == KEY]
         said = json.loads(text)
-        assert said["view"] == {"image_size": 64, "crop": 40, "overlap": 0.25, "stretch": True}
+        assert said["view"] == {"image_size": 64, "crop": 40, "overlap": 0.25, "stretch": True, "flips": False}
         assert said["selection"]["selection"] == "R"
         assert said["model"] == "sam_ft"
         assert str(Path(run.__file__).parent).encode() not in (folder / f"{name}.onnx").read_bytes()
