@@ -20,6 +20,7 @@ from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.predictor import Nuclei, Predictor, load
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
+from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.register import FOLDER
 from sac_lightning.training.task import SegmentationTask
 
@@ -296,7 +297,7 @@ def test_a_checkpoint_alone_makes_a_predictor(
     trained = Predictor(make_model(tiny, "model=sac", "view.crop=32", "view.stretch=true"), view)
     for image in (picture(64, 64), picture(20, 70)):
         one, other = predictor.segment(image), trained.segment(image)
-        assert np.array_equal(one.probability, other.probability)
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)  # LoRA is merged
         assert np.array_equal(one.points, other.points)
 
 
@@ -323,6 +324,19 @@ def test_the_networks_compute_in_the_precision(
     assert np.array_equal(found.probability, expected.numpy())
     assert np.array_equal(found.probability, full.segment(image).probability) == (not is_mixed)
     assert found.probability.dtype == np.float32
+
+
+def test_lora_is_merged_where_it_is_loaded(checkpoint: Path) -> None:
+    """A merged layer is the same function at the cost of a plain one."""
+    predictor = load(checkpoint, precision="32-true")
+    layers = list(lora_layers(predictor.model))
+    assert layers
+    assert all(layer.merged for layer in layers)
+    merged = predictor.segment(picture(40, 90)).probability
+    for layer in layers:
+        assert layer.q_b.any(), "an update that is none"
+        layer.unmerge()
+    np.testing.assert_allclose(merged, predictor.segment(picture(40, 90)).probability, atol=1e-5)
 
 
 def test_a_precision_that_is_none_is_refused(checkpoint: Path) -> None:
