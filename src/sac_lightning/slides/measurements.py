@@ -1,5 +1,7 @@
 """Measurements of every nucleus, by scikit-image's definitions, of all nuclei at once."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,7 +59,7 @@ def measure_nuclei(
     major, minor = _axes(spread_x, spread_y, shared)
     solidity = area / convex_areas(nuclei, y, x, count)
     centre_y += top
-    table = [numbers, area, centre_x, centre_y, major, minor, solidity, mean]
+    table: list[NDArray[Any]] = [numbers, area, centre_x, centre_y, major, minor, solidity, mean]
     if micrometres is not None:
         width, height = micrometres
         major, minor = _axes(spread_x * width**2, spread_y * height**2, shared * width * height)
