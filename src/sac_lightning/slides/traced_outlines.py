@@ -7,7 +7,6 @@ corners, those of one nucleus are by turns the beginning and the end of a side.
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy import ndimage
 from shapely import MultiPolygon, Polygon
 
 from sac_lightning.slides.outlines import outline
@@ -36,11 +35,12 @@ def outline_nuclei(labels: NDArray[np.int32], top: int = 0) -> list[Polygon | Mu
         owners = np.repeat(np.arange(len(whole)), [len(ring) for ring in whole])
         shapes[is_whole] = shapely.polygons(shapely.linearrings(points, indices=owners))
     # Holes, and parts that meet at a corner or nowhere, are rare.
-    boxes = [] if is_whole.all() else ndimage.find_objects(labels)
+    ends = np.append(begins[1:], len(names))
     for place in np.flatnonzero(~is_whole).tolist():
-        vertical, horizontal = boxes[numbers[place] - 1]
-        mask = labels[vertical, horizontal] == numbers[place]
-        shapes[place] = outline(mask, horizontal.start, top + vertical.start)
+        own = slice(begins[place], ends[place])
+        left, upper = x[own].min(), y[own].min()
+        mask = labels[upper : y[own].max(), left : x[own].max()] == numbers[place]
+        shapes[place] = outline(mask, left, top + upper)
     return list(shapes)
 
 
