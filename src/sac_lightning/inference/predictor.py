@@ -32,10 +32,10 @@ from sac_lightning.inference.thresholds import (
 )
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
-from sac_lightning.model.lora import merge_lora
 from sac_lightning.model.precision import autocast, resolve_precision
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trust import read_trusted
+from sac_lightning.model.use import prepare_for_use
 
 
 @dataclass
@@ -245,7 +245,7 @@ def _load_trained(
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(path, weights=weights, trusted=read_trusted(trust))
-    merge_lora(loaded.model)
+    prepare_for_use(loaded.model)
     separation = choose_separation(instances, loaded.thresholds, path)
     view = View(**loaded.settings["view"])
     return Predictor(loaded.model, view, device, separation, loaded.scale, mpp, precision)

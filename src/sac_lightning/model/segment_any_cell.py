@@ -83,6 +83,7 @@ class SAC(nn.Module):
         self.refine = refine
         self.nucleus_field = nucleus_field
         self.decodes_nuclei = nucleus_field is not None
+        self.is_silent = False
         self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
         self.register_parameter("decoder_weight", None)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
