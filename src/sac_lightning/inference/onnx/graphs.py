@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
@@ -20,6 +19,7 @@ from sac_lightning.model.attention import plain_attention
 from sac_lightning.model.image_encoder import ImageEncoder
 from sac_lightning.model.lora import merge_lora
 from sac_lightning.model.point_selection import PADDING
+from sac_lightning.model.sam_modules import PromptEncoder
 from sac_lightning.model.segment_any_cell import SAC
 
 OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
