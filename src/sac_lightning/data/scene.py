@@ -166,6 +166,26 @@ def draw_tissue_around(rng: np.random.Generator, nuclei: SceneNuclei, chromatin:
     return _paint(rng, nuclei, tissue, stroma, fibres, chromatin)
 
 
+def draw_tissue_beneath(rng: np.random.Generator, haematoxylin: FloatMap) -> NDArray[np.uint8]:
+    """Draw an H&E-like scene beneath a stain that is there already, such as that of a real image.
+
+    Args:
+        rng: The only source of randomness.
+        haematoxylin: (H, W) float32, at least 0: the amount of the stain, about 1 in a typical nucleus.
+
+    Returns:
+        The image, (H, W, 3) uint8 RGB.
+    """
+    shape = haematoxylin.shape
+    inside = np.asarray(np.minimum(haematoxylin, 1.0), np.float32)
+    tissue = np.maximum(_tissue(rng, shape), blur(inside, 3.0))
+    stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
+    fibres, _ = _fibres(rng, shape)
+    eosin = _eosin(rng, tissue, stroma, fibres) * (1.0 - 0.4 * inside)
+    tint = _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
+    return _transmit(rng, tint + rng.uniform(0.8, 2.0) * haematoxylin, eosin)
+
+
 def _paint(
     rng: np.random.Generator,
     nuclei: SceneNuclei,
