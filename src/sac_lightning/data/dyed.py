@@ -63,7 +63,7 @@ def dye(image: NDArray[np.uint8], instances: NDArray[np.int32], rng: np.random.G
         (H, W, 3) RGB.
     """
     nuclei = describe_nuclei(instances)
-    chromatin = _measure_chromatin(image, nuclei) * draw_open_chromatin(rng, nuclei)
+    chromatin = rng.uniform(0.4, 1.1) * _measure_chromatin(image, nuclei) * draw_open_chromatin(rng, nuclei)
     return draw_tissue_around(rng, nuclei, chromatin)
 
 
@@ -112,14 +112,14 @@ def draw_open_chromatin(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatM
         return np.ones(shape, np.float32)
     radius = float(np.median(nuclei.radii))
     is_open = rng.random(count) < rng.uniform(-0.3, 1.0)
-    openness = nuclei.map_to_pixels(is_open * rng.uniform(0.3, 0.9, count))
+    openness = nuclei.map_to_pixels(is_open * rng.uniform(0.4, 1.0, count))
     depth = edge_distance(nuclei.instances) / max(1.0, rng.uniform(0.06, 0.16) * radius)
-    rim = rng.uniform(0.2, 1.0) * np.clip(1.6 - depth, 0.0, 1.0)
-    clumps = rng.uniform(0.1, 0.6) * np.clip(
+    rim = rng.uniform(0.3, 1.3) * np.clip(1.6 - depth, 0.0, 1.0)
+    clumps = rng.uniform(0.1, 0.9) * np.clip(
         grain(rng, shape, max(0.8, radius / rng.uniform(5.0, 12.0))), 0.0, 2.0
     )
-    nucleoli = rng.uniform(0.0, 1.2) * np.clip(2 * grain(rng, shape, max(1.0, radius / 5.0)) - 3.2, 0.0, 1.2)
-    texture = 1.0 - openness + openness * np.minimum(rim + clumps + nucleoli, 1.6)
+    nucleoli = rng.uniform(0.0, 1.6) * np.clip(2 * grain(rng, shape, max(1.0, radius / 5.0)) - 3.2, 0.0, 1.2)
+    texture = 1.0 - openness + openness * np.minimum(rim + clumps + nucleoli, 2.0)
     return np.asarray(texture, np.float32)
 
 
