@@ -1,4 +1,5 @@
-# make demo: from a fresh clone to a trained, tested SAC and a picture.   make test: every test.
+# make demo: from a fresh clone to a SAC that is trained on from the shipped weights and tested, and the nuclei of a real
+# picture.   make test: every test.
 # make stress: 25 trainings killed at all moments, each resumed, compared to the last bit with an undisturbed one.
 # Both make .venv from the pinned versions of constraints.txt; a second call installs nothing.
 
@@ -9,7 +10,9 @@ INSTALLED := .venv/.installed
 .PHONY: demo test stress lint format clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m sac_lightning.train hydra.run.dir=outputs/demo
+	$(BIN)/python -m sac_lightning.train init=nuclei data.crops_per_image=1 trainer.max_epochs=1 hydra.run.dir=outputs/demo
+	$(BIN)/python -m sac_lightning.predict images='$(BIN)/../lib/python3*/site-packages/skimage/data/ihc.png' \
+		output=outputs/demo/nuclei overwrite=true
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

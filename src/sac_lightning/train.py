@@ -15,7 +15,7 @@ from sac_lightning.core.errors import UserError
 from sac_lightning.core.processes import is_first_process
 from sac_lightning.core.texts import quote
 from sac_lightning.inference.thresholds import refuse_method
-from sac_lightning.model.registered import find_checkpoint, require_checkpoint
+from sac_lightning.model.registered import find_checkpoint, find_recipe, require_checkpoint
 from sac_lightning.runs.requirements import check_sweep
 from sac_lightning.runs.unfinished import unfinished_run
 
@@ -53,7 +53,7 @@ def continue_run(cfg: DictConfig, arguments: Sequence[str]) -> list[str]:
     return [] if run is None else [f"hydra.run.dir={quote(str(run))}"]
 
 
-@command("train", check, complete=continue_run, check_sweep=check_sweep)
+@command("train", check, complete=continue_run, check_sweep=check_sweep, imply=find_recipe)
 def main(cfg: DictConfig) -> None:
     """Train; of a sweep, start each job in a process of its own."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:

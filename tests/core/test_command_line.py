@@ -1,5 +1,7 @@
 """Command lines taken apart: flags, names that look like numbers, folders that two runs would share."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,18 @@ def test_a_command_takes_a_folder_that_no_other_run_has(tmp_path: Path, light_pr
     begun = [light_processes.start("sac_lightning.train", *arguments, folder=tmp_path) for _ in range(3)]
     assert [light_processes.wait(one).returncode for one in begun] == [0, 0, 0]
     assert len(list(tmp_path.glob("runs/*/results.json"))) == 3
+
+
+def test_an_interruption_ends_with_one_sentence_and_the_status_of_shells() -> None:
+    program = """
+from sac_lightning.core.command import command
+
+@command("models")
+def main(cfg):
+    raise KeyboardInterrupt
+
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "interrupted: what was finished is kept\n"

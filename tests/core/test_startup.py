@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from tests.processes import Processes
 
+from sac_lightning.__main__ import list_commands
 from sac_lightning.doctor import main as doctor
 
 COMMANDS = (
@@ -129,7 +130,11 @@ def test_help_shows_how_to_call_a_command(command: str, ask: Ask, tmp_path: Path
             "there is no scale=smok: choose among cpu, ",
         ),
         ("train", ["+experiment=table9"], "there is no experiment=table9: choose among ablation_backbone"),
-        ("train", ["trainer.max_epoch=3"], "Could not override 'trainer.max_epoch'"),
+        (
+            "train",
+            ["trainer.max_epoch=3"],
+            "Could not override 'trainer.max_epoch': the nearest key is trainer.max_epochs, ",
+        ),
         ("train", ["prompts.selection=O,X", "-m"], "prompts.selection is X: choose O (centroids) or R (random)"),
         ("train", ["prompts.points=-1"], "prompts.points is -1: "),
         ("train", ["prompts.experts=0.5"], "prompts.experts is 0.5: "),
@@ -162,16 +167,16 @@ def test_help_shows_how_to_call_a_command(command: str, ask: Ask, tmp_path: Path
         ("export", ["checkpoint=.", "output=out", "tolerance=0"], "tolerance is 0: "),
         ("export", ["checkpoint=.", "output=out", "tolerance=small"], "tolerance is small: "),
         ("export", ["checkpoint=.", "output=out", "opset=17"], "Could not override 'opset'"),
-        ("predict", ["images=."], "checkpoint= output= must be given: "),
+        ("predict", ["output=out"], "images= must be given: "),
         ("predict", ["checkpoint=.", "images=none", "output=out"], "images=none does not exist: "),
         ("predict", ["checkpoint=.", "images=.", "output=out", "page=last"], "page is last: "),
         ("predict", ["checkpoint=.", "images=*.png", "output=out"], "*.png holds no image: "),
-        ("prepare", ["datset=glas"], "Could not override 'datset'"),
+        ("prepare", ["datset=glas"], "Could not override 'datset': the nearest key is dataset, "),
         ("pretrain", ["resume=none.ckpt"], "resume=none.ckpt does not exist: "),
         ("parameters", ["backbones=vit_b,vit_x", "-m"], "there is no backbone vit_x: choose among vit_t, vit_b"),
         ("report", ["table=9"], "table=9 is no experiment: choose 1 to 8"),
         ("benchmark", ["works=[forwards]"], "works names forwards: choose among forward, step"),
-        ("dashboard", ["gruop=glas"], "Could not override 'gruop'"),
+        ("dashboard", ["gruop=glas"], "Could not override 'gruop': the nearest key is group, "),
     ],
 )
 def test_wrong_arguments_end_with_one_sentence(
@@ -183,6 +188,12 @@ def test_wrong_arguments_end_with_one_sentence(
     assert len(refusal.err.splitlines()) == 1, refusal.err
     assert refusal.imported & SLOW == set()
     assert not list(tmp_path.iterdir())
+
+
+def test_all_commands_are_listed_with_what_they_are_for() -> None:
+    listed = list_commands()
+    assert set(listed) == set(COMMANDS)
+    assert all(purpose.endswith(".") for purpose in listed.values())
 
 
 def test_a_sweep_only_starts_its_jobs(ask: Ask) -> None:

@@ -41,6 +41,11 @@ def test_learns_from_dsb2018_drawings_and_scenes_alone(root: Path) -> None:
         "cells",
         "slide",
         "cells dyed 0",
+        "cells dyed 1",
+        "slide restained 0",
+        "slide restained 1",
+        "slide restained 2",
+        "slide restained 3",
         "scene 0",
         "scene 1",
     ]
@@ -55,7 +60,7 @@ def test_draws_each_fluorescence_image_as_often_as_asked(root: Path) -> None:
 
 
 def test_is_made_again_from_its_settings(root: Path) -> None:
-    data = Nuclei(root, dyed=2, scenes=4, side=48, scene_seed=5)
+    data = Nuclei(root, dyed=2, restained=1, scenes=4, side=48, scene_seed=5)
     assert data.settings is not None
     settings = {key: value for key, value in data.settings.items() if key not in ("_target_", "name")}
     assert [sample.name for sample in Nuclei(**settings).samples.train] == [
@@ -73,6 +78,6 @@ def test_says_which_data_set_is_missing(root: Path) -> None:
 def test_the_real_images() -> None:
     data = Nuclei(scenes=0)
     samples = data.samples
-    assert (len(samples.train), len(samples.val), len(samples.test)) == (970, 73, 67)
+    assert (len(samples.train), len(samples.val), len(samples.test)) == (1812, 73, 67)
     forbidden = {path.name for path in data.files()["train"] if "monuseg" in str(path)}
     assert not forbidden

@@ -1,6 +1,7 @@
 """An image of any magnification is seen at the training's, and answered in its own pixels."""
 
 import warnings
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -143,6 +144,12 @@ def test_a_model_without_a_size_guesses_whatever_the_file_says() -> None:
 def test_what_looks_like_the_training_is_left() -> None:
     wide = Scale(0.25, 16.0, 14.0, spread=1.5)
     assert find(image=at(0.25), scale=wide).factor == 1
+
+
+def test_what_training_windows_were_enlarged_or_reduced_to_is_left() -> None:
+    narrow = Scale(0.25, 16.0, 14.0, spread=0.25)
+    assert find(image=at(0.25), scale=narrow).guessed
+    assert find(image=at(0.25), scale=replace(narrow, reach=2.0)).factor == 1
 
 
 def test_where_nothing_is_to_be_seen_nothing_is_guessed() -> None:

@@ -369,7 +369,7 @@ def test_a_missing_checkpoint_is_told(tmp_path: Path) -> None:
         load(tmp_path / "none.ckpt")
 
 
-def test_a_name_of_the_register_is_loaded_as_its_file() -> None:
-    named, given = load("demo"), load(FOLDER / "demo.ckpt")
+def test_the_default_is_the_model_that_ships() -> None:
+    named, given = load(), load(FOLDER / "nuclei.safetensors")
     assert (named.view, named.separation) == (given.view, given.separation)
     assert all(torch.equal(a, b) for a, b in zip(named.model.parameters(), given.model.parameters(), strict=True))

@@ -16,7 +16,7 @@ from sac_lightning.model.checkpoint import read_checkpoint
 from sac_lightning.model.checkpoint_file import KEY
 from sac_lightning.model.register import DEFAULT, FOLDER, REGISTER, Model
 from sac_lightning.model.register_table import models
-from sac_lightning.model.registered import find_checkpoint, require_checkpoint
+from sac_lightning.model.registered import find_checkpoint, find_recipe, require_checkpoint
 from sac_lightning.model.weights import cached_path, locate
 from sac_lightning.models import check
 from sac_lightning.train import require_checkpoints
@@ -70,11 +70,11 @@ def test_a_trained_model_that_ships_names_what_ships_and_no_folder_of_its_traini
 
 def test_a_name_stands_for_its_file_and_a_path_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("demo").mkdir()
-    assert find_checkpoint("demo") == FOLDER / "demo.ckpt"
-    assert find_checkpoint("./demo") == find_checkpoint(Path("demo")) == Path("demo")
+    Path("nuclei").mkdir()
+    assert find_checkpoint("nuclei") == FOLDER / "nuclei.safetensors"
+    assert find_checkpoint("./nuclei") == find_checkpoint(Path("nuclei")) == Path("nuclei")
     assert find_checkpoint("best.ckpt") == Path("best.ckpt")
-    require_checkpoints(compose_config("train", ["init=demo", "output_dir=x"]))
+    require_checkpoints(compose_config("train", ["init=nuclei", "output_dir=x"]))
 
 
 @pytest.mark.parametrize("key", ["checkpoint", "init"])
@@ -88,26 +88,28 @@ def test_a_plain_sam_is_no_checkpoint(key: str) -> None:
 
 
 def test_what_is_neither_is_refused_with_the_names() -> None:
-    with pytest.raises(UserError, match=r"checkpoint=nucle does not exist: .+ trained model \(demo"):
+    with pytest.raises(UserError, match=r"checkpoint=nucle does not exist: .+ trained model \(nuclei"):
         require_checkpoint("nucle")
     require_checkpoint(None)
 
 
 def test_a_trained_model_is_no_sam() -> None:
-    with pytest.raises(UserError, match="demo is a trained model and no SAM: give it as checkpoint=demo"):
-        locate("demo")
+    with pytest.raises(UserError, match="nuclei is a trained model and no SAM: give it as checkpoint=nuclei"):
+        locate("nuclei")
 
 
 def test_a_shipped_file_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registered, "FOLDER", tmp_path)
-    (tmp_path / "demo.ckpt").write_bytes(b"another")
+    (tmp_path / "nuclei.safetensors").write_bytes(b"another")
     with pytest.raises(UserError, match="is not the file that belongs to this version"):
-        find_checkpoint("demo")
+        find_checkpoint("nuclei")
 
 
 def test_thresholds_are_not_written_into_the_package() -> None:
-    arguments = ["checkpoint=demo", "instances=watershed", "tune=true", "output_dir=x"]
-    with pytest.raises(UserError, match=r"demo is the package's own: copy .+demo\.ckpt and give the copy"):
+    arguments = ["checkpoint=nuclei", "instances=watershed", "tune=true", "output_dir=x"]
+    with pytest.raises(
+        UserError, match=r"nuclei is the package's own: copy .+nuclei\.safetensors and give the copy"
+    ):
         check_evaluate(compose_config("evaluate", arguments))
 
 
@@ -190,3 +192,11 @@ def test_a_file_elsewhere_is_verified(
 def test_arguments_that_cannot_be_right_are_refused(overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         check(compose_config("models", overrides))
+
+
+def test_a_start_from_a_model_implies_its_recipe_but_for_what_is_chosen() -> None:
+    recipe = list(REGISTER["nuclei"].recipe)
+    assert recipe
+    assert find_recipe(["data=folder", "init=nuclei"]) == recipe
+    assert find_recipe(["init=nuclei", "prompts=nucleus"]) == [each for each in recipe if "prompts=" not in each]
+    assert find_recipe(["init=RUN/best.ckpt"]) == find_recipe(["data=folder"]) == []

@@ -84,7 +84,7 @@ def mask_of(page: Page) -> np.ndarray:
 
 def test_a_visit_from_sample_to_files(visit: Callable[[str], Page], shipped: str) -> None:
     page = visit(shipped)
-    expect(page.locator("body")).to_contain_text("small model that comes with the program")
+    expect(page.locator("body")).to_contain_text("model that comes with the program")
     expect(page.locator("#summary")).to_contain_text("nuclei")
     changed(page, lambda: page.get_by_label("Tissue, H&E stain (drawn by the computer)").check())
     automatic = mask_of(page)

@@ -32,7 +32,11 @@ from sac_lightning.core.typed_settings import check_settings
 Work = Callable[[DictConfig], None]
 Check = Callable[[DictConfig], object]
 Complete = Callable[[DictConfig, Sequence[str]], list[str]]
+Imply = Callable[[Sequence[str]], list[str]]
 CheckSweep = Callable[[CommandLine, Sequence[DictConfig]], None]
+
+INTERRUPTED = 130
+"""Status of a program that SIGINT has ended, as shells have it."""
 
 
 def command(
@@ -40,6 +44,7 @@ def command(
     check: Check | None = None,
     complete: Complete | None = None,
     check_sweep: CheckSweep | None = None,
+    imply: Imply | None = None,
 ) -> Callable[[Work], Callable[[], None]]:
     """Return a decorator that makes a function of a configuration a program.
 
@@ -54,6 +59,7 @@ def command(
             overrides to add to it.
         check_sweep: Raises a UserError for a sweep whose jobs, each right by itself, should not be begun. It gets
             their configurations.
+        imply: Returns, from the overrides as typed, of a sweep too, the choices that they imply and leave open.
     """
 
     def decorate(work: Work) -> Callable[[], None]:
@@ -69,6 +75,8 @@ def command(
             with end_without_reader():
                 with _report_user_errors():
                     typed = keep_texts(sys.argv[1:])
+                    if imply is not None:
+                        typed += imply(read_flags(typed).overrides)
                     flags = read_flags(typed)
                     prepare = partial(_prepare, name, check=check, complete=complete, check_sweep=check_sweep)
                     each = [prepare(one) for one in _split(name, flags)] if flags.runs else [typed]
@@ -171,7 +179,7 @@ def _refuse_no_choice(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def _report_user_errors() -> Iterator[None]:
-    """Turn an error that the user can remedy into one sentence and status 1.
+    """Turn an error that the user can remedy into one sentence and status 1, an interruption into one and 130.
 
     With HYDRA_FULL_ERROR=1, which Hydra knows too, every error keeps its traceback.
     """
@@ -183,3 +191,6 @@ def _report_user_errors() -> Iterator[None]:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        sys.exit(INTERRUPTED)

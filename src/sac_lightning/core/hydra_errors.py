@@ -1,7 +1,10 @@
 """What Hydra says of a wrong argument in a page, as one sentence that ends with what to type instead."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -9,8 +12,10 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.texts import quote
 
@@ -69,6 +74,23 @@ def _shorten(page: str, command: str) -> str:
     if listed:
         return f"{first}: type {listed[0]}"
     instead = [line for line in others if line.startswith(("Did you mean", "Either remove", "Or add"))]
+    near = re.match(r"Could not override '([^'@]+)'$", first)
+    instead += [f"the nearest key is {key}" for key in _nearest_keys(near[1], command)] if near else []
     shown = f"python -m sac_lightning.{command} --cfg job shows the keys that there are"
     added = [f"{line.removeprefix(ADDED)} adds a new one" for line in others if line.startswith(ADDED)]
     return f"{first}: {', '.join([*instead, shown, *added])}"
+
+
+def _nearest_keys(typed: str, command: str) -> list[str]:
+    """Return the key of a command's configuration that is most like another, in a list; [] if none is."""
+    cfg = OmegaConf.to_container(compose_config(command, []), resolve=False)
+    assert isinstance(cfg, dict)
+    return get_close_matches(typed, _list_keys(cfg, ""), n=1)
+
+
+def _list_keys(cfg: Mapping[Any, Any], above: str) -> list[str]:
+    """Return all keys of a configuration, dotted."""
+    keys = []
+    for key, value in cfg.items():
+        keys += [f"{above}{key}", *(_list_keys(value, f"{above}{key}.") if isinstance(value, dict) else [])]
+    return keys

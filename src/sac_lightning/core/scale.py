@@ -32,12 +32,14 @@ class Scale:
             None: not measured, as in checkpoints of before.
         structure: Median over its images of how coarse they are, see data.structure; None: not measured.
         spread: Of that among its images, a standard deviation in octaves.
+        reach: By how many octaves training windows were enlarged or reduced, see data.zoom; None: by none.
     """
 
     micrometres: float | None = None
     diameter: float | None = None
     structure: float | None = None
     spread: float | None = None
+    reach: float | None = None
 
     def factor_of(self, micrometres: float) -> float:
         """Return how many pixels of an image are one of the training; 1 where they are nearly the same.

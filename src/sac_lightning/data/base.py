@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import log2
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -260,7 +261,12 @@ class NucleiDataModule(LightningDataModule):
         """Measure the size of pixels and nuclei of the training images, at the magnification of the training."""
         samples, factors = self._ready_samples("train"), self._factors("train")
         chosen = range(0, len(samples), -(-len(samples) // MOST_IMAGES))
-        return measure_samples([samples[i] for i in chosen], [factors[i] for i in chosen], self.own_micrometres)
+        measured = measure_samples(
+            [samples[i] for i in chosen], [factors[i] for i in chosen], self.own_micrometres
+        )
+        return (
+            measured if self.zoom is None else replace(measured, reach=max(map(abs, map(log2, self.zoom))) or None)
+        )
 
     def _factors(self, part: str) -> list[float]:
         """Return how many pixels of each image of a part are one of the model's training."""

@@ -7,17 +7,24 @@ have seen nuclei in these.
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 from skimage.segmentation import relabel_sequential
 
 from sac_lightning.data.sample import Sample
-from sac_lightning.data.scene import draw_tissue_around
+from sac_lightning.data.scene import draw_tissue_around, edge_distance, grain
 from sac_lightning.data.scene_shapes import FloatMap, SceneNuclei
 
 CHROMATIN = (0.5, 1.6)
 """Between which parts of a nucleus's mean brightness a pixel's is taken as it is."""
+
+RADIUS = (7.0, 24.0)
+"""Pixels. Of nuclei in tissue at 20 and 40 times magnification; those of fluorescence are as small or smaller."""
+
+SIDE = 512
+"""Pixels. Of the part that is kept of an image that is enlarged."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,9 @@ class DyedSample:
         return f"{self.fluorescence.name} dyed {self.seed}"
 
     def load(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Return the drawing (H, W, 3) and the image's label map (H, W)."""
-        image, instances = self.fluorescence.load()
+        """Return the drawing (H, W, 3) and its label map (H, W): the image, or an enlarged part of it."""
         rng = np.random.default_rng([self.seed, zlib.crc32(self.fluorescence.name.encode())])
+        image, instances = enlarge(*self.fluorescence.load(), rng)
         return dye(image, instances, rng), instances
 
 
@@ -56,7 +63,29 @@ def dye(image: NDArray[np.uint8], instances: NDArray[np.int32], rng: np.random.G
         (H, W, 3) RGB.
     """
     nuclei = describe_nuclei(instances)
-    return draw_tissue_around(rng, nuclei, _measure_chromatin(image, nuclei))
+    chromatin = rng.uniform(0.4, 1.1) * _measure_chromatin(image, nuclei) * draw_open_chromatin(rng, nuclei)
+    return draw_tissue_around(rng, nuclei, chromatin)
+
+
+def enlarge(
+    image: NDArray[np.uint8], instances: NDArray[np.int32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Enlarge an image and its label map so that the nuclei have a radius drawn from RADIUS, none is made smaller.
+
+    What is drawn afterwards is as sharp as in an image of that size. A part of SIDE pixels is kept.
+    """
+    areas = np.bincount(instances.ravel())[1:]
+    radius = float(np.sqrt(np.median(areas[areas > 0]) / np.pi)) if areas.any() else RADIUS[0]
+    factor = max(1.0, np.exp(rng.uniform(*np.log(RADIUS))) / radius)
+    height, width = (min(side, int(np.ceil(SIDE / factor))) for side in instances.shape)
+    top, left = (int(rng.integers(room + 1)) for room in (instances.shape[0] - height, instances.shape[1] - width))
+    part = np.s_[top : top + height, left : left + width]
+    size = (round(width * factor), round(height * factor))
+    labels = relabel_sequential(instances[part])[0].astype(np.uint16)
+    larger = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    smooth = cv2.medianBlur(larger, 5) if factor > 1 else larger
+    pixels = cv2.resize(image[part], size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(pixels, np.uint8), np.asarray(smooth, np.int32)
 
 
 def describe_nuclei(instances: NDArray[np.int32]) -> SceneNuclei:
@@ -71,6 +100,27 @@ def describe_nuclei(instances: NDArray[np.int32]) -> SceneNuclei:
         radii=np.sqrt(table["area"] / np.pi),
         aspects=np.maximum(aspects, 1.0),
     )
+
+
+def draw_open_chromatin(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
+    """Draw by what factor (H, W) open nuclei take more or less of the stain: pale, with rims, clumps, nucleoli.
+
+    An image has a share of open nuclei, and each of these is more or less pale; 1 in all others and outside.
+    """
+    shape, count = nuclei.instances.shape, len(nuclei.radii)
+    if not count:
+        return np.ones(shape, np.float32)
+    radius = float(np.median(nuclei.radii))
+    is_open = rng.random(count) < rng.uniform(-0.3, 1.0)
+    openness = nuclei.map_to_pixels(is_open * rng.uniform(0.4, 1.0, count))
+    depth = edge_distance(nuclei.instances) / max(1.0, rng.uniform(0.06, 0.16) * radius)
+    rim = rng.uniform(0.3, 1.3) * np.clip(1.6 - depth, 0.0, 1.0)
+    clumps = rng.uniform(0.1, 0.9) * np.clip(
+        grain(rng, shape, max(0.8, radius / rng.uniform(5.0, 12.0))), 0.0, 2.0
+    )
+    nucleoli = rng.uniform(0.0, 1.6) * np.clip(2 * grain(rng, shape, max(1.0, radius / 5.0)) - 3.2, 0.0, 1.2)
+    texture = 1.0 - openness + openness * np.minimum(rim + clumps + nucleoli, 2.0)
+    return np.asarray(texture, np.float32)
 
 
 def _measure_chromatin(image: NDArray[np.uint8], nuclei: SceneNuclei) -> FloatMap:

@@ -9,6 +9,7 @@ from sac_lightning.data.canonical import data_root, read_column
 from sac_lightning.data.dsb2018 import DSB2018
 from sac_lightning.data.dyed import DyedSample
 from sac_lightning.data.monuseg import MoNuSeg
+from sac_lightning.data.restained import RestainedSample
 from sac_lightning.data.sample import Sample
 from sac_lightning.data.synthetic import STAINS, SceneSample
 
@@ -30,7 +31,8 @@ class Nuclei(NucleiDataModule):
     def __init__(
         self,
         root: str | Path | None = None,
-        dyed: int = 1,
+        dyed: int = 2,
+        restained: int = 4,
         scenes: int = 300,
         side: int = 256,
         scene_seed: int = 0,
@@ -42,6 +44,7 @@ class Nuclei(NucleiDataModule):
             root: The folder above dsb2018/ and monuseg/. Default: the environment variable ``SAC_DATA``, else
                 ``data``.
             dyed: Drawings of stained tissue around the nuclei of each fluorescence image.
+            restained: The same of stained tissue and of bright field, whose stain stays as it is.
             scenes: Procedural scenes, fluorescence and histology in turn.
             side: Side of a scene, in pixels.
             scene_seed: Seed of drawings and scenes.
@@ -50,13 +53,14 @@ class Nuclei(NucleiDataModule):
         super().__init__(**loading)
         self.root = None if root is None else str(root)
         self.dyed = dyed
+        self.restained = restained
         self.scenes = scenes
         self.side = side
         self.scene_seed = scene_seed
 
     def source_settings(self) -> dict[str, Any]:
         """Return the part of the settings that tells where the samples come from."""
-        return {key: getattr(self, key) for key in ("root", "dyed", "scenes", "side", "scene_seed")}
+        return {key: getattr(self, key) for key in ("root", "dyed", "restained", "scenes", "side", "scene_seed")}
 
     def splits(self) -> Splits:
         """Return the samples of all sources.
@@ -71,7 +75,11 @@ class Nuclei(NucleiDataModule):
     def _draw_tissue(self, samples: Sequence[Sample]) -> list[Sample]:
         modality = read_column(data_root(self.root) / DSB2018.name, "modality")
         fluorescence = [sample for sample in samples if modality[sample.name] == FLUORESCENCE]
-        return [DyedSample(sample, self.scene_seed + i) for i in range(self.dyed) for sample in fluorescence]
+        tissue = [sample for sample in samples if modality[sample.name] != FLUORESCENCE]
+        return [
+            *(DyedSample(sample, self.scene_seed + i) for i in range(self.dyed) for sample in fluorescence),
+            *(RestainedSample(sample, self.scene_seed + i) for i in range(self.restained) for sample in tissue),
+        ]
 
     def _draw_scenes(self) -> list[Sample]:
         return [

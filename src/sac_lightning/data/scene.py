@@ -1,5 +1,6 @@
 """Synthetic microscopy scenes with their instance maps, for the built-in default data set."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import cv2
@@ -17,6 +18,44 @@ SMALLEST_SIDE = 32
 # Optical density of unit stain in R, G, B: directions like those that Macenko et al. (ISBI 2009) estimate.
 _HAEMATOXYLIN = np.array([0.57, 0.73, 0.38])
 _EOSIN = np.array([0.20, 0.85, 0.49])
+# Of immunohistochemistry: haematoxylin alone, which is bluer, and the brown of an antibody's label (DAB).
+_COUNTERSTAIN = np.array([0.65, 0.58, 0.29])
+_DAB = np.array([0.38, 0.80, 1.10])
+
+
+@dataclass(frozen=True)
+class Staining:
+    """How a laboratory stains.
+
+    Attributes:
+        clearing: The part of the eosin that a nucleus displaces.
+        cytoplasm: By how much more or less haematoxylin than usual cytoplasm takes.
+        spread: Standard deviation by which the colours of the stains differ from the usual ones.
+        sharpening: By how much the microscope's software sharpens, as a factor on what a blur takes away.
+        is_immuno: Whether cells are labelled by an antibody, brown and in parts, instead of stained by eosin.
+    """
+
+    clearing: float = 0.4
+    cytoplasm: float = 1.0
+    spread: float = 0.06
+    sharpening: float = 0.0
+    is_immuno: bool = False
+
+
+USUAL = Staining()
+IMMUNO = 0.2
+"""Share of the drawings that are of immunohistochemistry. Our choice: most tissue is in haematoxylin and eosin."""
+
+
+def draw_staining(rng: np.random.Generator) -> Staining:
+    """Draw how a laboratory stains, of more kinds than scenes show."""
+    return Staining(
+        clearing=rng.uniform(0.0, 1.0),
+        cytoplasm=rng.uniform(0.2, 2.0),
+        spread=0.12,
+        sharpening=max(0.0, rng.uniform(-1.0, 1.5)),
+        is_immuno=rng.random() < IMMUNO,
+    )
 
 
 def render_scene(
@@ -160,10 +199,32 @@ def draw_tissue_around(rng: np.random.Generator, nuclei: SceneNuclei, chromatin:
         The image, (H, W, 3) uint8 RGB.
     """
     shape = chromatin.shape
+    staining = draw_staining(rng)
     tissue = np.maximum(_tissue(rng, shape), blur((nuclei.instances > 0).astype(np.float32), 3.0))
     stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
     fibres, _ = _fibres(rng, shape)
-    return _paint(rng, nuclei, tissue, stroma, fibres, chromatin)
+    return _paint(rng, nuclei, tissue, stroma, fibres, chromatin, staining)
+
+
+def draw_tissue_beneath(rng: np.random.Generator, haematoxylin: FloatMap) -> NDArray[np.uint8]:
+    """Draw an H&E-like scene beneath a stain that is there already, such as that of a real image.
+
+    Args:
+        rng: The only source of randomness.
+        haematoxylin: (H, W) float32, at least 0: the amount of the stain, about 1 in a typical nucleus.
+
+    Returns:
+        The image, (H, W, 3) uint8 RGB.
+    """
+    shape = haematoxylin.shape
+    staining = draw_staining(rng)
+    inside = np.asarray(np.minimum(haematoxylin, 1.0), np.float32)
+    tissue = np.maximum(_tissue(rng, shape), blur(inside, 3.0))
+    stroma = ramp(smooth_noise(rng, shape, 70.0) - rng.uniform(-1.0, 1.3), 0.3)
+    fibres, _ = _fibres(rng, shape)
+    eosin = _counterpart(rng, tissue, stroma, fibres, staining) * (1.0 - staining.clearing * inside)
+    tint = staining.cytoplasm * _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
+    return _transmit(rng, tint + rng.uniform(0.6, 2.0) * haematoxylin, eosin, staining)
 
 
 def _paint(
@@ -173,14 +234,15 @@ def _paint(
     stroma: FloatMap,
     fibres: FloatMap,
     chromatin: FloatMap | float = 1.0,
+    staining: Staining = USUAL,
 ) -> NDArray[np.uint8]:
     """Return the image of nuclei in tissue: both stains, and light through them."""
     inside = blur((nuclei.instances > 0).astype(np.float32), 0.7)
     tissue = tissue * (1.0 - rng.uniform(0.0, 0.6) * (1.0 - inside) * blur(inside, 2.0))  # a nucleus's cleft
-    eosin = _eosin(rng, tissue, stroma, fibres) * (1.0 - 0.4 * inside)
-    tint = _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
+    eosin = _counterpart(rng, tissue, stroma, fibres, staining) * (1.0 - staining.clearing * inside)
+    tint = staining.cytoplasm * _cytoplasm_tint(rng, tissue, stroma) * (1.0 - inside)
     haematoxylin = tint + inside * blur(_nuclear_stain(rng, nuclei) * chromatin, 0.6)
-    return _transmit(rng, haematoxylin, eosin)
+    return _transmit(rng, haematoxylin, eosin, staining)
 
 
 def _tissue(rng: np.random.Generator, shape: tuple[int, int]) -> FloatMap:
@@ -210,6 +272,17 @@ def _fibres(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[FloatMap,
     fibres = cv2.remap(strands, along / 14.0, across / 1.2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     down, right = np.gradient(across)
     return np.asarray(fibres, np.float32), np.arctan2(-right, down).astype(np.float32)
+
+
+def _counterpart(
+    rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap, fibres: FloatMap, staining: Staining
+) -> FloatMap:
+    """Return the amount of what is not haematoxylin: eosin everywhere, or an antibody's label in parts."""
+    eosin = _eosin(rng, tissue, stroma, fibres)
+    if not staining.is_immuno:
+        return eosin
+    labelled = ramp(smooth_noise(rng, tissue.shape, 60.0) - rng.uniform(-1.0, 1.0), 0.15)
+    return np.asarray(eosin * (0.15 + rng.uniform(0.8, 2.0) * labelled), np.float32)
 
 
 def _eosin(rng: np.random.Generator, tissue: FloatMap, stroma: FloatMap, fibres: FloatMap) -> FloatMap:
@@ -243,12 +316,18 @@ def _nuclear_stain(rng: np.random.Generator, nuclei: SceneNuclei) -> FloatMap:
     return np.asarray(nuclei.map_to_pixels(darkness) * np.clip(texture, 0.1, None), np.float32)
 
 
-def _transmit(rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap) -> NDArray[np.uint8]:
+def _transmit(
+    rng: np.random.Generator, haematoxylin: FloatMap, eosin: FloatMap, staining: Staining
+) -> NDArray[np.uint8]:
     """Return the image of white light through both stains (Beer-Lambert law), slightly blurred, with noise."""
-    vectors = np.stack([_HAEMATOXYLIN, _EOSIN]) * rng.normal(1.0, 0.06, (2, 3)) * np.exp(rng.normal(0.0, 0.2))
+    colours = (_COUNTERSTAIN, _DAB) if staining.is_immuno else (_HAEMATOXYLIN, _EOSIN)
+    vectors = np.stack(colours) * rng.normal(1.0, staining.spread, (2, 3))
+    vectors *= np.exp(rng.normal(0.0, 0.2))
     density = np.stack([haematoxylin, eosin], -1) @ vectors.astype(np.float32)
     light = cv2.GaussianBlur(rng.uniform(232.0, 250.0) * np.exp(-density), (0, 0), rng.uniform(0.5, 1.1))
     noisy = light + rng.normal(0.0, rng.uniform(1.0, 3.5), light.shape)
+    if staining.sharpening:
+        noisy += staining.sharpening * (noisy - cv2.GaussianBlur(noisy, (0, 0), 1.5))
     return np.asarray(np.clip(np.round(noisy), 0, 255), np.uint8)
 
 

@@ -14,7 +14,8 @@ from sac_lightning.data.structure import measure_structure
 
 SPREADS = 2.0
 """A guess counts where an image is finer or coarser than the training images by more than so many standard
-deviations of theirs: what lies within looks like them. Our choice."""
+deviations of theirs, and by more than that and the reach of a training whose windows were made finer and coarser:
+what lies within looks like them. Our choice."""
 
 Look = Callable[[], NDArray[np.uint8]]
 """Returns an image, or a part of it in which there is something to see, (H, W, 3) RGB."""
@@ -103,7 +104,7 @@ def _guess(scale: Scale, look: Look, why: str) -> Magnification:
     if structure is None:
         return Magnification(note=f"left at its magnification, which cannot be guessed ({why})")
     factor = min(max(structure / scale.structure, 1 / FURTHEST), FURTHEST)
-    if abs(log2(factor)) <= SPREADS * scale.spread or round_factor(factor) == 1:
+    if abs(log2(factor)) <= SPREADS * scale.spread + (scale.reach or 0) or round_factor(factor) == 1:
         return Magnification(note=f"taken to be of the training's magnification, as it looks ({why})")
     return Magnification(factor, f"{_change(factor)}, by a guess from the image ({why})", guessed=True)
 

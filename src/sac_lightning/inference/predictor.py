@@ -33,6 +33,7 @@ from sac_lightning.inference.thresholds import (
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
 from sac_lightning.model.precision import autocast, resolve_precision
+from sac_lightning.model.register import DEFAULT
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trust import read_trusted
 from sac_lightning.model.use import prepare_for_use
@@ -192,7 +193,7 @@ class Predictor:
 
 
 def load(
-    checkpoint: str | Path,
+    checkpoint: str | Path = DEFAULT,
     weights: str | None = None,
     device: str = "cpu",
     instances: str | None = None,
@@ -205,6 +206,7 @@ def load(
     Args:
         checkpoint: Path of a ``.ckpt`` that the train command wrote, or of a folder that the export command wrote,
             whose networks onnxruntime runs; or, as a str, the name of a trained model, see model.register.
+            Default: the one that the package ships.
         weights: Name or path of SAM's weights, where they are not where they were in training.
         device: Such as ``cpu`` or ``cuda``.
         instances: How nuclei are separated: ``components``, ``watershed`` or ``prompts``. Default: watershed

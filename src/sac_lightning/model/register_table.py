@@ -41,6 +41,7 @@ def describe_model(model: Model) -> list[str]:
         "kind": KINDS[model.kind],
         "what for": model.purpose,
         "use": model.use,
+        "recipe": " ".join(model.recipe),
         "licence": model.licence,
         "data": model.data,
         "figures": model.figures,

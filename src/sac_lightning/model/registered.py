@@ -1,6 +1,7 @@
 """From a name of the register to a file that has been verified, without torch: a wrong name is refused at once."""
 
 import hashlib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,14 @@ def require_checkpoint(given: object, key: str = "checkpoint") -> None:
         raise UserError(
             f"{key}={given} does not exist: give a path that does, or the name of a trained model ({names})"
         )
+
+
+def find_recipe(overrides: Sequence[str]) -> list[str]:
+    """Return the choices by which the model that ``init=`` names was trained, but for those that are made."""
+    started = [override.removeprefix("init=") for override in overrides if override.startswith("init=")]
+    model = REGISTER.get(started[-1]) if started else None
+    made = {override.lstrip("+").partition("=")[0] for override in overrides}
+    return [] if model is None else [choice for choice in model.recipe if choice.partition("=")[0] not in made]
 
 
 def nearest_name(given: str) -> str:

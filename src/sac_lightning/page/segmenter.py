@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sac_lightning.core.prompts import Selection
-from sac_lightning.inference.doubt import find_doubts
+from sac_lightning.inference.doubt import count_unsure, find_doubts
 from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.encoded_nuclei import EncodedNuclei
 from sac_lightning.inference.magnification import Magnification
@@ -83,7 +83,9 @@ class Segmenter:
         areas = np.bincount(nuclei.instances.ravel())[1:]
         median = float(np.median(areas)) if len(areas) else None
         cover = float((nuclei.instances > 0).mean())
-        return find_doubts(cover, median, self._predictor.scale, self.magnify(picture).factor)
+        unsure, nuclear = count_unsure(nuclei.probability)
+        factor = self.magnify(picture).factor
+        return find_doubts(cover, median, self._predictor.scale, factor, unsure / max(nuclear, 1))
 
     def encode(self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Encode a picture, which takes long, unless it has been done.

@@ -27,12 +27,10 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def serve(cfg: DictConfig) -> None:
     """Serve the page until it is interrupted."""
-    predictor = load(
-        cfg.checkpoint or DEFAULT, weights=cfg.weights, device=cfg.device, trust=cfg.trust, mpp=cfg.mpp
-    )
+    predictor = load(cfg.checkpoint, weights=cfg.weights, device=cfg.device, trust=cfg.trust, mpp=cfg.mpp)
     bound = bind_socket(str(cfg.host), cfg.port)
     with own_folder() as folder:
-        app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint not in (None, DEFAULT))
+        app = make_app(predictor, folder, str(cfg.host), is_own=cfg.checkpoint != DEFAULT)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         print(f"the page is at http://{'localhost' if cfg.host == '0.0.0.0' else cfg.host}:{cfg.port}", flush=True)
         print("Ctrl+C ends it", flush=True)

@@ -19,8 +19,8 @@ UPLOAD = (
     f"and {MAX_BYTES // 2**20} MB. It stays on the computer that runs this page."
 )
 SHIPPED = (
-    f"This is a small model that comes with the program. It has learned from {REGISTER[DEFAULT].data}. On other "
-    "images expect mistakes. With a model that was trained on images like yours "
+    f"This is the model that comes with the program. It has learned from {REGISTER[DEFAULT].data}. On images "
+    "unlike these expect mistakes. With a model that was trained on images like yours "
     "(`python -m sac_lightning.demo checkpoint=FILE`) it does better."
 )
 LEGEND = (

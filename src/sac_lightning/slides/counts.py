@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_lightning.inference.doubt import count_unsure
 from sac_lightning.slides.area import Area
 from sac_lightning.slides.band import Band
 
@@ -21,12 +22,14 @@ class Counts:
         area: Pixels in which nuclei were looked for: the tissue in the regions.
         covered: How many of these are nucleus.
         median_area: Of the nuclei in pixels; None: there are none.
+        unsure: Of how many pixels the model is unsure, by how many it takes for nuclei.
     """
 
     nuclei: int
     area: int
     covered: int
     median_area: float | None
+    unsure: float = 0.0
 
     @property
     def cover(self) -> float:
@@ -61,7 +64,7 @@ class Counter:
     def __init__(self, area: Area) -> None:
         """Args: area: in which nuclei are looked for."""
         self.area = area
-        self.looked_at = self.covered = 0
+        self.looked_at = self.covered = self.unsure = self.nuclear = 0
         self.areas: list[NDArray[np.int64]] = []
 
     def add(self, band: Band) -> None:
@@ -71,9 +74,12 @@ class Counter:
         inside = self.area.draw(band.top, band.top + band.final, band.labels.shape[1])
         self.looked_at += int(inside.sum())
         self.covered += int((inside & (band.labels[: band.final] > 0)).sum())
+        unsure, nuclear = count_unsure(band.probability[: band.final][inside])
+        self.unsure += unsure
+        self.nuclear += nuclear
 
     def finish(self) -> Counts:
         """Return the counts of all bands."""
         areas = np.concatenate([np.zeros(0, dtype=np.int64), *self.areas])
         median = float(np.median(areas)) if len(areas) else None
-        return Counts(len(areas), self.looked_at, self.covered, median)
+        return Counts(len(areas), self.looked_at, self.covered, median, self.unsure / max(self.nuclear, 1))

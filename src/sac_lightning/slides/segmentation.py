@@ -82,7 +82,8 @@ def segment_file(
             scaled = predictor.at_scale(magnified.factor)
             share, counts = _segment(scaled, slide, tone, area, points, output, path.stem + selection.suffix)
             notes = (f"took {slide.note} of" if slide.note else "", f"{magnified.note}:" if magnified.note else "")
-            doubts = find_doubts(counts.cover, counts.median_area, predictor.scale, magnified.factor)
+            scale, factor = predictor.scale, magnified.factor
+            doubts = find_doubts(counts.cover, counts.median_area, scale, factor, counts.unsure)
             side = predictor.mpp if isinstance(predictor.mpp, float) else side_of_pixel(slide.micrometres)
             return Segmented(tuple(filter(None, notes)), share, counts.row(side, doubts))
     except UserError as error:
