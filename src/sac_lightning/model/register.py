@@ -1,8 +1,8 @@
 """The register of models: what the package ships, and what others publish and this package reads.
 
-Its names stand for files: those of trained models wherever a checkpoint is taken (`checkpoint=demo`, `init=demo`),
-those of SAM's weights in `backbone.weights=`. A new model that ships is one more entry, and in `pretrained` a file
-and its card.
+Its names stand for files: those of trained models wherever a checkpoint is taken (`checkpoint=nuclei`,
+`init=nuclei`), those of SAM's weights in `backbone.weights=`. A new model that ships is one more entry, and in
+`pretrained` a file and its card.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ class Model:
         data: What it was trained on.
         figures: What it comes to.
         file: Name of its file: in the package, or in the cache of weights.
+        recipe: The choices of its training, which one that starts from it takes over.
         url: Where its owner publishes the file; empty for what the package ships.
         size: Size of the file in bytes; 0 if it is not known.
         sha256: SHA-256 of the file in lower-case hexadecimal; empty if it is not known. It is part of the code so
@@ -54,6 +55,7 @@ class Model:
     data: str
     figures: str
     file: str
+    recipe: tuple[str, ...] = ()
     url: str = ""
     size: int = 0
     sha256: str = ""
@@ -82,16 +84,20 @@ REGISTER = {
     model.name: model
     for model in (
         Model(
-            name="demo",
+            name="nuclei",
             kind="checkpoint",
             backbone="vit_t",
-            purpose="what the page shows without checkpoint=: clicks on any picture, and points of its own",
+            purpose="nuclei told apart in fluorescence and stained tissue, without training; a start for others",
             licence="Apache-2.0",
-            data="200 computer-drawn scenes of nuclei, and no picture of a microscope",
-            figures="Dice on 10 held-out scenes: fluorescence 0.89, histology 0.64",
-            file="demo.ckpt",
-            size=1_985_503,
-            sha256="14bd6c90bd3563c1657852559829ea252a4b42922b67c986a691ebf35fcdae03",
+            data=(
+                "DSB2018's training images (fluorescence, bright field, purple tissue), drawings of stained "
+                "tissue around their nuclei, computer-drawn scenes"
+            ),
+            figures="AJI, Dice on test images: DSB2018 0.73, 0.90; MoNuSeg, never trained on, 0.56, 0.74",
+            file="nuclei.safetensors",
+            recipe=("prompts=separating", "prompts.generator.fine=8", "scale=instances", "instances=watershed"),
+            size=11_678_556,
+            sha256="37225944673b4c44de02a9b802423196f57b9a06923b44c5c27b4e6d3f24dfcb",
         ),
         Model(
             name="vit_t",
@@ -219,5 +225,5 @@ REGISTER = {
     )
 }
 
-DEFAULT = "demo"
+DEFAULT = "nuclei"
 """The trained model that is taken where none is named."""

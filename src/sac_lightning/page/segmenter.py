@@ -61,14 +61,16 @@ class Segmenter:
         self._model = predictor.model if isinstance(predictor.model, Promptable) else None
         self.takes_points = self._model is not None
         self.has_generator = self._model is not None and self._model.has_generator
-        self._needs_point = self._model is not None and not self._model.has_trained_decoder
+        self._needs_point = self._model is not None and (
+            not self._model.has_trained_decoder or decodes_nuclei(self._model)
+        )
         self.first = Question((), 0, "O", 0.5)
         if self._model is not None and self.has_generator:
             chosen = self._model.point_selection
             self.first = Question((), chosen.points, chosen.selection, chosen.threshold)
 
     def lacks_points(self, question: Question) -> bool:
-        """Return whether there are no points where SAM's own, untrained decoder needs one."""
+        """Return whether there are no points where the decoder, SAM's own or one of single nuclei, needs one."""
         return self._needs_point and not question.clicks and not question.points
 
     def magnify(self, picture: Picture) -> Magnification:
