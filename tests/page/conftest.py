@@ -12,11 +12,11 @@ import torch
 from tests.commands import saved, untrained
 from torch import nn
 
+from sac_lightning.core.address import bind_socket
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.view import View
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.model.build import build_model
-from sac_lightning.page.address import bind_socket
 
 
 def _predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:
