@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sac_lightning.data.label_maps import renumber_labels
+from sac_lightning.data.label_maps import look_up, renumber_labels
 from sac_lightning.data.windows import check_boxes, gather_points, place_points
 from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.competition import INSIDE, compete
@@ -137,10 +137,10 @@ class EncodedNuclei:
         is_positive = clicks[:, 2] == 1
         clicked, sizes = clicks[is_positive, :2], sizes_of(clicks[is_positive])
         touched = np.concatenate([clicks[:, :2], self._boxed_points(clicks)])
-        under = np.setdiff1d(_values_at(instances, touched), [0])
+        under = np.setdiff1d(look_up(instances, touched), [0])
         points = np.concatenate([clicked, own])
         is_given = np.arange(len(points)) < len(clicked)
-        asked = is_given | np.isin(_values_at(instances, points), under)
+        asked = is_given | np.isin(look_up(instances, points), under)
         negatives = clicks[clicks[:, 2] == 0, :2]
         view = self._predictor.view
         sizes = np.pad(sizes, ((0, len(own)), (0, 0)))
@@ -157,10 +157,3 @@ class EncodedNuclei:
         of_own = first + sum(tuple(nucleus.point.tolist()) in asking for nucleus in decoded)
         takes = (numbers > 0) & ((kept == 0) | (numbers < of_own))
         return renumber_labels(np.where(takes, numbers, kept))
-
-
-def _values_at(image: NDArray[np.int32], points: Points) -> NDArray[np.int32]:
-    """Return the values (N,) of an image at points (N, 2) xy."""
-    x, y = points.round().astype(int).T
-    values: NDArray[np.int32] = image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
-    return values
