@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from sac_lightning.core.command import command, require_paths
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.precision import check_precision
 from sac_lightning.core.scale import check_mpp
 from sac_lightning.inference.thresholds import refuse_method
 from sac_lightning.model.registered import require_checkpoint
@@ -31,6 +32,7 @@ def check(cfg: DictConfig) -> None:
     refuse_geojson(cfg.geojson)
     read_formats(cfg.formats)
     check_mpp(cfg.mpp)
+    check_precision(cfg.precision)
     find_images(str(cfg.images))
 
 

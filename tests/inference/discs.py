@@ -25,6 +25,7 @@ class Discs(nn.Module):
 
     dense = refine = False
     has_generator = has_trained_decoder = decodes_nuclei = True
+    is_silent = False
     nucleus_field: int | None = FIELD
 
     def __init__(self, radius: float = RADIUS) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.precision import FULL, MIXED
 from sac_lightning.core.view import View
 from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.predictor import Nuclei, Predictor
@@ -30,9 +31,12 @@ SIZES = [(64, 64), (40, 90), (20, 25)]
 POINTS, LABELS = [(3.0, 17.0), (18.0, 2.5), (0.0, 0.0)], [1, 0, 1]
 
 
-def make(tiny: list[str], fill: Callable[..., nn.Module], name: str, view: View | None = None) -> Predictor:
+def make(
+    tiny: list[str], fill: Callable[..., nn.Module], name: str, view: View | None = None, precision: str = FULL
+) -> Predictor:
     config = resolve_config(compose_config("train", [*tiny, *MODELS[name], "output_dir=x"]))
-    return Predictor(fill(build_model(config["model"]), gain=0.7), view or View(64, stretch=True))
+    model = fill(build_model(config["model"]), gain=0.7)
+    return Predictor(model, view or View(64, stretch=True), precision=precision)
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -46,6 +50,21 @@ def assert_same(one: Nuclei, other: Nuclei) -> None:
     assert ((one.mask == other.mask) | (np.abs(other.probability - 0.5) < 1e-5)).all()
     assert np.array_equal(one.points, other.points)
     assert np.array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_picture_is_encoded_and_decoded_in_the_precision(
+    name: str, tiny: list[str], fill: Callable[..., nn.Module]
+) -> None:
+    predictor = make(tiny, fill, name, precision=MIXED)
+    image = picture(40, 90)
+    found = EncodedImage(predictor, image).segment(POINTS, LABELS)
+    full = EncodedImage(make(tiny, fill, name), image).segment(POINTS, LABELS)
+    expected = predictor.segment(image, POINTS, LABELS)
+    assert np.array_equal(found.points, expected.points)
+    difference = np.abs(found.probability - expected.probability)
+    assert difference.max() < 1e-2, "padding and layout round otherwise"
+    assert not np.array_equal(found.probability, full.probability)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -16,8 +16,11 @@ import sac_lightning
 from sac_lightning.baselines.otsu import Otsu
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
+from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.predictor import Nuclei, Predictor, load
+from sac_lightning.inference.windows import segment
 from sac_lightning.model.build import build_model
+from sac_lightning.model.lora import lora_layers
 from sac_lightning.model.register import FOLDER
 from sac_lightning.training.task import SegmentationTask
 
@@ -288,14 +291,57 @@ def checkpoint(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_checkpoint_alone_makes_a_predictor(
     kind: Callable[[Path], Any], checkpoint: Path, tiny: list[str]
 ) -> None:
-    predictor = sac_lightning.load(kind(checkpoint))
+    predictor = sac_lightning.load(kind(checkpoint), precision="32-true")
     view = View(SIZE, 32, overlap=0.25, stretch=True)
     assert predictor.view == view
     trained = Predictor(make_model(tiny, "model=sac", "view.crop=32", "view.stretch=true"), view)
     for image in (picture(64, 64), picture(20, 70)):
         one, other = predictor.segment(image), trained.segment(image)
-        assert np.array_equal(one.probability, other.probability)
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)  # LoRA is merged
         assert np.array_equal(one.points, other.points)
+
+
+def says(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
+    """Have the processor say whether it is faster in bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": bfloat16}, raising=False)
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16-mixed", "32-true"])
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_the_networks_compute_in_the_precision(
+    precision: str, bfloat16: bool, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, bfloat16)
+    predictor = load(checkpoint, precision=precision)
+    image = picture(40, 90)
+    is_mixed = bfloat16 if precision == "auto" else precision == "bf16-mixed"
+    assert predictor.precision == ("bf16-mixed" if is_mixed else "32-true")
+    found = predictor.at_scale(1.0).segment(image)
+    full = load(checkpoint, precision="32-true")
+    pixels = torch.from_numpy(prepare_image(image, full.view.stretch)).permute(2, 0, 1).float()
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):  # as training and evaluate do
+        expected = segment(full.model, pixels, full.view).probability
+    assert np.array_equal(found.probability, expected.numpy())
+    assert np.array_equal(found.probability, full.segment(image).probability) == (not is_mixed)
+    assert found.probability.dtype == np.float32
+
+
+def test_lora_is_merged_where_it_is_loaded(checkpoint: Path) -> None:
+    """A merged layer is the same function at the cost of a plain one."""
+    predictor = load(checkpoint, precision="32-true")
+    layers = list(lora_layers(predictor.model))
+    assert layers
+    assert all(layer.merged for layer in layers)
+    merged = predictor.segment(picture(40, 90)).probability
+    for layer in layers:
+        assert layer.q_b.any(), "an update that is none"
+        layer.unmerge()
+    np.testing.assert_allclose(merged, predictor.segment(picture(40, 90)).probability, atol=1e-5)
+
+
+def test_a_precision_that_is_none_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(UserError, match="precision is half: choose auto, bf16-mixed or 32-true"):
+        load(checkpoint, precision="half")
 
 
 def test_load_is_the_packages_own() -> None:

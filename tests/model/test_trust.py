@@ -57,7 +57,7 @@ def test_a_network_of_ones_own_is_trained_evaluated_loaded_and_exported(
     assert rerun(tmp_path / "e", checkpoint, "trust=my_package")["metrics"] == record["metrics"]
     assert "is trusted to call my_package.Net." in capsys.readouterr().out
     image = np.zeros((64, 64, 3), np.uint8)
-    nuclei = sac_lightning.load(checkpoint, trust="my_package").segment(image)
+    nuclei = sac_lightning.load(checkpoint, trust="my_package", precision="32-true").segment(image)
     cfg = compose_config(
         "export", [f"checkpoint={checkpoint}", f"output={tmp_path / 'onnx'}", "trust=[my_package]"]
     )

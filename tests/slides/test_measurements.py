@@ -1,8 +1,10 @@
 """Measurements: scikit-image's, of the right pixels, in pixels and in micrometres."""
 
+import warnings
+
 import numpy as np
 import pytest
-from skimage.measure import regionprops
+from skimage.measure import label, regionprops
 
 from sac_lightning.slides.measurements import columns, measure_nuclei
 
@@ -35,6 +37,20 @@ def test_they_are_scikit_images(labels: np.ndarray) -> None:
         assert row["minor_axis"] == pytest.approx(region.axis_minor_length)
         assert row["solidity"] == pytest.approx(region.solidity)
         assert row["mean_intensity"] == pytest.approx(raw[labels == region.label].mean())
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45])
+def test_ragged_nuclei_with_gaps_are_measured_as_by_scikit_image(share: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = label(rng.random((60, 70)) < share, connectivity=2).astype(np.int32)
+    labels[rng.random(labels.shape) < 0.05] = labels.max() + 7  # in many parts
+    rows = measure_nuclei(labels, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of a pixel or a line.
+        expected = [(each.num_pixels, each.solidity, each.axis_minor_length) for each in regionprops(labels)]
+    assert len(rows) > 5
+    assert [(row["area"], row["solidity"]) for row in rows] == [each[:2] for each in expected]
+    assert [row["minor_axis"] for row in rows] == pytest.approx([each[2] for each in expected], abs=1e-9)
 
 
 def test_an_ellipse_is_known_by_hand(labels: np.ndarray) -> None:

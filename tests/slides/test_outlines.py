@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sac_lightning.slides.outlines import feature, outline
+from sac_lightning.slides.traced_outlines import outline_nuclei
 
 
 @settings(max_examples=200)
@@ -21,6 +22,21 @@ def test_any_mask_becomes_a_valid_shape_of_its_area_and_back(mask: np.ndarray, l
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
     assert np.array_equal(shapely.contains_xy(shape, x + left + 0.5, y + 7.5), mask)
     assert (shapely.get_coordinates(shape) % 1 == 0).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 0, 0, 2, 2, 5]))
+)
+def test_all_at_once_have_the_outlines_that_each_has_by_itself(labels: np.ndarray) -> None:
+    shapes = outline_nuclei(labels, top=7)
+    each = [outline(labels == number, top=7) for number in np.unique(labels[labels > 0])]
+    assert len(shapes) == len(each)
+    for shape, other in zip(shapes, each, strict=True):
+        assert shape.normalize().equals_exact(other.normalize())
+        for part in shapely.get_parts(shape):
+            assert part.exterior.is_ccw
+            assert not any(hole.is_ccw for hole in part.interiors)
 
 
 def test_a_pixel_is_a_square_around_its_centre() -> None:

@@ -18,6 +18,7 @@ from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.drawing import NEGATIVE_RGB, POSITIVE_RGB
 from sac_lightning.inference.predictor import load
+from sac_lightning.model.precision import resolve_precision
 from sac_lightning.predict import check
 from sac_lightning.slides import row_store
 from sac_lightning.slides.find_images import find_images
@@ -377,6 +378,7 @@ def told_of_others(capsys: pytest.CaptureFixture[str], *arguments: Path, **setti
         ("tissue", lambda tmp_path: regions_file(tmp_path, "b", 30)),
         ("tissue", lambda _: "auto"),
         ("mpp", lambda _: "off"),
+        ("precision", lambda _: "32-true" if resolve_precision("auto", "cpu") == "bf16-mixed" else "bf16-mixed"),
         ("points", lambda tmp_path: points_file(tmp_path, "image,x,y,label\na.png,10,20,1\n")),
     ],
 )
@@ -399,6 +401,19 @@ def test_results_by_other_options_are_told_and_left(
     assert "1 segmented" in capsys.readouterr().out
     run(checkpoint, images / "a.png", output, **other)
     assert "0 segmented, 1 already there, 0 failed\n" in capsys.readouterr().out
+
+
+def test_results_that_say_nothing_of_precision_were_made_in_full_precision(
+    checkpoint: Path, images: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(checkpoint, images / "a.png", output, precision="32-true")
+    file = output / "options" / "a.json"
+    former = json.loads(file.read_text())
+    assert former.pop("precision") is None
+    file.write_text(json.dumps(former))
+    run(checkpoint, images / "a.png", output, precision="32-true")
+    assert "0 segmented, 1 already there, 0 failed\n" in capsys.readouterr().out
+    assert "(precision)" in told_of_others(capsys, checkpoint, images / "a.png", output, precision="bf16-mixed")
 
 
 def test_another_checkpoint_or_image_is_told_and_each_image_has_its_own_points(

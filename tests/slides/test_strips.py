@@ -39,13 +39,13 @@ def in_strips(predictor: Predictor, image: NDArray[np.uint8], points: NDArray[np
     )
 
 
-@pytest.fixture(scope="module")
-def sac(tiny: list[str]) -> Predictor:
+@pytest.fixture(scope="module", params=["32-true", "bf16-mixed"])
+def sac(tiny: list[str], request: pytest.FixtureRequest) -> Predictor:
     """SAC with points of its own, drawn at random, with a seed per window."""
     torch.manual_seed(0)
     overrides = [*tiny, "model=sac", "prompts.selection=R", "prompts.points=2", "output_dir=x"]
     model = build_model(resolve_config(compose_config("train", overrides))["model"])
-    return Predictor(model, View(image_size=64, crop=48, overlap=0.25, stretch=True))
+    return Predictor(model, View(image_size=64, crop=48, overlap=0.25, stretch=True), precision=request.param)
 
 
 @pytest.mark.parametrize("size", [(130, 170), (200, 30), (20, 200), (30, 40), (48, 48)], ids=str)
@@ -57,7 +57,8 @@ def test_the_numbers_are_those_of_the_whole_image(size: tuple[int, int], sac: Pr
     assert np.array_equal(strips.points, whole.points)
     assert np.array_equal(strips.labels, whole.labels)
     pixels = torch.from_numpy(prepare_image(image, sac.view.stretch)).permute(2, 0, 1).float()
-    generated = segment(sac.model, pixels, sac.view).generator_maps
+    with sac.autocast():
+        generated = segment(sac.model, pixels, sac.view).generator_maps
     assert generated is not None
     assert strips.generator_maps is not None
     assert generated is not None

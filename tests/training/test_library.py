@@ -159,7 +159,7 @@ def test_what_a_trainer_fits_is_loaded_evaluated_and_tested_again(tmp_path: Path
     image = np.full((SIZE, SIZE, 3), 40, dtype=np.uint8)
     pixels = torch.from_numpy(image).permute(2, 0, 1).float()
     fitted = task.eval().model(pixels[None]).logits.sigmoid()[0, 0]
-    found = sac_lightning.load(path).segment(image)
+    found = sac_lightning.load(path, precision="32-true").segment(image)
     assert np.allclose(found.probability, fitted.detach().numpy(), atol=1e-6)
 
     (tested,) = trainer.test(task, datamodule=data, ckpt_path="best", verbose=False)

@@ -84,7 +84,7 @@ class EncodedImage:
         self.height, self.width = image.shape[:2]
         if isinstance(predictor.separation, EveryPrompt):
             raise UserError("every prompt by itself takes no clicks: load with instances=watershed or components")
-        self._model, self._device = predictor.model, predictor.device
+        self._model, self._device, self._autocast = predictor.model, predictor.device, predictor.autocast
         self._promptable = predictor.model if isinstance(predictor.model, Promptable) else None
         self._separation = predictor.separation
         self._windows = predictor.view.windows(self.height, self.width)
@@ -107,11 +107,12 @@ class EncodedImage:
         )
         for batch in batch_windows(self._windows, self._view):
             images = batch.cut(pixels)
-            if self._promptable is not None:
-                embeddings, generated = self._promptable.encode(images)
-            else:  # A network without points has its answer here already.
-                answer = run_model(self._model, images)
-                embeddings, generated = answer.logits, answer.generator_logits
+            with self._autocast():
+                if self._promptable is not None:
+                    embeddings, generated = self._promptable.encode(images)
+                else:  # A network without points has its answer here already.
+                    answer = run_model(self._model, images)
+                    embeddings, generated = answer.logits, answer.generator_logits
             self._embeddings += embeddings.unbind()
             self._generated += () if generated is None else generated.unbind()
             progress(len(self._embeddings), len(self._windows))
@@ -282,7 +283,8 @@ class EncodedImage:
             torch.stack([each.labels for each in prompts]),
         )
         generated = torch.stack([self._generated[window] for window in windows]) if self._generated else None
-        logits = self._promptable.decode(embeddings, coords, labels, generated)[0]
+        with self._autocast():
+            logits = self._promptable.decode(embeddings, coords, labels, generated)[0]
         if not self._promptable.refine:
             return logits
         return resize_to_input(self._promptable, logits, generated, self._size[1])

@@ -64,9 +64,10 @@ class EncodedNuclei:
         pixels = torch.from_numpy(prepare_image(image, predictor.view.stretch)).permute(2, 0, 1).float()
         windows = predictor.view.windows(self.height, self.width)
         progress(0, len(windows))
-        self._prediction = segment(
-            predictor.model, pixels.to(predictor.device), predictor.view, keep_embeddings=True
-        )
+        with predictor.autocast():
+            self._prediction = segment(
+                predictor.model, pixels.to(predictor.device), predictor.view, keep_embeddings=True
+            )
         progress(len(windows), len(windows))
         self._encoded = encoded_windows(self._prediction, predictor.view)
         self.bytes = self._encoded.embeddings.nbytes + self._encoded.generator_logits.nbytes
@@ -75,7 +76,8 @@ class EncodedNuclei:
     def _own(self) -> NDArray[np.int32]:
         """(H, W), the nuclei without any click."""
         model, view = self._predictor.model, self._predictor.view
-        return separate_nuclei(model, self._prediction, view, self._predictor.separation)
+        with self._predictor.autocast():
+            return separate_nuclei(model, self._prediction, view, self._predictor.separation)
 
     def segment(
         self,
@@ -144,7 +146,10 @@ class EncodedNuclei:
         negatives = clicks[clicks[:, 2] == 0, :2]
         view = self._predictor.view
         sizes = np.pad(sizes, ((0, len(own)), (0, 0)))
-        decoded = decode_points(self._model, self._encoded, view, points, is_given, negatives, asked, sizes=sizes)
+        with self._predictor.autocast():
+            decoded = decode_points(
+                self._model, self._encoded, view, points, is_given, negatives, asked, sizes=sizes
+            )
         # What a click does not lie on stays as it is: only a clicked nucleus may take of it.
         kept = np.where(np.isin(instances, under), 0, instances)
         numbers = np.zeros_like(kept)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.precision import AUTO, FULL, MIXED, check_precision
 from sac_lightning.core.scale import OFF, Mpp, Scale, check_mpp
 from sac_lightning.core.view import View
 from sac_lightning.data.windows import check_boxes, gather_points, place_points
@@ -31,9 +32,11 @@ from sac_lightning.inference.thresholds import (
 )
 from sac_lightning.inference.windows import segment
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.precision import autocast, resolve_precision
 from sac_lightning.model.register import DEFAULT
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trust import read_trusted
+from sac_lightning.model.use import prepare_for_use
 
 
 @dataclass
@@ -74,6 +77,7 @@ class Predictor:
         separation: Separation | None = None,
         scale: Scale | None = None,
         mpp: Mpp = None,
+        precision: str = FULL,
     ) -> None:
         """Put a model on its device.
 
@@ -84,9 +88,11 @@ class Predictor:
             separation: How touching nuclei are separated. Default: by the mask's connected regions.
             scale: The size of pixels and nuclei of its training. Default: unknown.
             mpp: Micrometres per pixel of every image, see magnification.find_magnification.
+            precision: In which the networks compute, see core.precision; all else is float32.
 
         Raises:
-            UserError: The model cannot decode every prompt by itself, or cannot use ``mpp``.
+            UserError: The model cannot decode every prompt by itself, or cannot use ``mpp``; there is no such
+                precision.
         """
         self.separation = separation or Components()
         if isinstance(self.separation, EveryPrompt):
@@ -94,11 +100,16 @@ class Predictor:
         self.model = model.eval().to(device)
         self.view = view
         self.device = torch.device(device)
+        self.precision = resolve_precision(check_precision(precision), self.device.type)
         self.scale = scale or Scale()
         self.mpp = check_mpp(mpp)
         refuse_mpp(self.scale, view, self.mpp)
         self.factor = 1.0
         self.checkpoint: Path | None = None  # that it was loaded from
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the networks compute in the predictor's precision."""
+        return autocast(self.precision, self.device)
 
     def magnify(self, micrometres: tuple[float, float] | None, look: Look) -> Magnification:
         """Return how much an image is enlarged or reduced for the model, see magnification.find_magnification."""
@@ -107,7 +118,7 @@ class Predictor:
     def at_scale(self, factor: float) -> "Predictor":
         """Return the predictor for images of one magnification, see View.at_scale; the model is the same."""
         view, separation = self.view.at_scale(factor), scale_separation(self.separation, factor)
-        scaled = Predictor(self.model, view, str(self.device), separation, self.scale, OFF)
+        scaled = Predictor(self.model, view, str(self.device), separation, self.scale, OFF, self.precision)
         scaled.factor = factor * self.factor
         return scaled
 
@@ -162,7 +173,8 @@ class Predictor:
             if not isinstance(self.separation, EveryNucleus):
                 refuse_given_points(0 if expert_points is None else expert_points.coords.shape[1])
         pixels = torch.from_numpy(prepare_image(image, self.view.stretch)).permute(2, 0, 1).float().to(self.device)
-        prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
+        with self.autocast():
+            prediction = segment(self.model, pixels, self.view, expert_points, seed, keep_embeddings=by_prompts)
         probability = prediction.probability.cpu().numpy()
         coords, signs = prediction.point_coords.cpu().numpy(), prediction.point_labels.cpu().numpy()
         if isinstance(self.separation, EveryNucleus):
@@ -170,11 +182,13 @@ class Predictor:
             if expert_points is not None:
                 clicked = gather_points(expert_points, windows)
             clicked = add_boxes(clicked, drawn)
-            decoded = decode_own_points(self.model, prediction, self.view, clicked)
+            with self.autocast():
+                decoded = decode_own_points(self.model, prediction, self.view, clicked)
             instances = choose_nuclei(decoded, probability, self.separation)
             coords, signs = points_shown(decoded, clicked)
         else:
-            instances = separate_nuclei(self.model, prediction, self.view, self.separation)
+            with self.autocast():
+                instances = separate_nuclei(self.model, prediction, self.view, self.separation)
         return Nuclei(probability > THRESHOLD, probability, coords, signs, instances)
 
 
@@ -185,6 +199,7 @@ def load(
     instances: str | None = None,
     trust: str | Sequence[str] | None = None,
     mpp: Mpp = None,
+    precision: str = AUTO,
 ) -> Predictor:
     """Load a predictor from a checkpoint alone, or from what the export command made of one.
 
@@ -199,6 +214,8 @@ def load(
         trust: Packages of one's own whose code the checkpoint may name, such as that of one's own network.
         mpp: Micrometres per pixel of the images, or ``off`` for those of the training. Default: as each file says,
             else a guess from the image.
+        precision: In which the networks compute: ``auto``, ``bf16-mixed`` (bfloat16, faster where the hardware
+            multiplies it) or ``32-true`` (float32). Default: the faster one; of what was exported, float32.
 
     Raises:
         UserError: See registered.find_checkpoint, checkpoint.load_checkpoint, onnx.model.load_exported,
@@ -206,9 +223,9 @@ def load(
     """
     path = find_checkpoint(checkpoint)
     if path.is_dir() or path.suffix == ".onnx":
-        predictor = _load_exported(path, weights, device, instances, mpp)
+        predictor = _load_exported(path, weights, device, instances, mpp, precision)
     else:
-        predictor = _load_trained(path, weights, device, instances, trust, mpp)
+        predictor = _load_trained(path, weights, device, instances, trust, mpp, precision)
     predictor.checkpoint = path
     return predictor
 
@@ -220,6 +237,7 @@ def _load_trained(
     instances: str | None,
     trust: str | Sequence[str] | None,
     mpp: Mpp,
+    precision: str,
 ) -> Predictor:
     """Load a model as it was trained, see load."""
     try:
@@ -229,11 +247,15 @@ def _load_trained(
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device is {device} but torch sees no GPU here: set it to cpu")
     loaded = load_checkpoint(path, weights=weights, trusted=read_trusted(trust))
+    prepare_for_use(loaded.model)
     separation = choose_separation(instances, loaded.thresholds, path)
-    return Predictor(loaded.model, View(**loaded.settings["view"]), device, separation, loaded.scale, mpp)
+    view = View(**loaded.settings["view"])
+    return Predictor(loaded.model, view, device, separation, loaded.scale, mpp, precision)
 
 
-def _load_exported(folder: Path, weights: str | None, device: str, instances: str | None, mpp: Mpp) -> Predictor:
+def _load_exported(
+    folder: Path, weights: str | None, device: str, instances: str | None, mpp: Mpp, precision: str
+) -> Predictor:
     """Load an exported model, see load."""
     if weights is not None:
         raise UserError(f"{folder} holds all its weights: leave weights out")
@@ -241,6 +263,8 @@ def _load_exported(folder: Path, weights: str | None, device: str, instances: st
         raise UserError(
             f"{folder} runs on the CPU: set device to cpu, or give the checkpoint that it was made from"
         )
+    if check_precision(precision) == MIXED:
+        raise UserError(f"{folder} was exported in float32: leave precision out, or give the checkpoint")
     model, description = load_exported(folder)
     separation = choose_separation(instances, description.thresholds, folder)
     return Predictor(model, description.view, separation=separation, scale=description.scale, mpp=mpp)

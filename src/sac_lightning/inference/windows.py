@@ -65,13 +65,16 @@ def run_model(
         images: (B, 3, H, W) RGB in 0..255.
         expert_points: Points in pixels of ``images``; a plain network does not see them.
         seeds: (B,), for the random selection of points.
-        embed: Whether the image embeddings are wanted: a model that decodes nuclei masks without them.
+        embed: Whether the image embeddings are wanted: a model that decodes nuclei masks without them, as does one
+            whose decoder is silent.
 
     Raises:
         UserError: A plain network gives no such logits.
     """
     if isinstance(model, Promptable):
-        if model.decodes_nuclei and not embed:
+        # A person's points make no difference to a silent decoder, but are among the answer's.
+        is_given = expert_points is not None and expert_points.coords.shape[1] > 0
+        if not embed and (model.decodes_nuclei or (model.is_silent and not is_given)):
             return segment_by_generator(model, images, seeds=seeds)
         if expert_points is None:
             return model(images, seeds=seeds)  # type: ignore[no-any-return]

@@ -12,13 +12,13 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling.common import LayerNorm2d, MLPBlock
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.model.attention import AttentionFunction, attention, relative_positions
+from sac_lightning.model.sam_modules import LayerNorm2d, MLPBlock
 
 NECK_CHANNELS = 256
 # Numbers in the largest tensor of a strip: 12 MB in float32.

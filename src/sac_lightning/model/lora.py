@@ -153,6 +153,12 @@ def _refuse_unknown(projections: Sequence[str]) -> None:
             raise UserError(f"model.projections names {name!r}: choose one or more of q, k, v and o")
 
 
+def merge_lora(module: nn.Module) -> None:
+    """Merge every update inside a module into its layer, see LoRA.merge."""
+    for layer in lora_layers(module):
+        layer.merge()
+
+
 def lora_layers(module: nn.Module) -> Iterator[LoRA]:
     """Return all LoRA layers inside a module."""
     return (layer for layer in module.modules() if isinstance(layer, LoRA))

@@ -5,9 +5,10 @@ prompt set i. Layers, their names and the results are those of segment-anything.
 """
 
 import torch
-from segment_anything.modeling import MaskDecoder as OfficialMaskDecoder
-from segment_anything.modeling import TwoWayTransformer
 from torch import Tensor
+
+from sac_lightning.model.sam_modules import MaskDecoder as OfficialMaskDecoder
+from sac_lightning.model.sam_modules import TwoWayTransformer
 
 EMBEDDING_DIM = 256
 

@@ -7,7 +7,6 @@ expert points. A model notes in ``settings`` what it was made with.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segment_anything.modeling import PromptEncoder
 from torch import nn
 
 from sac_lightning.core.errors import UserError
@@ -20,6 +19,7 @@ from sac_lightning.model.lora import add_lora, lora_layers
 from sac_lightning.model.mask_decoder import MaskDecoder
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.prompt_generator import make_generator
+from sac_lightning.model.sam_modules import PromptEncoder
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.settings import OWN, choose_backbone, describe_model
 

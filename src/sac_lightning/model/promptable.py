@@ -49,6 +49,7 @@ class Promptable(Protocol):
             with one mask (decode).
         nucleus_field: If so, the side of the part of an image embedding that it sees of a nucleus, in tokens.
         refine: Whether the mask is the generator's M with what decode adds to it, see resize_to_input.
+        is_silent: Whether what decode adds is nothing, see use.prepare_for_use.
     """
 
     point_selection: PointSelection
@@ -56,6 +57,7 @@ class Promptable(Protocol):
     decodes_nuclei: bool
     nucleus_field: int | None
     refine: bool
+    is_silent: bool
 
     @property
     def has_generator(self) -> bool:

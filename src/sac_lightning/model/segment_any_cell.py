@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
 from sac_lightning.model.image_encoder import ImageEncoder
@@ -23,6 +22,7 @@ from sac_lightning.model.nucleus_decoder import (
 from sac_lightning.model.point_selection import BOTTOM_RIGHT, PADDING, TOP_LEFT, PointSelection
 from sac_lightning.model.prompt_generator import MASK, SEPARATING
 from sac_lightning.model.promptable import Segmentation, segment_images
+from sac_lightning.model.sam_modules import PromptEncoder
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -83,6 +83,7 @@ class SAC(nn.Module):
         self.refine = refine
         self.nucleus_field = nucleus_field
         self.decodes_nuclei = nucleus_field is not None
+        self.is_silent = False
         self.refinement = None if nucleus_field is None else Refinement(SEPARATING)
         self.register_parameter("decoder_weight", None)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)

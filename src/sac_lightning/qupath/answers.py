@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from sac_lightning.data.label_maps import find_boxes
+import numpy as np
+
 from sac_lightning.inference.predictor import Nuclei
-from sac_lightning.slides.outlines import CLASS_COLOUR, CLASS_NAME, format_geometry, outline
+from sac_lightning.slides.outlines import CLASS_COLOUR, CLASS_NAME, format_geometry
+from sac_lightning.slides.traced_outlines import outline_nuclei
 
 Feature: TypeAlias = dict[str, Any]
 
@@ -21,20 +23,22 @@ def format_nuclei(nuclei: Nuclei, numbers: Iterable[int], model: str) -> list[Fe
         nuclei: Of the image.
         numbers: Which of ``nuclei.instances``.
         model: Name of the model.
+
+    Returns:
+        One feature for each, by its number. Its quality is the mean probability of its pixels.
     """
-    boxes = find_boxes(nuclei.instances).astype(int)
+    wanted = np.isin(nuclei.instances, list(numbers))
+    instances = np.where(wanted, nuclei.instances, 0)
+    areas = np.bincount(instances.ravel())
+    sums = np.bincount(instances.ravel(), nuclei.probability.ravel())
     features = []
-    for number in numbers:
-        left, top, right, bottom = boxes[number].tolist()
-        place = slice(top, bottom), slice(left, right)
-        mask = nuclei.instances[place] == number
+    for number, shape in zip(np.flatnonzero(areas[1:]) + 1, outline_nuclei(instances), strict=True):
         properties = {
             "objectType": "annotation",
             "classification": {"name": CLASS_NAME, "color": CLASS_COLOUR},
             "label": "nucleus",
-            "quality": round(float(nuclei.probability[place][mask].mean()), 4),
+            "quality": round(float(sums[number] / areas[number]), 4),
             "sam_model": model,
         }
-        geometry = format_geometry(outline(mask, left, top))
-        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+        features.append({"type": "Feature", "geometry": format_geometry(shape), "properties": properties})
     return features

@@ -53,6 +53,7 @@ class _Rows:
     def __init__(self, predictor: Predictor, size: tuple[int, int], given: Points) -> None:
         assert isinstance(predictor.model, Promptable)
         assert isinstance(predictor.separation, EveryNucleus)
+        self.predictor = predictor
         self.model, self.view, self.thresholds = predictor.model, predictor.view, predictor.separation
         self.height, width = size
         self.given, self.top = given, 0
@@ -120,9 +121,10 @@ class _Rows:
         is_last = known == self.height
         asked = self.is_pending & (is_last | (self.points[:, 1] + field <= known))
         negatives = self.negatives[:, :2].astype(np.float32)
-        decoded = decode_points(
-            self.model, windows, self.view, self.points, self.is_given, negatives, asked, sizes=self.sizes
-        )
+        with self.predictor.autocast():
+            decoded = decode_points(
+                self.model, windows, self.view, self.points, self.is_given, negatives, asked, sizes=self.sizes
+            )
         self.undecided += [nucleus for nucleus in decoded if nucleus.score > self.thresholds.score]
         self.found += decoded
         self.is_pending &= ~asked

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from sac_lightning.core.files import whole_file
+from sac_lightning.core.precision import FULL
 from sac_lightning.images.selection import Selection
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.inference.thresholds import method_of
@@ -37,6 +38,8 @@ def options_of_run(cfg: DictConfig, predictor: Predictor, selection: Selection) 
         "checkpoint": {PATH: str(cfg.checkpoint), "sha256": digest_path(checkpoint)},
         "instances": method_of(predictor.separation),
         "mpp": predictor.mpp,
+        # Results of before this option were made in full precision and say nothing of it.
+        "precision": None if predictor.precision == FULL else predictor.precision,
         "series": selection.series,
         "page": 1 if selection.page is None else selection.page,
         "channel": selection.channel,

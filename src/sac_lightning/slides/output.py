@@ -10,7 +10,6 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
-from scipy import ndimage
 from shapely import MultiPolygon, Polygon
 
 from sac_lightning.core.files import whole_file, whole_folder
@@ -20,10 +19,10 @@ from sac_lightning.slides.band import Band
 from sac_lightning.slides.formats import FORMATS
 from sac_lightning.slides.geojson_file import open_geojson
 from sac_lightning.slides.measurements import Measurements, columns, measure_nuclei
-from sac_lightning.slides.outlines import outline
 from sac_lightning.slides.output_folder import OutputFolder
 from sac_lightning.slides.overlay import Overlay
 from sac_lightning.slides.row_store import RowStore, opens_in_imagej
+from sac_lightning.slides.traced_outlines import outline_nuclei
 
 # From this size on the mask is a TIFF file and the overlay a reduced JPEG: few programs open a larger PNG.
 LARGE_PIXELS = 2**26
@@ -78,7 +77,7 @@ class Results:
         """Add the nuclei that are new in a band, and the rows that are final."""
         rows = measure_nuclei(band.new, band.raw, band.top, self.slide.micrometres)
         self.table.writerows(rows)
-        shapes = _outlines(band, rows)
+        shapes = outline_nuclei(band.new, band.top)
         for writer in self.writers:
             writer.add(shapes, rows)
         final = slice(band.final)
@@ -144,15 +143,3 @@ class Results:
 def _whole(kind: str, path: Path) -> AbstractContextManager[Path]:
     """Return what makes a result appear whole, a file or a folder."""
     return whole_folder(path, replace=True) if kind in ZARR_FOLDERS else whole_file(path)
-
-
-def _outlines(band: Band, rows: list[Measurements]) -> list[Polygon | MultiPolygon]:
-    """Return the outlines of the nuclei that are new in a band, in the order of their measurements."""
-    boxes = ndimage.find_objects(band.new)
-    shapes = []
-    for row in rows:
-        label = int(row["label"])
-        vertical, horizontal = boxes[label - 1]
-        mask = band.new[vertical, horizontal] == label
-        shapes.append(outline(mask, horizontal.start, band.top + vertical.start))
-    return shapes

@@ -13,6 +13,8 @@ from sac_lightning.inference.drawing import draw_points, overlay_nuclei
 # How many pixels a reduced picture has at most.
 REDUCED_PIXELS = 2**24
 ROWS_AT_ONCE = 512
+# Of zlib's nine; Pillow's default is 6. On tissue a tenth more bytes in a third of the time.
+PNG_LEVEL = 1
 
 
 class Overlay:
@@ -59,7 +61,7 @@ class Overlay:
         if self.factor > 1:
             image.save(path, format="JPEG", quality=90)
         else:
-            image.save(path, format="PNG")
+            image.save(path, format="PNG", compress_level=PNG_LEVEL)
 
 
 def overlay_in_parts(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -62,7 +62,7 @@ def predict(cfg: DictConfig) -> None:
     points = read_points(Path(cfg.points), images, told.append) if cfg.points else {}
     regions = read_regions(Path(cfg.regions), images, "regions") if cfg.regions else {}
     drawn = {} if cfg.tissue in TISSUE else read_regions(Path(cfg.tissue), images, "tissue")
-    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust, cfg.mpp)
+    predictor = load(cfg.checkpoint, cfg.weights, cfg.device, cfg.instances, cfg.trust, cfg.mpp, cfg.precision)
     predictor.refuse_boxes(sum(int(sizes_of(given).any(axis=1).sum()) for given in points.values()))
     output = OutputFolder(
         Path(cfg.output),

@@ -98,7 +98,8 @@ def segment_slide(
             found, encoded = [], []
         rows.reach(max(window.top + window.height for window in batch.windows))
         images = batch.cut(rows.pixels, rows.top)
-        output = run_windows(predictor.model, images, batch, predictor.view, seed, encode)
+        with predictor.autocast():
+            output = run_windows(predictor.model, images, batch, predictor.view, seed, encode)
         generated = output.generator_logits
         if encode and output.image_embeddings is not None and generated is not None:
             encoded.append(EncodedWindows(batch.windows, output.image_embeddings, generated))

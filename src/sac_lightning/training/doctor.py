@@ -26,13 +26,13 @@ from sac_lightning.model.build import base_weights, build_model, match_official
 from sac_lightning.model.counting import parameter_counts
 from sac_lightning.model.foreign.misfit import explain_needed, list_parts
 from sac_lightning.model.foreign.sam import read_sam
+from sac_lightning.model.precision import resolve_precision
 from sac_lightning.model.register import REGISTER
 from sac_lightning.model.segment_any_cell import SAC
 from sac_lightning.model.weights import cached_path, locate
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.diagnosis import Diagnosis, Level
 from sac_lightning.training.doctor_data import examine_data
-from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_login import refuse_missing_login
 
 PACKAGE = "sac-lightning"

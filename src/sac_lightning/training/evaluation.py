@@ -15,6 +15,7 @@ from sac_lightning.inference.every_prompt import refuse_given_points, refuse_mod
 from sac_lightning.inference.magnification import refuse_mpp
 from sac_lightning.inference.thresholds import Components, EveryPrompt, choose_separation, describe_separation
 from sac_lightning.model.checkpoint import load_checkpoint
+from sac_lightning.model.precision import resolve_precision
 from sac_lightning.model.promptable import decodes_nuclei
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trunk_features import keep_features
@@ -26,7 +27,6 @@ from sac_lightning.runs.identity import make_identity
 from sac_lightning.runs.record import record_provenance
 from sac_lightning.training.console import quiet_lightning
 from sac_lightning.training.pictures import TestPictures
-from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.predictions import TestPredictions
 from sac_lightning.training.prompted import refuse_prompted
 from sac_lightning.training.task import SegmentationTask

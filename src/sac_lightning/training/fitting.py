@@ -24,11 +24,11 @@ from sac_lightning.data.build import make_data
 from sac_lightning.model.build import base_weights, build_model, load_base
 from sac_lightning.model.checkpoint import PREFIX, load_trained_state, read_checkpoint
 from sac_lightning.model.image_encoder import image_encoder_of
+from sac_lightning.model.precision import resolve_precision
 from sac_lightning.model.registered import find_checkpoint
 from sac_lightning.model.trunk_features import keep_features, refuse_features_of_training
 from sac_lightning.model.trust import refuse_untrustable
 from sac_lightning.model.warm_start import plan_warm_start
-from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.resuming import Start
 from sac_lightning.training.same_model import refuse_other_model
 from sac_lightning.training.task import SegmentationTask

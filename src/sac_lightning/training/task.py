@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning.baselines.network import Network
 from sac_lightning.core.errors import UserError
+from sac_lightning.core.precision import FULL
 from sac_lightning.core.scale import Scale
 from sac_lightning.core.view import View
 from sac_lightning.data.base import NucleiDataModule
@@ -35,7 +36,6 @@ from sac_lightning.training.losses import FocalDice, segmentation_losses
 from sac_lightning.training.metrics.scores import Scores
 from sac_lightning.training.model_settings import refuse_view, settings_of, view_whole_images
 from sac_lightning.training.nucleus_loss import nucleus_losses
-from sac_lightning.training.precision import FULL
 from sac_lightning.training.prompted import separate_image
 from sac_lightning.training.schedulers import make_scheduler
 

@@ -18,12 +18,12 @@ from omegaconf import DictConfig
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.limits import refuse_test_metric
+from sac_lightning.model.precision import resolve_precision
 from sac_lightning.training.averaging import refuse_lost_average
 from sac_lightning.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from sac_lightning.training.console import progress
 from sac_lightning.training.devices import refuse_missing_gpu
 from sac_lightning.training.loggers import make_loggers
-from sac_lightning.training.precision import resolve_precision
 from sac_lightning.training.wandb_login import refuse_missing_login
 
 HALF_WEIGHTS = ("16-true", "bf16-true")

@@ -127,7 +127,7 @@ def model_of(folder: Path) -> Any:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, exports: Callable[[str], Path]) -> None:
     folder = exports(name)
-    predictors = [sac_lightning.load(folder / file) for file in ("best.ckpt", "model.onnx")]
+    predictors = [sac_lightning.load(folder / file, precision="32-true") for file in ("best.ckpt", "model.onnx")]
     image = picture(70, 100)
     points = np.random.default_rng(1).uniform(0, (100, 70), (experts, 2))
     labels = np.arange(experts) % 2
@@ -142,7 +142,7 @@ def test_the_predictor_answers_as_the_checkpoints(name: str, experts: int, expor
 @pytest.mark.parametrize("name", ["sac", "u_net", "heads"])
 def test_the_checkpoints_thresholds_are_exported(name: str, exports: Callable[[str], Path]) -> None:
     folder, image = exports(name), picture(70, 100)
-    predictors = [sac_lightning.load(folder / file) for file in ("best.ckpt", "model.onnx")]
+    predictors = [sac_lightning.load(folder / file, precision="32-true") for file in ("best.ckpt", "model.onnx")]
     assert [predictor.separation for predictor in predictors] == [WATERSHED] * 2
     torchs, onnxs = (predictor.segment(image).instances for predictor in predictors)
     assert torchs.any()
@@ -448,6 +448,7 @@ def test_a_folder_that_is_no_export_is_refused(folder: Path, tmp_path: Path) -> 
 def test_settings_of_a_checkpoint_are_refused(folder: Path) -> None:
     assert "leave weights out" in refusal(folder, weights="vit_b")
     assert "set device to cpu" in refusal(folder, device="cuda")
+    assert "was exported in float32" in refusal(folder, precision="bf16-mixed")
 
 
 # As a person types it
@@ -472,7 +473,8 @@ def test_the_command_exports_vit_t_at_its_real_size(tmp_path: Path, processes: P
     ]
     image = run.scenes(200)[1].permute(1, 2, 0).byte().numpy()
     torchs, onnxs = (
-        sac_lightning.load(tmp_path / file).segment(image, [[100, 100]]) for file in ("best.ckpt", "model.onnx")
+        sac_lightning.load(tmp_path / file, precision="32-true").segment(image, [[100, 100]])
+        for file in ("best.ckpt", "model.onnx")
     )
     assert np.array_equal(onnxs.mask, torchs.mask)
     assert np.abs(onnxs.probability - torchs.probability).max() < TOLERANCE

@@ -46,7 +46,7 @@ def folder(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def both(folder: Path) -> list[Predictor]:
     """The predictors by torch and by onnxruntime."""
-    return [load(folder / file, instances="prompts") for file in ("best.ckpt", "model.onnx")]
+    return [load(folder / file, instances="prompts", precision="32-true") for file in ("best.ckpt", "model.onnx")]
 
 
 def picture(height: int, width: int) -> np.ndarray:

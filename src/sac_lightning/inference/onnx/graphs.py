@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import UserError
 from sac_lightning.inference.onnx.description import KEY, Description
 from sac_lightning.model.attention import plain_attention
 from sac_lightning.model.image_encoder import ImageEncoder
-from sac_lightning.model.lora import lora_layers
+from sac_lightning.model.lora import merge_lora
 from sac_lightning.model.point_selection import PADDING
+from sac_lightning.model.sam_modules import PromptEncoder
 from sac_lightning.model.segment_any_cell import SAC
 
 OPSET = 18  # The lowest that torch's exporter writes and that resizes with antialiasing, as the generator's input.
@@ -69,8 +69,7 @@ def graphs(model: nn.Module, image_size: int) -> list[Graph]:
     if not isinstance(model, SAC):  # Not Promptable: what is traced are SAC's own parts.
         return [Graph(NETWORK, NetworkGraph(model), {"images": images}, ("logits",))]
     model = deepcopy(model)
-    for layer in lora_layers(model):
-        layer.merge()
+    merge_lora(model)
     make_traceable(model.image_encoder)
     grid = image_size // model.image_encoder.patch
     prompts = {

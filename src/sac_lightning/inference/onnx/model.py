@@ -60,9 +60,11 @@ class OnnxSAC(nn.Module):
 
     Attributes:
         has_trained_decoder: Is taken for granted: the files do not tell.
+        is_silent: Likewise.
     """
 
     has_trained_decoder = True
+    is_silent = False
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sac_lightning.training.precision import resolve_precision
+from sac_lightning.model.precision import resolve_precision
 
 
 def has(monkeypatch: pytest.MonkeyPatch, *flags: str, name: str = "Intel(R) Xeon(R)") -> None:

@@ -1,9 +1,9 @@
-"""The precision that ``trainer.precision=auto`` stands for: bfloat16 where the hardware is faster at it."""
+"""The precision that ``auto`` stands for, bfloat16 where the hardware is faster at it; and to compute in it."""
 
 import torch
 
-AUTO = "auto"
-MIXED, FULL = "bf16-mixed", "32-true"
+from sac_lightning.core.precision import AUTO, FULL, MIXED
+
 # What processors call it: x86's AMX, ARM's extension.
 PROCESSOR_FLAGS = ("amx_bf16", "bf16")
 # AVX-512's own instruction is AMD's as well as Intel's, but faster than float32 on AMD alone: steps of the UNet
@@ -23,6 +23,16 @@ def resolve_precision(precision: str, accelerator: str) -> str:
         return precision
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     return MIXED if (_gpu_multiplies() if on_gpu else _processor_multiplies()) else FULL
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which networks compute in a precision, as Lightning has them do it.
+
+    Args:
+        precision: MIXED or FULL.
+        device: Of the network.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == MIXED)
 
 
 def _gpu_multiplies() -> bool:
