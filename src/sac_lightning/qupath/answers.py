@@ -28,11 +28,15 @@ def format_nuclei(nuclei: Nuclei, numbers: Iterable[int], model: str) -> list[Fe
         One feature for each, by its number. Its quality is the mean probability of its pixels.
     """
     wanted = np.isin(nuclei.instances, list(numbers))
-    instances = np.where(wanted, nuclei.instances, 0)
+    rows = np.flatnonzero(wanted.any(axis=1))
+    if not len(rows):
+        return []
+    band = slice(rows[0], rows[-1] + 1)
+    instances = np.where(wanted[band], nuclei.instances[band], 0)
     areas = np.bincount(instances.ravel())
-    sums = np.bincount(instances.ravel(), nuclei.probability.ravel())
+    sums = np.bincount(instances.ravel(), nuclei.probability[band].ravel())
     features = []
-    for number, shape in zip(np.flatnonzero(areas[1:]) + 1, outline_nuclei(instances), strict=True):
+    for number, shape in zip(np.flatnonzero(areas[1:]) + 1, outline_nuclei(instances, int(rows[0])), strict=True):
         properties = {
             "objectType": "annotation",
             "classification": {"name": CLASS_NAME, "color": CLASS_COLOUR},
