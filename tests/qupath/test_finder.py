@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.view import View
 from sac_lightning.data.scene import render_scene
-from sac_lightning.inference import encoded_images
+from sac_lightning.inference import kept_images
 from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.magnification import Magnification
 from sac_lightning.inference.predictor import Nuclei, Predictor
+from sac_lightning.qupath import finder as finder_module
 from sac_lightning.qupath.answers import format_nuclei
 from sac_lightning.qupath.finder import Finder
 from sac_lightning.qupath.questions import Prompt, Question
@@ -32,20 +33,20 @@ def click(*points: tuple[int, int], **fields: Any) -> Prompt:
 
 def test_a_view_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = []
-    original = encoded_images.EncodedNuclei
+    original = finder_module.EncodedNuclei
 
     def count(*arguments: Any) -> Any:
         encoded.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(encoded_images, "EncodedNuclei", count)
+    monkeypatch.setattr(finder_module, "EncodedNuclei", count)
     finder = Finder(predictor(), "discs")
     one, other = encode(np.zeros((64, 90, 3), np.uint8)), encode(np.ones((64, 90, 3), np.uint8))
     for view in (one, one, other, one):
         finder.find_prompted(click((20, 20), b64img=view))
         finder.find_all(Question(b64img=view))
     assert len(encoded) == 2
-    monkeypatch.setattr(encoded_images, "MOST_BYTES", 0)
+    monkeypatch.setattr(kept_images, "MOST_BYTES", 0)
     finder.find_prompted(click((20, 20), b64img=encode(np.full((64, 90, 3), 2, np.uint8))))
     finder.find_prompted(click((20, 20), b64img=one))
     assert len(encoded) == 4, "what was asked last pushed it out"

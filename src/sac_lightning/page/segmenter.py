@@ -10,12 +10,12 @@ import numpy as np
 from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.doubt import count_unsure, find_doubts
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.encoded_images import EncodedImages
 from sac_lightning.inference.encoded_nuclei import EncodedNuclei
+from sac_lightning.inference.kept_images import KeptImages
 from sac_lightning.inference.magnification import Magnification
 from sac_lightning.inference.predictor import Nuclei, Predictor, empty_nuclei
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.promptable import Promptable
+from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.page.picture_file import Picture, refuse_enlarged
 
 MOST_ANSWERS = 8
@@ -53,7 +53,7 @@ class Segmenter:
     def __init__(self, predictor: Predictor) -> None:
         """Args: predictor: Any, a compared network's or an exported one's among them."""
         self._predictor = predictor
-        self._images = EncodedImages(predictor)
+        self._images: KeptImages[EncodedImage | EncodedNuclei] = KeptImages()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._magnifications: dict[str, Magnification] = {}
         self._lock = threading.RLock()
@@ -139,5 +139,7 @@ class Segmenter:
             if found is None:
                 factor = self.magnify(picture).factor
                 refuse_enlarged(picture, factor)
-                found = self._images.encode(picture.key, picture.rgb, factor, progress)
+                scaled = self._predictor.at_scale(factor)
+                encode = EncodedNuclei if decodes_nuclei(scaled.model) else EncodedImage
+                found = self._images.keep(picture.key, encode(scaled, picture.rgb, progress))
             return found

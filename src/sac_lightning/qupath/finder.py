@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from sac_lightning.data.label_maps import look_up
 from sac_lightning.inference.encoded_image import EncodedImage
-from sac_lightning.inference.encoded_images import EncodedImages
 from sac_lightning.inference.encoded_nuclei import EncodedNuclei
+from sac_lightning.inference.kept_images import KeptImages
 from sac_lightning.inference.predictor import Nuclei, Predictor
 from sac_lightning.model.point_selection import PointSelection
-from sac_lightning.model.promptable import Promptable
+from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.qupath.answers import Feature, format_nuclei
 from sac_lightning.qupath.questions import Prompt, Question
 from sac_lightning.qupath.refusal import RefusalError
@@ -31,7 +31,7 @@ class Finder:
         """Args: predictor: any, a compared network's or an exported one's among them; name: of its model."""
         self.name = name
         self._predictor = predictor
-        self._images = EncodedImages(predictor)
+        self._images: KeptImages[EncodedImage | EncodedNuclei] = KeptImages()
         self._lock = threading.Lock()
         model = predictor.model
         self._needs_points = isinstance(model, Promptable) and not model.has_trained_decoder
@@ -69,7 +69,9 @@ class Finder:
         factor = self._predictor.magnify(None, lambda: view).factor
         height, width = view.shape[:2]
         refuse_size(width / min(factor, 1), height / min(factor, 1))
-        return self._images.encode(key, view, factor)
+        scaled = self._predictor.at_scale(factor)
+        encode = EncodedNuclei if decodes_nuclei(scaled.model) else EncodedImage
+        return self._images.keep(key, encode(scaled, view))
 
     def _find_under(self, image: EncodedImage, prompt: Prompt) -> tuple[Nuclei, list[int]]:
         """Return the nuclei of a model that knows no single ones, and which of them a prompt lies on.
