@@ -21,6 +21,7 @@ from sac_lightning.qupath import finder as finder_module
 from sac_lightning.qupath.answers import format_nuclei
 from sac_lightning.qupath.finder import Finder
 from sac_lightning.qupath.questions import Prompt, Question
+from sac_lightning.qupath.view_file import read_view
 
 SCENE = render_scene(np.random.default_rng(4), 96, 128, "fluorescence")[0]
 
@@ -33,13 +34,12 @@ def click(*points: tuple[int, int], **fields: Any) -> Prompt:
 
 def test_a_view_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = []
-    original = finder_module.EncodedNuclei
 
-    def count(*arguments: Any) -> Any:
-        encoded.append(arguments)
-        return original(*arguments)
+    def count(text: str) -> Any:
+        encoded.append(text)
+        return read_view(text)
 
-    monkeypatch.setattr(finder_module, "EncodedNuclei", count)
+    monkeypatch.setattr(finder_module, "read_view", count)
     finder = Finder(predictor(), "discs")
     one, other = encode(np.zeros((64, 90, 3), np.uint8)), encode(np.ones((64, 90, 3), np.uint8))
     for view in (one, one, other, one):
