@@ -150,7 +150,9 @@ def test_what_is_to_be_doubted_stands_beside_the_result(predictor: Maker, result
     model = predictor("model=sac")
     desk, visit = opened(model, results)
     nuclei = desk.segmenter.answer(visit.picture, visit.question)
-    everywhere = replace(nuclei, instances=np.ones_like(nuclei.instances))
+    everywhere = replace(
+        nuclei, instances=np.ones_like(nuclei.instances), probability=np.ones_like(nuclei.probability)
+    )
     assert desk.segmenter.doubt(visit.picture, everywhere) == (CROWDED,)
     assert words.summary(visit.picture, everywhere, False, doubts=(CROWDED,)).endswith(f"**Doubtful:** {CROWDED}.")
     nothing = replace(nuclei, instances=np.zeros_like(nuclei.instances))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sac_lightning.core.errors import UserError, unreadable
 from sac_lightning.images.formats import EXTRA_ENDINGS, is_dicom_folder, is_tiff, is_zarr, refuse_ending
+from sac_lightning.images.haematoxylin import asks_haematoxylin, take_haematoxylin
 from sac_lightning.images.not_a_number import cover_nan
 from sac_lightning.images.pillow_file import open_picture
 from sac_lightning.images.quiet import silence_libraries
@@ -37,8 +38,10 @@ def open_image(path: Path, selection: Selection = DEFAULT) -> Iterator[Slide]:
             while rows are read, too.
     """
     with ExitStack() as stack:
+        unmixes = asks_haematoxylin(selection.channel)
         with silence_libraries():
-            slide = _open(stack, path, selection)
+            slide = _open(stack, path, replace(selection, channel=None) if unmixes else selection)
+        slide = take_haematoxylin(slide) if unmixes else slide
         yield _silenced(cover_nan(slide))
 
 

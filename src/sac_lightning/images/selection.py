@@ -23,7 +23,8 @@ class Selection:
     Attributes:
         series: Which image of a file with several, counted from 1. None: the largest that is no overview.
         page: Which plane of it, counted from 1. None: the first.
-        channel: Which channel, counted from 1, or its name. None: colours as they are, else the first.
+        channel: Which channel, counted from 1, or its name; ``haematoxylin``: of colours, what that stain alone
+            would show. None: colours as they are, else the first.
 
     Raises:
         UserError: The channel is empty.
