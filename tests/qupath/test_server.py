@@ -165,6 +165,11 @@ def test_what_is_no_json_is_refused(path: str, body: bytes, port: int) -> None:
     assert sentence(ask(port, "POST", path, body), 422)
 
 
+def test_many_values_are_refused_before_they_take_memory(port: int) -> None:
+    for body in (b"[" + b"[]," * 10_000 + b"1]", b'{"b64img":"","x":[' + b"{}," * 10_000 + b"1]}"):
+        assert "too many values" in sentence(ask(port, "POST", "/sam/", body), 422)
+
+
 def test_a_form_or_a_text_of_a_foreign_page_is_refused(port: int) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         answer = ask(port, "POST", "/sam/", prompt(bbox=[36, 46, 45, 55]), Content_Type=kind)

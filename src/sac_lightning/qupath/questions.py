@@ -12,6 +12,8 @@ SAM_TYPES: tuple[SamType, ...] = get_args(SamType)
 OtherType = Literal["sam2_l", "sam2_bp", "sam2_s", "sam2_t", "sam3"]
 """Kinds that the extension asks other things of, such as to follow an object: none of them is here."""
 MOST_POINTS = 1000
+# Of signs that begin a value: an honest question has four for a point. Each costs the parser memory.
+MOST_VALUES = 10 * MOST_POINTS
 
 # Beyond every image, and exact as a floating-point number.
 FURTHEST = 2**20
@@ -77,6 +79,8 @@ def read_question(kind: type[Asked], body: bytes) -> Asked:
     Raises:
         RefusalError: It is something else.
     """
+    if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise RefusalError(f"the request has too many values: give at most {MOST_POINTS:,} points")
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

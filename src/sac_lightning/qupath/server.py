@@ -26,7 +26,7 @@ from sac_lightning.qupath.refusal import BAD_REQUEST, FORBIDDEN, TOO_LARGE, WRON
 
 MOST_BYTES = 72 * 2**20
 """Of a request: the largest image, if nothing of it can be compressed, in base64."""
-MOST_CONNECTIONS = 16
+MOST_CONNECTIONS = 8
 """At a time; a further one is told to come again (503)."""
 
 
