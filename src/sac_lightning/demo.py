@@ -4,11 +4,11 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
+from sac_lightning.core.address import bind_socket, refuse_port
 from sac_lightning.core.command import command
 from sac_lightning.core.errors import UserError
 from sac_lightning.core.scale import check_mpp
 from sac_lightning.model.registered import require_checkpoint
-from sac_lightning.page.address import bind_socket
 
 MISSING = "the page needs packages that are not installed: pip install 'sac-lightning[demo]'"
 
@@ -16,8 +16,7 @@ MISSING = "the page needs packages that are not installed: pip install 'sac-ligh
 def check(cfg: DictConfig) -> None:
     """Raise UserError if the checkpoint or Gradio is missing, or the port is no number or taken."""
     require_checkpoint(cfg.checkpoint)
-    if type(cfg.port) is not int or not 1 <= cfg.port <= 65535:
-        raise UserError(f"port is {cfg.port}: choose a number from 1 to 65535")
+    refuse_port(cfg.port)
     check_mpp(cfg.mpp)
     if find_spec("gradio") is None:
         raise UserError(MISSING)

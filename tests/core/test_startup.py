@@ -28,9 +28,11 @@ COMMANDS = (
     "models",
     "report",
     "dashboard",
+    "serve",
 )
 SLOW = {
     "albumentations",
+    "fastapi",
     "gradio",
     "lightning",
     "matplotlib",
@@ -150,6 +152,7 @@ def test_help_shows_how_to_call_a_command(command: str, ask: Ask, tmp_path: Path
         ("demo", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
         ("demo", ["port=0"], "port is 0: choose a number from 1 to 65535"),
         ("demo", ["port=http"], "port is http: choose a number"),
+        ("serve", ["checkpoint=none.ckpt"], "checkpoint=none.ckpt does not exist: "),
         ("demo", ["host=no.such.name.invalid"], "host=no.such.name.invalid is no address: "),
         ("evaluate", ["prompts.pints=3"], "Could not override 'prompts.pints'"),
         ("evaluate", [], "checkpoint= must be given: python -m sac_lightning.evaluate --help"),

@@ -69,3 +69,24 @@ def test_without_automatic_points_there_are_clicked_nuclei_alone(encoded: Encode
 def test_a_click_beyond_the_image_is_refused(encoded: EncodedNuclei) -> None:
     with pytest.raises(UserError, match="outside the image"):
         encoded.segment([[100, 5]], [1])
+
+
+def test_a_box_is_answered_as_the_predictor_answers_it_and_takes_the_place_of_what_it_holds() -> None:
+    image, box = draw((64, 90), POINTS, radius=5.0), [[26, 36, 58, 62]]
+    encoded = EncodedNuclei(predictor(), image)
+    before, after = encoded.segment().instances, encoded.segment(boxes=box)
+    assert before.max() == after.instances.max() == 3
+    number = after.instances[49, 42]
+    assert number > 0
+    assert (after.instances == number).sum() > (before == before[50, 40]).sum(), "as wide as the box"
+    assert [42, 49] in after.points.tolist()
+    assert [40, 50] not in after.points.tolist()
+    assert sorted(map(tuple, after.points)) == sorted(map(tuple, predictor().segment(image, boxes=box).points))
+
+
+def test_a_box_alone_is_one_nucleus(encoded: EncodedNuclei) -> None:
+    found = encoded.segment([[80, 60]], [0], selection=PointSelection(0), boxes=[[33, 43, 47, 57]])
+    assert found.instances.max() == 1
+    assert found.instances[50, 40] == 1
+    with pytest.raises(UserError, match="is empty or lies outside the image"):
+        encoded.segment(boxes=[[100, 5, 120, 9]])

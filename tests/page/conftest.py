@@ -12,14 +12,14 @@ import torch
 from tests.commands import saved, untrained
 from torch import nn
 
+from sac_lightning.core.address import bind_socket
 from sac_lightning.core.configuration import compose_config, resolve_config
 from sac_lightning.core.view import View
 from sac_lightning.inference.predictor import Predictor
 from sac_lightning.model.build import build_model
-from sac_lightning.page.address import bind_socket
 
 
-def _predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:
+def tiny_predictor(tiny: list[str], *overrides: str, crop: int | None = None) -> Predictor:
     """A tiny SAC of random numbers, LoRA's B and the positions included."""
     torch.manual_seed(0)
     config = resolve_config(compose_config("train", [*tiny, *overrides, "output_dir=x"]))
@@ -35,7 +35,7 @@ def predictor(tiny: list[str]) -> Callable[..., Predictor]:
     """Makes a predictor: by default SAC, with overrides of the configuration and the crop of its view."""
 
     def make(*overrides: str, crop: int | None = None) -> Predictor:
-        return _predictor(tiny, *overrides, crop=crop)
+        return tiny_predictor(tiny, *overrides, crop=crop)
 
     return make
 

@@ -175,7 +175,7 @@ def test_files_of_before_are_removed(predictor: Maker, results: Path) -> None:
 def test_images_are_forgotten_when_they_are_too_many(
     predictor: Maker, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sac_lightning.page.segmenter.CACHE_BYTES", 0)
+    monkeypatch.setattr("sac_lightning.inference.kept_images.MOST_BYTES", 0)
     desk, visit = opened(predictor("model=sac"), results)
     first = desk.draw(visit, MASK, 0.5)
     desk.draw(Visit(picture(64, 48), visit.question), MASK, 0.5)

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from sac_lightning import demo
+from sac_lightning.core.address import bind_socket
 from sac_lightning.core.configuration import compose_config
 from sac_lightning.core.errors import UserError
-from sac_lightning.page.address import bind_socket
 from sac_lightning.page.picture_file import MAX_BYTES
 
 Served = Callable[..., str]

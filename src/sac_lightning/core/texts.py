@@ -52,6 +52,7 @@ TEXTS = frozenset(
         "table",
         "tags",
         "title",
+        "token",
         "trainer",
         "trust",
         "weights",

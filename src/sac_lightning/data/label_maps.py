@@ -65,3 +65,10 @@ def find_boxes(label_map: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
             rows, columns = found
             boxes[label] = columns.start, rows.start, columns.stop, rows.stop
     return boxes
+
+
+def look_up(label_map: NDArray[np.int32], points: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the labels (N,) of a label map (H, W) at points (N, 2) xy, beyond it those of its edge."""
+    x, y = points.round().astype(int).T
+    labels: NDArray[np.int32] = label_map[y.clip(0, label_map.shape[0] - 1), x.clip(0, label_map.shape[1] - 1)]
+    return labels

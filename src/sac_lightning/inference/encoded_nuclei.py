@@ -1,8 +1,9 @@
-"""An image that has been encoded once, by a model that decodes nuclei: one click is one nucleus.
+"""An image that has been encoded once, by a model that decodes nuclei: a click is a nucleus, and so is a box.
 
 The model's own nuclei are found once. A click changes only what it lies on: a positive one is answered by its
 nucleus, which takes the place of the one that was there; a negative one has the nucleus under it decoded again,
-with the click for background, or drops it where the click lies in its interior.
+with the click for background, or drops it where the click lies in its interior. A box takes the place of those
+whose points lie in the ellipse that it holds.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sac_lightning.data.label_maps import renumber_labels
-from sac_lightning.data.windows import gather_points, place_points
+from sac_lightning.data.label_maps import look_up, renumber_labels
+from sac_lightning.data.windows import check_boxes, gather_points, place_points
 from sac_lightning.images.tone import prepare_image
 from sac_lightning.inference.competition import INSIDE, compete
-from sac_lightning.inference.nuclei_of_points import Points, decode_points, find_own_points
+from sac_lightning.inference.nuclei_of_points import (
+    Points,
+    add_boxes,
+    decode_points,
+    find_own_points,
+    lie_in_boxes,
+    sizes_of,
+)
 from sac_lightning.inference.predictor import Nuclei, Predictor, refuse_image
 from sac_lightning.inference.separate import encoded_windows, separate_nuclei
 from sac_lightning.inference.thresholds import THRESHOLD
@@ -77,6 +85,7 @@ class EncodedNuclei:
         labels: ArrayLike | None = None,
         seed: int = 0,
         selection: PointSelection | None = None,
+        boxes: ArrayLike | None = None,
     ) -> Nuclei:
         """Segment the image.
 
@@ -85,18 +94,20 @@ class EncodedNuclei:
             labels: (N,), 1 nucleus, 0 background. Default: all 1.
             seed: Makes no difference.
             selection: Without automatic points (0), only clicked nuclei are found. Default: all of them.
+            boxes: (M, 4) left, top, right, bottom in image pixels, each around a nucleus. Default: none.
 
         Raises:
-            UserError: The points are of another form, or one lies outside the image.
+            UserError: The points or boxes are of another form, or one lies outside the image.
         """
         size, windows = (self.width, self.height), self._encoded.windows
         placed = place_points(points, labels, size, windows, self._predictor.device)
         clicks = np.zeros((0, 3), np.float32) if placed is None else gather_points(placed, windows)
+        clicks = add_boxes(clicks, check_boxes(boxes, size))
         is_automatic = selection is None or selection.points > 0
         instances = self._own.copy() if is_automatic else np.zeros((self.height, self.width), np.int32)
-        own, shown = self._own_points(clicks), clicks
+        own, shown = self._own_points(clicks), clicks[:, :3]
         if is_automatic:
-            shown = np.concatenate([np.column_stack([own, np.ones(len(own), np.float32)]), clicks])
+            shown = np.concatenate([np.column_stack([own, np.ones(len(own), np.float32)]), shown])
         if len(clicks):
             instances = self._correct(instances, clicks, own)
         probability = self._prediction.probability.cpu().numpy()
@@ -110,17 +121,35 @@ class EncodedNuclei:
         interior = positive_map(self._prediction.generator_maps.cpu().numpy()) > chosen.threshold
         return find_own_points(interior, chosen, clicks)
 
+    def _boxed_points(self, clicks: Points) -> Points:
+        """Return the model's own points (P, 2) xy whose place a box among clicks takes."""
+        if not sizes_of(clicks).any():
+            return clicks[:0, :2]
+        own = self._own_points(clicks[:0, :3])
+        return own[lie_in_boxes(own, clicks)]
+
     def _correct(self, instances: NDArray[np.int32], clicks: Points, own: Points) -> NDArray[np.int32]:
-        """Return a label map (H, W) with the nuclei under clicks (N, 3) decoded anew, and those of clicks."""
-        clicked = clicks[clicks[:, 2] == 1, :2]
-        under = np.setdiff1d(_values_at(instances, clicks[:, :2]), [0])
+        """Return a label map (H, W) with the nuclei under clicks decoded anew, and those of clicks.
+
+        Args:
+            instances: (H, W), without them.
+            clicks: (N, 3 or 5), boxes among them, see add_boxes.
+            own: (P, 2), see _own_points.
+        """
+        is_positive = clicks[:, 2] == 1
+        clicked, sizes = clicks[is_positive, :2], sizes_of(clicks[is_positive])
+        touched = np.concatenate([clicks[:, :2], self._boxed_points(clicks)])
+        under = np.setdiff1d(look_up(instances, touched), [0])
         points = np.concatenate([clicked, own])
         is_given = np.arange(len(points)) < len(clicked)
-        asked = is_given | np.isin(_values_at(instances, points), under)
+        asked = is_given | np.isin(look_up(instances, points), under)
         negatives = clicks[clicks[:, 2] == 0, :2]
         view = self._predictor.view
+        sizes = np.pad(sizes, ((0, len(own)), (0, 0)))
         with self._predictor.autocast():
-            decoded = decode_points(self._model, self._encoded, view, points, is_given, negatives, asked)
+            decoded = decode_points(
+                self._model, self._encoded, view, points, is_given, negatives, asked, sizes=sizes
+            )
         # What a click does not lie on stays as it is: only a clicked nucleus may take of it.
         kept = np.where(np.isin(instances, under), 0, instances)
         numbers = np.zeros_like(kept)
@@ -133,10 +162,3 @@ class EncodedNuclei:
         of_own = first + sum(tuple(nucleus.point.tolist()) in asking for nucleus in decoded)
         takes = (numbers > 0) & ((kept == 0) | (numbers < of_own))
         return renumber_labels(np.where(takes, numbers, kept))
-
-
-def _values_at(image: NDArray[np.int32], points: Points) -> NDArray[np.int32]:
-    """Return the values (N,) of an image at points (N, 2) xy."""
-    x, y = points.round().astype(int).T
-    values: NDArray[np.int32] = image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
-    return values

@@ -151,7 +151,7 @@ def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, give
         given: (N, 3 or 5) xy in pixels and label, see add_boxes.
     """
     own = region_centroids(interior, interior.size, min_area=selection.min_area)
-    own = own[~_lie_in_boxes(own, given)]
+    own = own[~lie_in_boxes(own, given)]
     x, y = given[:, :2].round().astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < interior.shape[1]) & (y < interior.shape[0])
     if not inside.any():
@@ -162,7 +162,7 @@ def find_own_points(interior: NDArray[np.bool_], selection: PointSelection, give
     return own[~np.isin(regions[y, x], taken)]
 
 
-def _lie_in_boxes(points: Points, given: Points) -> NDArray[np.bool_]:
+def lie_in_boxes(points: Points, given: Points) -> NDArray[np.bool_]:
     """Return which points (N, 2) lie in the ellipse of any given box: its corners may be of other nuclei."""
     sizes = sizes_of(given)
     boxed = sizes.any(axis=1)

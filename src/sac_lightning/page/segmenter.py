@@ -11,14 +11,13 @@ from sac_lightning.core.prompts import Selection
 from sac_lightning.inference.doubt import count_unsure, find_doubts
 from sac_lightning.inference.encoded_image import EncodedImage
 from sac_lightning.inference.encoded_nuclei import EncodedNuclei
+from sac_lightning.inference.kept_images import KeptImages
 from sac_lightning.inference.magnification import Magnification
 from sac_lightning.inference.predictor import Nuclei, Predictor, empty_nuclei
 from sac_lightning.model.point_selection import PointSelection
 from sac_lightning.model.promptable import Promptable, decodes_nuclei
 from sac_lightning.page.picture_file import Picture, refuse_enlarged
 
-CACHE_BYTES = 2 * 2**30
-"""What encoded images may take; the one in use is kept whatever it takes."""
 MOST_ANSWERS = 8
 
 Click = tuple[float, float, int]
@@ -54,7 +53,7 @@ class Segmenter:
     def __init__(self, predictor: Predictor) -> None:
         """Args: predictor: Any, a compared network's or an exported one's among them."""
         self._predictor = predictor
-        self._images: OrderedDict[str, EncodedImage | EncodedNuclei] = OrderedDict()
+        self._images: KeptImages[EncodedImage | EncodedNuclei] = KeptImages()
         self._answers: OrderedDict[tuple[str, Question], Nuclei] = OrderedDict()
         self._magnifications: dict[str, Magnification] = {}
         self._lock = threading.RLock()
@@ -138,13 +137,11 @@ class Segmenter:
         self, picture: Picture, progress: Callable[[int, int], object] = lambda done, total: None
     ) -> EncodedImage | EncodedNuclei:
         with self._lock:
-            if picture.key not in self._images:
+            found = self._images.find(picture.key)
+            if found is None:
                 factor = self.magnify(picture).factor
                 refuse_enlarged(picture, factor)
                 scaled = self._predictor.at_scale(factor)
                 encode = EncodedNuclei if decodes_nuclei(scaled.model) else EncodedImage
-                self._images[picture.key] = encode(scaled, picture.rgb, progress)
-                while len(self._images) > 1 and sum(each.bytes for each in self._images.values()) > CACHE_BYTES:
-                    self._images.popitem(last=False)
-            self._images.move_to_end(picture.key)
-            return self._images[picture.key]
+                found = self._images.keep(picture.key, encode(scaled, picture.rgb, progress))
+            return found

@@ -14,15 +14,13 @@ from fastapi import FastAPI
 from omegaconf import DictConfig
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from sac_lightning.core.address import HOST_NAMES, LOCAL, bind_socket
 from sac_lightning.inference.predictor import Predictor, load
 from sac_lightning.model.register import DEFAULT
-from sac_lightning.page.address import bind_socket
 from sac_lightning.page.guard import Guard
 from sac_lightning.page.layout import CSS, make_page, theme
 from sac_lightning.page.picture_file import MAX_BYTES
 from sac_lightning.page.segmenter import Segmenter
-
-LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(cfg: DictConfig) -> None:
@@ -68,7 +66,7 @@ def make_app(predictor: Predictor, folder: Path, host: str, is_own: bool) -> Fas
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if host in LOCAL:  # Otherwise a foreign page could reach this one by a name of its own for 127.0.0.1.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)
     app.add_middleware(Guard)
     page = make_page(Segmenter(predictor), folder, is_own)
     page.queue(api_open=False, max_size=32, default_concurrency_limit=1)

@@ -34,6 +34,14 @@ def outline(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> Polygon | M
     return shape
 
 
+def format_geometry(shape: Polygon | MultiPolygon) -> dict[str, Any]:
+    """Return the GeoJSON of an outline whose coordinates are whole numbers."""
+    parts = [_rings(part) for part in shapely.get_parts(shape)]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0]}
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
 def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float], plane: Plane | None = None) -> str:
     """Format a nucleus as a GeoJSON feature, on one line, as QuPath writes and reads its detections.
 
@@ -43,10 +51,7 @@ def feature(shape: Polygon | MultiPolygon, measurements: Mapping[str, float], pl
             table of measurements has all), and what is no number is left out.
         plane: Of the stack in which it lies; QuPath shows it there.
     """
-    parts = [_rings(part) for part in shapely.get_parts(shape)]
-    geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": parts}
-    if len(parts) == 1:
-        geometry = {"type": "Polygon", "coordinates": parts[0]}
+    geometry = format_geometry(shape)
     if plane is not None:
         geometry["plane"] = {"c": plane.c, "z": plane.z, "t": plane.t}
     properties = {

@@ -1,8 +1,19 @@
-"""The address of the page, checked at once, before torch is imported."""
+"""The address of a server, checked at once, before torch is imported."""
 
 import socket
 
 from sac_lightning.core.errors import UserError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Addresses at which nobody but this machine reaches a server."""
+HOST_NAMES = (*LOCAL, "[::1]")
+"""What a request to such an address calls it. Under another name, a foreign page could reach it from a browser."""
+
+
+def refuse_port(port: object) -> None:
+    """Raise UserError if a port is no number of one."""
+    if type(port) is not int or not 1 <= port <= 65535:
+        raise UserError(f"port is {port}: choose a number from 1 to 65535")
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -22,6 +33,6 @@ def bind_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise UserError(
-            f"the page cannot be served at {host}:{port} ({error.strerror}): choose another port= or host="
+            f"nothing can be served at {host}:{port} ({error.strerror}): choose another port= or host="
         ) from error
     return bound

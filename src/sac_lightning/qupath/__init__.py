@@ -1,0 +1,1 @@
+"""The server that `python -m sac_lightning.serve` starts: clicks in QuPath, answered by a model."""
