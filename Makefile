@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)
 	$(BIN)/python -m sac_lightning.train init=nuclei data.crops_per_image=1 trainer.max_epochs=1 hydra.run.dir=outputs/demo
 	$(BIN)/python -m sac_lightning.predict images='$(BIN)/../lib/python3*/site-packages/skimage/data/ihc.png' \
-		output=outputs/demo/nuclei overwrite=true
+		channel=haematoxylin output=outputs/demo/nuclei overwrite=true
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
