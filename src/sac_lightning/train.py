@@ -34,7 +34,8 @@ def check(cfg: DictConfig) -> None:
 def require_checkpoints(cfg: DictConfig) -> None:
     """Raise UserError if ``resume`` or ``init`` names no file, nor ``init`` a model, or both are given."""
     require_paths("resume")(cfg)
-    require_checkpoint(cfg.init, "init")
+    if cfg.init is not None:
+        require_checkpoint(cfg.init, "init")
     if cfg.resume is not None and cfg.init is not None:
         raise UserError(
             "resume= goes on with a training and init= starts a new one from its weights: give one of the two"

@@ -90,7 +90,8 @@ def test_a_plain_sam_is_no_checkpoint(key: str) -> None:
 def test_what_is_neither_is_refused_with_the_names() -> None:
     with pytest.raises(UserError, match=r"checkpoint=nucle does not exist: .+ trained model \(nuclei"):
         require_checkpoint("nucle")
-    require_checkpoint(None)
+    with pytest.raises(UserError, match="checkpoint=null names no model: leave it out"):
+        require_checkpoint(None)
 
 
 def test_a_trained_model_is_no_sam() -> None:

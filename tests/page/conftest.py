@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
     """Serves the page of a checkpoint by the command, once, and gives its address; all end with the tests."""
     servers: dict[str, tuple[str, subprocess.Popen[str]]] = {}
 
-    def serve(checkpoint: Path | str = "null") -> str:
+    def serve(checkpoint: Path | str = "nuclei") -> str:
         if str(checkpoint) not in servers:
             with bind_socket("127.0.0.1", 0) as free:
                 port = free.getsockname()[1]

@@ -41,9 +41,11 @@ def check_shipped(model: Model) -> Path:
 
 
 def require_checkpoint(given: object, key: str = "checkpoint") -> None:
-    """Raise UserError if an option names neither a trained model nor a path that exists; None names none."""
-    if given is not None and not find_checkpoint(str(given), key).exists():
-        names = ", ".join(name for name, model in REGISTER.items() if model.kind == "checkpoint")
+    """Raise UserError if an option names neither a trained model nor a path that exists."""
+    names = ", ".join(name for name, model in REGISTER.items() if model.kind == "checkpoint")
+    if given is None:
+        raise UserError(f"{key}=null names no model: leave it out, or give a path or a name ({names})")
+    if not find_checkpoint(str(given), key).exists():
         raise UserError(
             f"{key}={given} does not exist: give a path that does, or the name of a trained model ({names})"
         )
