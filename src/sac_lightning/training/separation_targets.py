@@ -47,7 +47,7 @@ def measure_distances(labels: NDArray[np.int64]) -> tuple[NDArray[np.float32], N
     from_outline = np.full(labels.shape, np.inf, dtype=np.float32)
     if not inside.all():
         cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, from_outline)
-    distance = np.where(labels > 0, np.minimum(from_outline, max(labels.shape)) + 0.5, 0).astype(np.float32)
+    distance = np.where(labels > 0, np.minimum(from_outline, np.hypot(*labels.shape)) + 0.5, 0).astype(np.float32)
     largest = np.zeros(labels.max() + 1, dtype=np.float32)
     np.maximum.at(largest, labels.ravel(), distance.ravel())
     return distance, (distance / np.maximum(largest, 0.5)[labels]).astype(np.float32)
