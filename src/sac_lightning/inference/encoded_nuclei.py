@@ -112,7 +112,8 @@ class EncodedNuclei:
         mask = probability > THRESHOLD
         if len(clicks):
             instances = self._correct(instances, clicks, own)
-            mask = instances > 0  # the probability knows nothing of clicks
+            mask = instances > 0
+            probability = _agree(probability, mask)
         signs = shown[:, 2].astype(np.int64)
         return Nuclei(mask, probability, shown[:, :2], signs, instances)
 
@@ -164,3 +165,10 @@ class EncodedNuclei:
         of_own = first + sum(tuple(nucleus.point.tolist()) in asking for nucleus in decoded)
         takes = (numbers > 0) & ((kept == 0) | (numbers < of_own))
         return renumber_labels(np.where(takes, numbers, kept))
+
+
+def _agree(probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return a probability that knows nothing of clicks, moved to the side of THRESHOLD on which they put it."""
+    above = np.nextafter(np.float32(THRESHOLD), np.float32(1))
+    moved = np.where(mask, np.maximum(probability, above), np.minimum(probability, np.float32(THRESHOLD)))
+    return np.asarray(moved, np.float32)
